@@ -1,0 +1,45 @@
+// What the engine counted, in a form that a door can render. Value types. Names come from the policy, never from clients.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sluicegate::engine {
+
+struct RuleReport {
+  std::string rule;
+  // Requests that the rule matched, by what came of them. For an observed rule `limited` and `banned` are would-have-beens
+  // and counted as observed_denials instead.
+  std::uint64_t admitted = 0;
+  std::uint64_t limited = 0;
+  std::uint64_t banned = 0;
+  std::uint64_t exempt = 0;
+  std::uint64_t observed = 0;          ///< Decisions of a rule in mode observe.
+  std::uint64_t observed_denials = 0;  ///< Those that would have been denied.
+  std::uint64_t violations = 0;        ///< Enforced denials that counted towards a ban.
+  std::uint64_t bans = 0;              ///< Bans begun.
+  // The table.
+  std::uint64_t capacity = 0;          ///< Slots.
+  std::uint64_t bytes = 0;             ///< All included.
+  std::uint64_t tracked_keys = 0;      ///< Live slots, estimated from a sample of buckets.
+  std::uint64_t evictions = 0;         ///< Live keys below their limits that gave way.
+  std::uint64_t evictions_at_limit = 0;  ///< Live keys at a limit that gave way.
+};
+
+/// Decision latency: counts of samples at or below each bound, cumulative as Prometheus has them, the last unbounded.
+struct LatencyReport {
+  static constexpr std::array<std::uint64_t, 10> kBoundsNs = {50,    100,   200,    500,    1'000,
+                                                              2'000, 5'000, 10'000, 50'000, 1'000'000};
+  std::array<std::uint64_t, kBoundsNs.size() + 1> counts{};
+  std::uint64_t sum_ns = 0;
+};
+
+struct Report {
+  std::vector<RuleReport> rules;
+  LatencyReport latency;
+  std::uint64_t unmatched = 0;  ///< Requests that no rule matched.
+};
+
+}  // namespace sluicegate::engine
