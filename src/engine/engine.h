@@ -1,10 +1,13 @@
-// The engine: the one decision over a policy, its tables and its bans. Every door asks it and nothing else decides.
+// The engine: the one decision over a policy, its tables and its bans. Every door asks it and
+// nothing else decides.
 //
-// Thread-safe: any thread may decide, give back, publish and read statistics. Deciding allocates nothing, reads no clock,
-// and locks one bucket a matching rule. It is total: bad input is the door's business and never reaches it.
+// Thread-safe: any thread may decide, give back, publish and read statistics. Deciding allocates
+// nothing, reads no clock, and locks one bucket a matching rule. It is total: bad input is the
+// door's business and never reaches it.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -13,14 +16,13 @@
 
 #include "base/siphash.h"
 #include "base/snapshot.h"
+#include "engine/latency.h"
+#include "engine/ruleset.h"
 #include "engine/statistics.h"
 #include "policy/policy.h"
 #include "sluicegate/decision.h"
 
 namespace sluicegate::engine {
-
-/// A policy bound to the tables that hold its rules' state. Immutable but for that state.
-class Ruleset;
 
 /// What a request was charged, rule by rule, so that it can be given back.
 struct Receipt {
@@ -30,10 +32,10 @@ struct Receipt {
 
 class Engine {
  public:
-  /// Maps and populates the tables. The error says which rule's memory could not be had and what to lower.
+  /// Maps and populates the tables. The error says which rule's memory could not be had and what to
+  /// lower.
   [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Create(
       std::shared_ptr<const policy::Policy> policy, const HashSecret& secret);
-  ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -49,21 +51,24 @@ class Engine {
   /// Gives a charge back to the slice that was charged; does nothing if it expired or was evicted.
   void GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept;
 
-  /// Swaps the policy. A rule keeps its table where name, slot layout and memory are unchanged; the result says, rule by
-  /// rule, what starts afresh. On error (memory) the old policy goes on.
-  [[nodiscard]] std::expected<std::string, std::string> Publish(std::shared_ptr<const policy::Policy> policy);
+  /// Swaps the policy. A rule keeps its table where name, slot layout and memory are unchanged; the
+  /// result says, rule by rule, what starts afresh. On error (memory) the old policy goes on.
+  [[nodiscard]] std::expected<std::string, std::string> Publish(
+      std::shared_ptr<const policy::Policy> policy);
 
-  /// Counters of every rule, table fill and tracked keys (sampled). For scrapes: takes microseconds to milliseconds.
+  /// Counters of every rule, table fill and tracked keys (sampled). For scrapes: takes microseconds
+  /// to milliseconds.
   [[nodiscard]] Report Statistics(Now now) const;
   /// Adds one measured decision time to the histogram. Doors sample 1 in 64.
-  void ObserveLatency(std::uint64_t ns) noexcept;
+  void ObserveLatency(std::uint64_t ns) noexcept { latency_.Observe(ns); }
 
  private:
-  struct Impl;
-  explicit Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret);
-  HashSecret secret_;
+  Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret);
+
+  const HashSecret secret_;
   Rulesets rulesets_;
-  std::unique_ptr<Impl> impl_;
+  LatencyHistogram latency_;
+  std::atomic<std::uint64_t> unmatched_{0};  // Relaxed.
 };
 
 }  // namespace sluicegate::engine

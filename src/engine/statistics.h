@@ -1,4 +1,5 @@
-// What the engine counted, in a form that a door can render. Value types. Names come from the policy, never from clients.
+// What the engine counted, in a form that a door can render. Value types. Names come from the
+// policy, never from clients.
 #pragma once
 
 #include <array>
@@ -10,8 +11,8 @@ namespace sluicegate::engine {
 
 struct RuleReport {
   std::string rule;
-  // Requests that the rule matched, by what came of them. For an observed rule `limited` and `banned` are would-have-beens
-  // and counted as observed_denials instead.
+  // Requests that the rule matched, by what came of them. An observed rule moves only the observed_
+  // ones. A denied request counts as limited for each rule that had no room, and for no other.
   std::uint64_t admitted = 0;
   std::uint64_t limited = 0;
   std::uint64_t banned = 0;
@@ -20,18 +21,21 @@ struct RuleReport {
   std::uint64_t observed_denials = 0;  ///< Those that would have been denied.
   std::uint64_t violations = 0;        ///< Enforced denials that counted towards a ban.
   std::uint64_t bans = 0;              ///< Bans begun.
+  std::uint64_t bans_refused =
+      0;  ///< Violations not recorded: every slot of the bucket held a running ban.
   // The table.
-  std::uint64_t capacity = 0;          ///< Slots.
-  std::uint64_t bytes = 0;             ///< All included.
-  std::uint64_t tracked_keys = 0;      ///< Live slots, estimated from a sample of buckets.
-  std::uint64_t evictions = 0;         ///< Live keys below their limits that gave way.
+  std::uint64_t capacity = 0;            ///< Slots.
+  std::uint64_t bytes = 0;               ///< All included.
+  std::uint64_t tracked_keys = 0;        ///< Live slots, estimated from a sample of buckets.
+  std::uint64_t evictions = 0;           ///< Live keys below their limits that gave way.
   std::uint64_t evictions_at_limit = 0;  ///< Live keys at a limit that gave way.
 };
 
-/// Decision latency: counts of samples at or below each bound, cumulative as Prometheus has them, the last unbounded.
+/// Decision latency: counts of samples at or below each bound, cumulative as Prometheus has them,
+/// the last unbounded.
 struct LatencyReport {
-  static constexpr std::array<std::uint64_t, 10> kBoundsNs = {50,    100,   200,    500,    1'000,
-                                                              2'000, 5'000, 10'000, 50'000, 1'000'000};
+  static constexpr std::array<std::uint64_t, 10> kBoundsNs = {
+      50, 100, 200, 500, 1'000, 2'000, 5'000, 10'000, 50'000, 1'000'000};
   std::array<std::uint64_t, kBoundsNs.size() + 1> counts{};
   std::uint64_t sum_ns = 0;
 };

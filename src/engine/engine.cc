@@ -1,0 +1,196 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "engine/decide.h"
+#include "engine/weigher.h"
+
+namespace sluicegate::engine {
+namespace {
+
+using policy::Mode;
+using policy::Rule;
+
+// The rules that match one request, sorted into what the decision does with them. Room for all on
+// the stack, left unwritten until used: zeroing it would cost more than most decisions.
+struct Matches {
+  std::size_t enforced = 0;
+  std::size_t observed = 0;
+  bool exempt = false;
+  union {
+    std::array<Claim, policy::kMaxRules> enforce;
+  };
+  union {
+    std::array<Claim, policy::kMaxRules> observe;
+  };
+  Matches() noexcept {}  // NOLINT(modernize-use-equals-default): a union member has no default.
+};
+
+Claim ClaimOf(const Ruleset& rules, std::uint16_t index, const Request& request,
+              const HashSecret& secret) noexcept {
+  const Rule& rule = rules.policy().rules()[index];
+  const std::uint8_t variant = rule.VariantOf(request);
+  return {.table = rules.state(index).table.get(),
+          .limits = &rule.variants()[variant],
+          .variants = rule.variants(),
+          .hash = rule.HashKey(secret, request, variant),
+          .cost = rule.CostOf(request),
+          .rule = index,
+          .variant = variant};
+}
+
+void Match(Matches& matches, const Ruleset& rules, const Request& request,
+           const HashSecret& secret) noexcept {
+  for (const std::uint16_t index : rules.lock_order()) {
+    const Rule& rule = rules.policy().rules()[index];
+    if (!rule.Matches(request)) continue;
+    if (rule.Exempts(request)) {
+      matches.exempt = true;
+      rules.state(index).counters->Add(Count::kExempt);
+      continue;
+    }
+    const bool enforced = rule.mode() == Mode::kEnforce;
+    Claim& claim =
+        enforced ? matches.enforce[matches.enforced++] : matches.observe[matches.observed++];
+    claim = ClaimOf(rules, index, request, secret);
+  }
+}
+
+// The longest ban that runs on one of the claims' keys; a decision that allows if there is none.
+Decision FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+  Decision decision;
+  for (const Claim& claim : claims) {
+    const RuleState& state = rules.state(claim.rule);
+    if (state.bans == nullptr) continue;
+    const std::uint64_t left_ns = state.bans->Left(claim.hash, now);
+    if (left_ns <= decision.retry_after_ns) continue;
+    decision.verdict = Verdict::kBanned;
+    decision.variant = claim.variant;
+    decision.rule = claim.rule;
+    decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = left_ns;
+    decision.key_hash = claim.hash;
+  }
+  return decision;
+}
+
+// What a limited decision does to the rules that denied: counters, and a step towards a ban.
+void Punish(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+  for (const Claim& claim : claims) {
+    if (!claim.denied) continue;
+    const RuleState& state = rules.state(claim.rule);
+    state.counters->Add(Count::kLimited);
+    if (state.bans == nullptr) continue;
+    state.counters->Add(Count::kViolations);
+    if (state.bans->RecordViolation(claim.hash, state.penalty, now)) {
+      state.counters->Add(Count::kBans);
+    }
+  }
+}
+
+// Observed rules move when the request was admitted and they have room; they never change its fate.
+void Observe(const Ruleset& rules, std::span<Claim> claims, Now now) noexcept {
+  for (Claim& claim : claims) {
+    RuleCounters& counters = *rules.state(claim.rule).counters;
+    counters.Add(Count::kObserved);
+    if (!DecideClaims({&claim, 1}, now).allowed()) counters.Add(Count::kObservedDenials);
+  }
+}
+
+RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
+  const RuleCounters& counters = *state.counters;
+  const table::TableCounts table = state.table->counts();
+  return {.rule = rule.name(),
+          .admitted = counters.Sum(Count::kAdmitted),
+          .limited = counters.Sum(Count::kLimited),
+          .banned = counters.Sum(Count::kBanned),
+          .exempt = counters.Sum(Count::kExempt),
+          .observed = counters.Sum(Count::kObserved),
+          .observed_denials = counters.Sum(Count::kObservedDenials),
+          .violations = counters.Sum(Count::kViolations),
+          .bans = counters.Sum(Count::kBans),
+          .bans_refused = state.bans == nullptr ? 0 : state.bans->refused(),
+          .capacity = state.table->capacity(),
+          .bytes = state.table->bytes() + (state.bans == nullptr ? 0 : state.bans->bytes()),
+          .tracked_keys = state.table->EstimateLive(LimitWeigher(rule.variants()), now),
+          .evictions = table.evictions,
+          .evictions_at_limit = table.evictions_at_limit};
+}
+
+}  // namespace
+
+Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret)
+    : secret_(secret), rulesets_(std::move(first)) {}
+
+std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
+    std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
+  std::string afresh;
+  auto first = Ruleset::Bind(std::move(policy), nullptr, afresh);
+  if (!first) return std::unexpected(std::move(first.error()));
+  return std::unique_ptr<Engine>(new Engine(std::move(*first), secret));
+}
+
+Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
+                        Receipt* receipt) noexcept {
+  if (receipt != nullptr) receipt->size = 0;
+  if (!rules.policy().enabled()) return {};
+  Matches matches;
+  Match(matches, rules, request, secret_);
+  const std::span<Claim> enforced(matches.enforce.data(), matches.enforced);
+  const std::span<Claim> observed(matches.observe.data(), matches.observed);
+  if (enforced.empty() && observed.empty() && !matches.exempt) {
+    unmatched_.fetch_add(1, std::memory_order_relaxed);
+    return {};
+  }
+
+  Decision decision = FindBan(rules, enforced, now);
+  if (decision.verdict == Verdict::kBanned) {
+    rules.state(decision.rule).counters->Add(Count::kBanned);
+    return decision;
+  }
+  const std::span<Stamp> stamps =
+      receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges).first(enforced.size());
+  decision = DecideClaims(enforced, now, stamps);
+  if (!decision.allowed()) {
+    Punish(rules, enforced, now);
+    return decision;
+  }
+  if (receipt != nullptr) receipt->size = enforced.size();
+  for (const Claim& claim : enforced) rules.state(claim.rule).counters->Add(Count::kAdmitted);
+  Observe(rules, observed, now);
+  if (enforced.empty() && matches.exempt) decision.verdict = Verdict::kExempt;
+  return decision;
+}
+
+void Engine::GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept {
+  const std::uint16_t rule = rules.RuleOfTable(charge.table);
+  if (rule == Decision::kNone) return;
+  const auto variants = rules.policy().rules()[rule].variants();
+  if (charge.variant >= variants.size()) return;
+  GiveBackCharge(*rules.state(rule).table, variants[charge.variant], charge, now);
+}
+
+std::expected<std::string, std::string> Engine::Publish(
+    std::shared_ptr<const policy::Policy> policy) {
+  std::string afresh;
+  auto next = Ruleset::Bind(std::move(policy), rulesets_.Get().get(), afresh);
+  if (!next) return std::unexpected(std::move(next.error()));
+  rulesets_.Publish(std::move(*next));
+  return afresh;
+}
+
+Report Engine::Statistics(Now now) const {
+  const std::shared_ptr<const Ruleset> rules = rulesets_.Get();
+  Report report;
+  report.latency = latency_.Read();
+  report.unmatched = unmatched_.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < rules->policy().rules().size(); ++i) {
+    if (rules->state(i).table != nullptr) {
+      report.rules.push_back(ReportOf(rules->policy().rules()[i], rules->state(i), now));
+    }
+  }
+  return report;
+}
+
+}  // namespace sluicegate::engine

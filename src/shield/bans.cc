@@ -1,0 +1,103 @@
+#include "shield/bans.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sluicegate::shield {
+namespace {
+
+constexpr std::uint64_t kForgiveNs = 24ULL * 3600 * 1'000'000'000;
+
+std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) noexcept {
+  return a > ~std::uint64_t{0} - b ? ~std::uint64_t{0} : a + b;
+}
+
+std::uint64_t SaturatingMultiply(std::uint64_t a, std::uint64_t b) noexcept {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return product > ~std::uint64_t{0} ? ~std::uint64_t{0} : static_cast<std::uint64_t>(product);
+}
+
+std::uint64_t After(std::uint64_t then_ns, std::uint64_t now_ns) noexcept {
+  return then_ns > now_ns ? then_ns - now_ns : 0;
+}
+
+// Levels that are left once clean days have taken theirs.
+std::uint64_t LevelAt(const BanState& state, std::uint64_t now_ns) noexcept {
+  const std::uint64_t clean_days = After(now_ns, state.clean_since_ns) / kForgiveNs;
+  return After(state.level, clean_days);
+}
+
+// State words lie in a table's bytes; copies in and out are two moves each and keep the type rules.
+BanState Load(const std::byte* bytes) noexcept {
+  BanState state;
+  std::memcpy(&state, bytes, sizeof(state));
+  return state;
+}
+
+// A running ban is pinned; else the longer the memory lasts, the heavier.
+class BanWeigher final : public table::Weigher {
+ public:
+  [[nodiscard]] limit::Load Weigh(const std::byte* bytes, std::uint8_t /*variant*/,
+                                  Now now) const noexcept override {
+    const BanState state = Load(bytes);
+    return {.used_ppm = BanLeft(state, now.engine_ns) > 0 ? kPinned : 0,
+            .clears_after_ns = MemoryLeft(state, now.engine_ns)};
+  }
+};
+
+}  // namespace
+
+std::uint64_t BanLeft(const BanState& state, std::uint64_t now_ns) noexcept {
+  return After(state.until_ns, now_ns);
+}
+
+std::uint64_t MemoryLeft(const BanState& state, std::uint64_t now_ns) noexcept {
+  const std::uint64_t forgiven_ns =
+      state.level == 0
+          ? 0
+          : SaturatingAdd(state.clean_since_ns, SaturatingMultiply(state.level, kForgiveNs));
+  return After(std::max({state.violations_tat_ns, state.until_ns, forgiven_ns}), now_ns);
+}
+
+bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_ns) noexcept {
+  state.level = LevelAt(state, now_ns);
+  state.clean_since_ns = std::max(state.clean_since_ns, now_ns);
+  // GCRA as in limit/token_bucket.h: the charge that leaves less than one unit begins the ban.
+  const std::uint64_t interval_ns =
+      terms.within_ns / terms.violations + (terms.within_ns % terms.violations != 0 ? 1 : 0);
+  const std::uint64_t tolerance_ns = SaturatingMultiply(interval_ns, terms.violations);
+  state.violations_tat_ns = SaturatingAdd(std::max(state.violations_tat_ns, now_ns), interval_ns);
+  if (SaturatingAdd(state.violations_tat_ns, interval_ns) <= SaturatingAdd(now_ns, tolerance_ns)) {
+    return false;
+  }
+  const std::uint64_t factor =
+      terms.escalate[std::min<std::uint64_t>(state.level, terms.levels - 1)];
+  state.until_ns = SaturatingAdd(now_ns, SaturatingMultiply(terms.ban_ns, factor));
+  state.clean_since_ns = state.until_ns;
+  state.violations_tat_ns = 0;
+  state.level = std::min<std::uint64_t>(state.level + 1, terms.levels);
+  return true;
+}
+
+std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes) {
+  auto table = table::Table::Create({.state_bytes = sizeof(BanState), .tagged = false}, bytes);
+  if (!table) return std::unexpected(std::move(table.error()));
+  return std::unique_ptr<Bans>(new Bans(std::move(*table)));
+}
+
+std::uint64_t Bans::Left(std::uint64_t hash, Now now) noexcept {
+  const table::Cell cell = table_->Lock(hash);
+  return BanLeft(Load(cell.state()), now.engine_ns);
+}
+
+bool Bans::RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept {
+  table::Cell cell = table_->Lock(hash);
+  BanState state = Load(cell.state());
+  if (BanLeft(state, now.engine_ns) > 0) return false;
+  if (!cell.Claim(BanWeigher(), 0, now)) return false;
+  const bool begins = AddViolation(state, terms, now.engine_ns);
+  std::memcpy(cell.state(), &state, sizeof(state));
+  return begins;
+}
+
+}  // namespace sluicegate::shield

@@ -1,0 +1,62 @@
+// Bans: what repeated violations of one rule earn, key by key. Thread-safe. Owns its table.
+//
+// Violations are counted by a token bucket of `violations` per `within`; the one that empties it
+// begins a ban of base x escalate[level] and raises the level; a level is lost after 24 clean
+// hours, counted from the last violation or the last ban's end. A running ban is never evicted:
+// when a bucket holds nothing else, the newcomer's violation is not recorded and counted as
+// refused.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "sluicegate/time.h"
+#include "table/table.h"
+
+namespace sluicegate::shield {
+
+/// The rule of a penalty, in the units of the arithmetic.
+struct PenaltyTerms {
+  static constexpr std::size_t kMaxLevels = 8;
+  std::uint64_t violations = 1;  ///< At least 1: so many within `within_ns` begin a ban.
+  std::uint64_t within_ns = 0;
+  std::uint64_t ban_ns = 0;
+  std::uint64_t escalate[kMaxLevels] = {1};
+  std::size_t levels = 1;  ///< 1 to kMaxLevels; the last one repeats.
+};
+
+/// What is remembered of an offender. All zero for a key never seen.
+struct BanState {
+  std::uint64_t violations_tat_ns = 0;  ///< The token bucket's word.
+  std::uint64_t until_ns = 0;           ///< The last ban's end.
+  std::uint64_t clean_since_ns = 0;     ///< When the hours that forgive a level began.
+  std::uint64_t level = 0;              ///< Bans so far that are not forgiven.
+};
+
+/// Time left of a ban; 0: none. Pure.
+[[nodiscard]] std::uint64_t BanLeft(const BanState& state, std::uint64_t now_ns) noexcept;
+/// Until nothing is left to remember: ban, violations and levels. Pure.
+[[nodiscard]] std::uint64_t MemoryLeft(const BanState& state, std::uint64_t now_ns) noexcept;
+/// Counts a violation; true if it begins a ban. Pure but for `state`. REQUIRES: no ban is running.
+bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_ns) noexcept;
+
+class Bans {
+ public:
+  [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Create(std::size_t bytes);
+
+  /// Time left of the key's ban, in ns; 0: not banned.
+  [[nodiscard]] std::uint64_t Left(std::uint64_t hash, Now now) noexcept;
+  /// Counts an enforced denial; true if it begins a ban. Does nothing while a ban runs.
+  bool RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept;
+  /// Violations that found no place since the start, as every slot held a running ban.
+  [[nodiscard]] std::uint64_t refused() const noexcept { return table_->counts().refusals; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return table_->bytes(); }
+
+ private:
+  explicit Bans(std::unique_ptr<table::Table> table) noexcept : table_(std::move(table)) {}
+  const std::unique_ptr<table::Table> table_;
+};
+
+}  // namespace sluicegate::shield

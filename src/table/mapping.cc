@@ -1,0 +1,52 @@
+#include "table/mapping.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace sluicegate::table {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+// Asks for every page now. MADV_POPULATE_WRITE (Linux 5.14) tells a shortage as an error; writing a
+// byte a page is for kernels before it.
+bool Populate(std::span<std::byte> bytes) noexcept {
+#ifdef MADV_POPULATE_WRITE
+  if (::madvise(bytes.data(), bytes.size(), MADV_POPULATE_WRITE) == 0) return true;
+  if (errno != EINVAL) return false;
+#endif
+  for (std::size_t at = 0; at < bytes.size(); at += kPage) {
+    *const_cast<volatile std::byte*>(bytes.data() + at) = std::byte{0};
+  }
+  return true;
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Mapping>, std::string> Mapping::Create(std::size_t bytes) {
+  const auto refuse = [bytes](int error) {
+    return std::unexpected(
+        "cannot get " + std::to_string(bytes) +
+        " bytes of memory for a table: " + std::strerror(error) +
+        ". Lower state.memory (or the rule's memory), or give the process more.");
+  };
+  void* address =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) return refuse(errno);
+  const std::span<std::byte> span(static_cast<std::byte*>(address), bytes);
+  // A hint, so its failure is no error: with huge pages a random access costs one TLB entry in 2
+  // MiB, not in 4 KiB.
+  (void)::madvise(address, bytes, MADV_HUGEPAGE);
+  if (!Populate(span)) {
+    const int error = errno;
+    ::munmap(address, bytes);
+    return refuse(error);
+  }
+  return std::unique_ptr<Mapping>(new Mapping(span));
+}
+
+Mapping::~Mapping() { ::munmap(bytes_.data(), bytes_.size()); }
+
+}  // namespace sluicegate::table

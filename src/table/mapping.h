@@ -1,0 +1,32 @@
+// Mapping: the bytes of a table, private to the process, populated at start so that a flood meets
+// no page fault. Owns its memory; neither copies nor moves. The one place of the core that asks the
+// system for memory; a mapping of a shared file will stand beside it.
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace sluicegate::table {
+
+class Mapping {
+ public:
+  /// Maps `bytes` zeroed bytes, aligned to a page, and touches all of them. The error says what the
+  /// system said and what to lower.
+  [[nodiscard]] static std::expected<std::unique_ptr<Mapping>, std::string> Create(
+      std::size_t bytes);
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  [[nodiscard]] std::byte* data() const noexcept { return bytes_.data(); }
+  [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+
+ private:
+  explicit Mapping(std::span<std::byte> bytes) noexcept : bytes_(bytes) {}
+  const std::span<std::byte> bytes_;
+};
+
+}  // namespace sluicegate::table
