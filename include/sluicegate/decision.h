@@ -20,15 +20,15 @@ enum class Verdict : std::uint8_t {
 /// "allowed", "limited", "banned", "shed" or "exempt". Pure.
 [[nodiscard]] std::string_view VerdictName(Verdict verdict) noexcept;
 
-/// Names one charge, so that it can be given back: which slot, and when. Opaque; a value type. An empty one (cost 0)
-/// gives nothing back.
+/// Names one charge, so that it can be given back: which slot, and when. Opaque; a value type. An
+/// empty one (cost 0) gives nothing back.
 struct Stamp {
-  Now when;                      ///< The decision's time.
-  std::uint64_t cost = 0;        ///< Units charged.
-  std::uint64_t hash = 0;        ///< The key's keyed hash.
-  std::uint32_t table = 0;       ///< The table's id.
-  std::uint8_t variant = 0;      ///< Which of the rule's limit sets.
-  std::uint8_t generation = 0;   ///< The slot's: another one means that the charge was evicted.
+  Now when;                     ///< The decision's time.
+  std::uint64_t cost = 0;       ///< Units charged.
+  std::uint64_t hash = 0;       ///< The key's keyed hash.
+  std::uint32_t table = 0;      ///< The table's id.
+  std::uint8_t variant = 0;     ///< Which of the rule's limit sets.
+  std::uint8_t generation = 0;  ///< The slot's: another one means that the charge was evicted.
 };
 
 /// A decision about one request. A value type. Durations are nanoseconds from the decision's `Now`.
@@ -39,16 +39,19 @@ struct Decision {
   static constexpr std::uint16_t kNone = std::numeric_limits<std::uint16_t>::max();
 
   Verdict verdict = Verdict::kAllowed;
-  std::uint8_t variant = 0;          ///< Which limit set of the rule: 0, or 1 + the override's index.
-  std::uint16_t rule = kNone;        ///< Index of the rule that binds, in the policy's order.
-  std::uint16_t limit = kNone;       ///< Index of the limit that binds, in that rule's order.
-  std::uint64_t quota = 0;           ///< The binding limit's, in units.
-  std::uint64_t remaining = 0;       ///< Units left on the binding limit after this decision; 0 when denied.
+  std::uint8_t variant = 0;     ///< Which limit set of the rule: 0, or 1 + the override's index.
+  std::uint16_t rule = kNone;   ///< Index of the rule that binds, in the policy's order.
+  std::uint16_t limit = kNone;  ///< Index of the limit that binds, in that rule's order.
+  std::uint64_t quota = 0;      ///< The binding limit's, in units.
+  std::uint64_t remaining =
+      0;  ///< Units left on the binding limit after this decision; 0 when denied.
   std::uint64_t hold_ns = 0;         ///< The time in which no more than `remaining` can be used.
   std::uint64_t reset_after_ns = 0;  ///< Until the binding limit is as if never used.
-  std::uint64_t retry_after_ns = 0;  ///< Denied: until the same request fits every limit at once, or kNever.
-  std::uint64_t key_hash = 0;        ///< The binding key's keyed hash: the same for a client that asks twice.
-  Stamp stamp;                       ///< What a give-back names: the charge on the binding rule.
+  std::uint64_t retry_after_ns =
+      0;  ///< Denied: until the same request fits every limit at once, or kNever.
+  std::uint64_t key_hash =
+      0;        ///< The binding key's keyed hash: the same for a client that asks twice.
+  Stamp stamp;  ///< What a give-back names: the charge on the binding rule.
 
   [[nodiscard]] bool allowed() const noexcept {
     return verdict == Verdict::kAllowed || verdict == Verdict::kExempt;

@@ -1,6 +1,6 @@
-// Snapshot<T>: a constant value that one writer swaps while many threads read. A reader holds a Reader of its own and
-// refreshes it once a turn of its loop: one relaxed load when nothing changed. (std::atomic<shared_ptr> costs 27-50 ns
-// a load.)
+// Snapshot<T>: a constant value that one writer swaps while many threads read. A reader holds a
+// Reader of its own and refreshes it once a turn of its loop: one relaxed load when nothing
+// changed. (std::atomic<shared_ptr> costs 27-50 ns a load.)
 #pragma once
 
 #include <atomic>
