@@ -12,8 +12,8 @@
 
 namespace sluicegate {
 
-/// An IPv4 or IPv6 address, held as 16 bytes; IPv4 lies in ::ffff:0:0/96, so a mapped address and its IPv4 form are
-/// equal (contracts: they fold into one client).
+/// An IPv4 or IPv6 address, held as 16 bytes; IPv4 lies in ::ffff:0:0/96, so a mapped address and
+/// its IPv4 form are equal (contracts: they fold into one client).
 class IpAddress {
  public:
   /// The unspecified address `::`.
@@ -23,13 +23,15 @@ class IpAddress {
   [[nodiscard]] static IpAddress V4(std::array<std::uint8_t, 4> octets) noexcept;
   [[nodiscard]] static IpAddress V6(const std::array<std::uint8_t, 16>& octets) noexcept;
 
-  /// Reads dotted quads without leading zeros, and RFC 4291 text (no zone, no brackets, no port). Allocates nothing.
+  /// Reads dotted quads without leading zeros, and RFC 4291 text (no zone, no brackets, no port).
+  /// Allocates nothing.
   [[nodiscard]] static std::optional<IpAddress> Parse(std::string_view text) noexcept;
 
   [[nodiscard]] bool is_v4() const noexcept;
   [[nodiscard]] std::span<const std::uint8_t, 16> bytes() const noexcept { return bytes_; }
 
-  /// The address with all but its first bits cleared. `bits` counts within the family: 0-32 or 0-128.
+  /// The address with all but its first bits cleared. `bits` counts within the family: 0-32 or
+  /// 0-128.
   [[nodiscard]] IpAddress Masked(unsigned bits) const noexcept;
 
   /// Who is limited: an IPv4 address itself, an IPv6 address's /64.
@@ -51,15 +53,16 @@ struct IpPrefix {
 
   /// Why a text is no prefix. kHostBits: it is well formed but has bits set beyond its length.
   enum class Fault : std::uint8_t { kNone, kSyntax, kLength, kHostBits };
-  /// Reads "10.0.0.0/8" or a bare address (its full length). On kHostBits `prefix` holds what was probably meant.
+  /// Reads "10.0.0.0/8" or a bare address (its full length). On kHostBits `prefix` holds what was
+  /// probably meant.
   [[nodiscard]] static Fault Parse(std::string_view text, IpPrefix& prefix) noexcept;
 
   [[nodiscard]] std::string ToString() const;
   friend bool operator==(const IpPrefix&, const IpPrefix&) = default;
 };
 
-/// A set of prefixes, compiled into disjoint ranges: Contains is a binary search. Immutable after construction, so
-/// thread-safe.
+/// A set of prefixes, compiled into disjoint ranges: Contains is a binary search. Immutable after
+/// construction, so thread-safe.
 class PrefixSet {
  public:
   PrefixSet() = default;

@@ -1,5 +1,6 @@
-// SipHash-1-3 with a 64-bit result: the keyed hash of every table. Resists keys that are chosen to collide.
-// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), with 1 and 3 rounds.
+// SipHash-1-3 with a 64-bit result: the keyed hash of every table. Resists keys that are chosen to
+// collide. Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), with 1 and 3
+// rounds.
 #pragma once
 
 #include <bit>
@@ -15,11 +16,13 @@ struct HashSecret {
   std::uint64_t k0 = 0;
   std::uint64_t k1 = 0;
 
-  /// From the system's random source (getrandom); aborts if there is none, as nothing safe could follow.
+  /// From the system's random source (getrandom); aborts if there is none, as nothing safe could
+  /// follow.
   [[nodiscard]] static HashSecret Random() noexcept;
 };
 
-/// Hashes a message fed in pieces; the pieces' borders do not show in the result. Bound to one thread.
+/// Hashes a message fed in pieces; the pieces' borders do not show in the result. Bound to one
+/// thread.
 class SipHasher {
  public:
   explicit SipHasher(const HashSecret& secret) noexcept;

@@ -1,5 +1,6 @@
-// A configuration as it was written: nothing checked, every value with its place in the file, so that each mistake can be
-// told with line and column. The YAML reader (config/) fills it, or a program by hand (places are 0 then).
+// A configuration as it was written: nothing checked, every value with its place in the file, so
+// that each mistake can be told with line and column. The YAML reader (config/) fills it, or a
+// program by hand (places are 0 then).
 #pragma once
 
 #include <cstdint>

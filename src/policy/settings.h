@@ -18,7 +18,7 @@ struct Endpoint {
 };
 
 struct Upstream {
-  std::string host;         ///< A name or an address, without brackets.
+  std::string host;  ///< A name or an address, without brackets.
   std::uint16_t port = 80;
 };
 
@@ -40,11 +40,14 @@ struct Clients {
 
 /// Every wait of the gateway. All absolute where the comment says so.
 struct Timeouts {
-  Duration header = std::chrono::seconds(10);       ///< From a request's first byte to its head's end, absolute.
-  Duration idle = std::chrono::seconds(60);         ///< Between requests, and without progress inside a body.
-  Duration upstream = std::chrono::seconds(30);     ///< From the request sent to the first response byte.
-  Duration connect = std::chrono::seconds(5);       ///< To connect to the upstream.
-  Duration drain = std::chrono::seconds(30);        ///< For requests in flight after SIGTERM.
+  Duration header =
+      std::chrono::seconds(10);  ///< From a request's first byte to its head's end, absolute.
+  Duration idle =
+      std::chrono::seconds(60);  ///< Between requests, and without progress inside a body.
+  Duration upstream =
+      std::chrono::seconds(30);  ///< From the request sent to the first response byte.
+  Duration connect = std::chrono::seconds(5);  ///< To connect to the upstream.
+  Duration drain = std::chrono::seconds(30);   ///< For requests in flight after SIGTERM.
 };
 
 struct Settings {
@@ -53,10 +56,10 @@ struct Settings {
   std::optional<Upstream> upstream;
   Clients clients;
   Timeouts timeouts;
-  std::uint64_t max_body = 0;         ///< Bytes of a request body beyond which 413 answers; 0: no bound.
-  std::vector<HeaderMode> headers;    ///< Empty: no fields ("off").
-  std::size_t memory = 0;             ///< state.memory: bytes of all tables together.
-  std::string admin_token_file;       ///< Empty: admin writes are refused.
+  std::uint64_t max_body = 0;  ///< Bytes of a request body beyond which 413 answers; 0: no bound.
+  std::vector<HeaderMode> headers;  ///< Empty: no fields ("off").
+  std::size_t memory = 0;           ///< state.memory: bytes of all tables together.
+  std::string admin_token_file;     ///< Empty: admin writes are refused.
 };
 
 }  // namespace sluicegate::policy
