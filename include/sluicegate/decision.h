@@ -43,14 +43,15 @@ struct Decision {
   std::uint16_t rule = kNone;   ///< Index of the rule that binds, in the policy's order.
   std::uint16_t limit = kNone;  ///< Index of the limit that binds, in that rule's order.
   std::uint64_t quota = 0;      ///< The binding limit's, in units.
-  std::uint64_t remaining =
-      0;  ///< Units left on the binding limit after this decision; 0 when denied.
+  /// Units left on the binding limit after this decision. A denied request took none; it asked for
+  /// more than these.
+  std::uint64_t remaining = 0;
   std::uint64_t hold_ns = 0;         ///< The time in which no more than `remaining` can be used.
   std::uint64_t reset_after_ns = 0;  ///< Until the binding limit is as if never used.
-  std::uint64_t retry_after_ns =
-      0;  ///< Denied: until the same request fits every limit at once, or kNever.
-  std::uint64_t key_hash =
-      0;        ///< The binding key's keyed hash: the same for a client that asks twice.
+  /// Denied: until the same request fits every limit at once, or kNever.
+  std::uint64_t retry_after_ns = 0;
+  /// The binding key's keyed hash: the same for a client that asks twice.
+  std::uint64_t key_hash = 0;
   Stamp stamp;  ///< What a give-back names: the charge on the binding rule.
 
   [[nodiscard]] bool allowed() const noexcept {

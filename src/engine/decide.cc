@@ -61,12 +61,12 @@ void OfferRoom(Binding& binding, std::size_t claim, std::size_t limit,
   binding.remaining = remaining;
 }
 
-void OfferDenial(Binding& binding, std::size_t claim, std::size_t limit,
+void OfferDenial(Binding& binding, std::size_t claim, std::size_t limit, std::uint64_t remaining,
                  std::uint64_t retry_after_ns) noexcept {
   if (binding.denied && retry_after_ns <= binding.retry_after_ns) return;
   binding = {.claim = claim,
              .limit = limit,
-             .remaining = 0,
+             .remaining = remaining,
              .retry_after_ns = retry_after_ns,
              .denied = true};
 }
@@ -83,7 +83,7 @@ Binding FindBinding(std::span<Claim> claims, LockedCells& cells, Now now) noexce
       const std::uint64_t remaining = limits[j].limit.Remaining(at, now);
       if (claim.cost > remaining) {
         claim.denied = true;
-        OfferDenial(binding, i, j, limits[j].limit.RetryAfter(at, now, claim.cost));
+        OfferDenial(binding, i, j, remaining, limits[j].limit.RetryAfter(at, now, claim.cost));
       } else if (!binding.denied) {
         OfferRoom(binding, i, j, remaining - claim.cost);
       }
@@ -147,7 +147,7 @@ void Describe(Decision& decision, const Binding& binding, std::span<const Claim>
   const RuleLimit& rule_limit = claim.limits->limits[binding.limit];
   const std::byte* at = cells[binding.claim].state() + rule_limit.offset;
   decision.quota = rule_limit.limit.quota();
-  decision.hold_ns = binding.denied ? binding.retry_after_ns : rule_limit.limit.HoldFor(at, now);
+  decision.hold_ns = rule_limit.limit.HoldFor(at, now);
   decision.reset_after_ns = rule_limit.limit.ResetAfter(at, now);
   if (!binding.denied) decision.stamp = StampOf(claim, cells[binding.claim], now);
 }

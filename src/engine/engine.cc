@@ -89,6 +89,13 @@ void Punish(const Ruleset& rules, std::span<const Claim> claims, Now now) noexce
   }
 }
 
+// A peek takes nothing, so it is no admission.
+void CountAdmitted(const Ruleset& rules, std::span<const Claim> claims) noexcept {
+  for (const Claim& claim : claims) {
+    if (claim.cost > 0) rules.state(claim.rule).counters->Add(Count::kAdmitted);
+  }
+}
+
 // Observed rules move when the request was admitted and they have room; they never change its fate.
 void Observe(const Ruleset& rules, std::span<Claim> claims, Now now) noexcept {
   for (Claim& claim : claims) {
@@ -157,7 +164,7 @@ Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
     return decision;
   }
   if (receipt != nullptr) receipt->size = enforced.size();
-  for (const Claim& claim : enforced) rules.state(claim.rule).counters->Add(Count::kAdmitted);
+  CountAdmitted(rules, enforced);
   Observe(rules, observed, now);
   if (enforced.empty() && matches.exempt) decision.verdict = Verdict::kExempt;
   return decision;
