@@ -26,8 +26,8 @@ enum class CalendarUnit : std::uint8_t { kSecond, kMinute, kHour, kDay, kWeek, k
 ///
 ///     Limit::Parse("60/minute")     a sliding window
 ///     Limit::Parse("5/30s")         the same, with a length of one's own
-///     Limit::Burst(10)              a bucket of 10 that refills at the rate of the shortest window
-///     beside it Limit::Burst(10, "1/s")       a bucket of 10 that gets one unit back each second
+///     Limit::Burst(10, "1/s")       a bucket of 10 that gets one unit back each second
+///     Limit::Burst(10)              the same at the rate of the shortest window beside it
 struct Limit {
   Algorithm algorithm = Algorithm::kSlidingWindow;
   std::uint64_t quota = 0;  ///< Units. Token bucket: the capacity. Concurrency: requests in flight.
@@ -41,6 +41,9 @@ struct Limit {
   /// Reads `N/unit`, `N/LENGTH` or `N/LENGTHunit`: second, minute, hour, day, week and their short
   /// and plural forms. The error is a sentence that says what is wrong and what to write instead.
   [[nodiscard]] static std::expected<Limit, std::string> Parse(std::string_view quota);
+
+  /// Reads a fixed window's `N/unit`; here month and year are units, too.
+  [[nodiscard]] static std::expected<Limit, std::string> ParseFixedWindow(std::string_view quota);
 
   /// A token bucket. An unreadable `refill` is told by whoever checks the limit.
   [[nodiscard]] static Limit Burst(std::uint64_t capacity, std::string_view refill = {});

@@ -9,21 +9,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 #include <string>
 
+#include "limit/fixed_window.h"
+#include "limit/load.h"
+#include "limit/sliding_window.h"
+#include "limit/token_bucket.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/limit.h"
 #include "sluicegate/time.h"
 
 namespace sluicegate::limit {
-
-/// How full a limit is, for choosing a victim.
-struct Load {
-  std::uint32_t used_ppm =
-      0;  ///< used / quota in millionths, rounded up; 1'000'000 and more: at the limit.
-  std::uint64_t clears_after_ns =
-      0;  ///< Until the state is as if never used; 0: it may be dropped freely.
-};
 
 class CompiledLimit {
  public:
@@ -31,11 +28,13 @@ class CompiledLimit {
   /// 10^6/s, a window or burst beyond 2^62 ns, a token bucket without a refill, ...).
   [[nodiscard]] static std::expected<CompiledLimit, std::string> Compile(const Limit& limit);
 
-  [[nodiscard]] Algorithm algorithm() const noexcept;
+  [[nodiscard]] Algorithm algorithm() const noexcept { return algorithm_; }
   [[nodiscard]] std::size_t state_bytes() const noexcept;  ///< A multiple of 8.
-  [[nodiscard]] std::uint64_t quota() const noexcept;      ///< Units: N, or the bucket's capacity.
-  [[nodiscard]] std::uint64_t window_ns()
-      const noexcept;  ///< W; token bucket: the time in which an empty one fills.
+  [[nodiscard]] std::uint64_t quota() const noexcept {
+    return quota_;
+  }  ///< Units: N, or the bucket's capacity.
+  /// W; token bucket: the time in which an empty one fills; fixed window: its nominal length.
+  [[nodiscard]] std::uint64_t window_ns() const noexcept { return window_ns_; }
 
   /// Whether a state of `other` means the same here, so that a reload keeps it: same algorithm,
   /// window and width.
@@ -56,9 +55,37 @@ class CompiledLimit {
                                          std::uint64_t cost) const noexcept;
   /// Until the state is as if never used; 0 when it is.
   [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept;
-  /// The time in which no more than Remaining() can be used: until the next unit comes back.
+  /// The time in which no more than Remaining() can be used: until the next unit comes back; 0 if
+  /// all are there.
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept;
   [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept;
+
+ private:
+  CompiledLimit(Algorithm algorithm, std::uint64_t quota, std::uint64_t window_ns) noexcept
+      : algorithm_(algorithm), quota_(quota), window_ns_(window_ns) {}
+  static std::expected<CompiledLimit, std::string> CompileTokenBucket(const Limit& limit);
+  static std::expected<CompiledLimit, std::string> CompileSlidingWindow(const Limit& limit);
+  static std::expected<CompiledLimit, std::string> CompileFixedWindow(const Limit& limit);
+
+  // Calls `use` with the algorithm that is meant.
+  template <class Use>
+  decltype(auto) Visit(const Use& use) const noexcept;
+
+  Algorithm algorithm_;
+  bool wide_ = false;  // Sliding windows: counters of 32 bits.
+  std::uint64_t quota_;
+  std::uint64_t window_ns_;
+  TokenBucket bucket_;
+  SlidingWindow<std::uint16_t> narrow_window_;
+  SlidingWindow<std::uint32_t> wide_window_;
+  FixedWindow fixed_;
 };
+
+/// What fields and metrics call a limit that has no name: "per-minute", "per-30s", "burst". Pure.
+[[nodiscard]] std::string DefaultName(const Limit& limit);
+
+/// Gives each token bucket without a refill the rate N/W of the shortest window among `limits`.
+/// False if one needs it and there is no window.
+[[nodiscard]] bool ResolveRefills(std::span<Limit> limits) noexcept;
 
 }  // namespace sluicegate::limit

@@ -1,0 +1,284 @@
+#include "limit/compiled_limit.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "limit/calendar.h"
+#include "limit/saturating.h"
+
+namespace sluicegate::limit {
+namespace {
+
+constexpr std::uint64_t kMaxNs = std::uint64_t{1}
+                                 << 62U;  // 146 years: sums of two still fit 63 bits.
+constexpr std::uint64_t kMaxRatePerSecond = 1'000'000;
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+
+std::uint64_t LoadWord(const std::byte* state) noexcept {
+  std::uint64_t word = 0;
+  std::memcpy(&word, state, sizeof(word));
+  return word;
+}
+
+void StoreWord(std::byte* state, std::uint64_t word) noexcept {
+  std::memcpy(state, &word, sizeof(word));
+}
+
+std::uint64_t Nanoseconds(Duration length) noexcept {
+  return static_cast<std::uint64_t>(length.count());
+}
+
+// One face for the token bucket's pure word, so that all algorithms are used alike.
+struct BucketOps {
+  const TokenBucket& bucket;
+
+  [[nodiscard]] std::uint64_t Remaining(const std::byte* state, Now now) const noexcept {
+    return bucket.Remaining(LoadWord(state), now.engine_ns);
+  }
+  void Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    StoreWord(state, bucket.Charged(LoadWord(state), now.engine_ns, cost));
+  }
+  void GiveBack(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept {
+    StoreWord(state, bucket.GivenBack(LoadWord(state), now.engine_ns, charged.engine_ns, cost));
+  }
+  void GiveBackOldest(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    StoreWord(state, bucket.GivenBackOldest(LoadWord(state), now.engine_ns, cost));
+  }
+  [[nodiscard]] std::uint64_t RetryAfter(const std::byte* state, Now now,
+                                         std::uint64_t cost) const noexcept {
+    return bucket.RetryAfter(LoadWord(state), now.engine_ns, cost);
+  }
+  [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept {
+    return bucket.ResetAfter(LoadWord(state), now.engine_ns);
+  }
+  [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept {
+    return bucket.HoldFor(LoadWord(state), now.engine_ns);
+  }
+  [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept {
+    return bucket.LoadOf(LoadWord(state), now.engine_ns);
+  }
+};
+
+template <class Window>
+struct SlidingOps {
+  const Window& window;
+
+  [[nodiscard]] std::uint64_t Remaining(const std::byte* state, Now now) const noexcept {
+    return window.Remaining(state, now.engine_ns);
+  }
+  void Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    window.Charge(state, now.engine_ns, cost);
+  }
+  void GiveBack(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept {
+    window.GiveBack(state, now.engine_ns, charged.engine_ns, cost);
+  }
+  void GiveBackOldest(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    window.GiveBackOldest(state, now.engine_ns, cost);
+  }
+  [[nodiscard]] std::uint64_t RetryAfter(const std::byte* state, Now now,
+                                         std::uint64_t cost) const noexcept {
+    return window.RetryAfter(state, now.engine_ns, cost);
+  }
+  [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept {
+    return window.ResetAfter(state, now.engine_ns);
+  }
+  [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept {
+    return window.HoldFor(state, now.engine_ns);
+  }
+  [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept {
+    return window.LoadOf(state, now.engine_ns);
+  }
+};
+
+struct FixedOps {
+  const FixedWindow& window;
+
+  [[nodiscard]] std::uint64_t Remaining(const std::byte* state, Now now) const noexcept {
+    return window.Remaining(state, now.unix_ns);
+  }
+  void Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    window.Charge(state, now.unix_ns, cost);
+  }
+  void GiveBack(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept {
+    window.GiveBack(state, now.unix_ns, charged.unix_ns, cost);
+  }
+  void GiveBackOldest(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    window.GiveBackOldest(state, now.unix_ns, cost);
+  }
+  [[nodiscard]] std::uint64_t RetryAfter(const std::byte* state, Now now,
+                                         std::uint64_t cost) const noexcept {
+    return window.RetryAfter(state, now.unix_ns, cost);
+  }
+  [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept {
+    return window.ResetAfter(state, now.unix_ns);
+  }
+  // Units come back all at once.
+  [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept {
+    return window.ResetAfter(state, now.unix_ns);
+  }
+  [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept {
+    return window.LoadOf(state, now.unix_ns);
+  }
+};
+
+}  // namespace
+
+template <class Use>
+decltype(auto) CompiledLimit::Visit(const Use& use) const noexcept {
+  switch (algorithm_) {
+    case Algorithm::kTokenBucket:
+      return use(BucketOps{bucket_});
+    case Algorithm::kFixedWindow:
+      return use(FixedOps{fixed_});
+    case Algorithm::kSlidingWindow:
+    case Algorithm::kConcurrency:
+      break;  // Compile lets no concurrency through.
+  }
+  if (wide_) return use(SlidingOps<SlidingWindow<std::uint32_t>>{wide_window_});
+  return use(SlidingOps<SlidingWindow<std::uint16_t>>{narrow_window_});
+}
+
+std::expected<CompiledLimit, std::string> CompiledLimit::Compile(const Limit& limit) {
+  if (limit.quota == 0) {
+    return std::unexpected(
+        "a limit of 0 units can never be met. Write a quota of at least 1, or leave the rule out.");
+  }
+  switch (limit.algorithm) {
+    case Algorithm::kTokenBucket:
+      return CompileTokenBucket(limit);
+    case Algorithm::kSlidingWindow:
+      return CompileSlidingWindow(limit);
+    case Algorithm::kFixedWindow:
+      return CompileFixedWindow(limit);
+    case Algorithm::kConcurrency:
+      break;
+  }
+  return std::unexpected(
+      "concurrency limits come with a later version. Leave this one out, or limit the rate "
+      "instead.");
+}
+
+std::expected<CompiledLimit, std::string> CompiledLimit::CompileTokenBucket(const Limit& limit) {
+  if (limit.window < Duration::zero()) {
+    return std::unexpected(
+        "the refill cannot be read. Write units per time, like refill: 1/s or refill: 100/5min.");
+  }
+  if (limit.refill == 0 || limit.window == Duration::zero()) {
+    return std::unexpected(
+        "a token bucket needs a refill. Write refill: 1/s, or give it a window beside it whose "
+        "rate it takes.");
+  }
+  const std::uint64_t period_ns = Nanoseconds(limit.window);
+  if (static_cast<unsigned __int128>(limit.refill) * kSecondNs >
+      static_cast<unsigned __int128>(kMaxRatePerSecond) * period_ns) {
+    return std::unexpected(
+        "a refill of more than 1000000 units a second is finer than the clock. Write at most "
+        "1000000/s.");
+  }
+  // Rounded up, as a shorter interval would admit more than the rate.
+  const std::uint64_t interval_ns = DivideRoundingUp(period_ns, limit.refill);
+  if (MultiplySaturating(interval_ns, limit.quota) > kMaxNs) {
+    return std::unexpected(
+        "this bucket takes more than 146 years to fill. Write a smaller burst or a faster refill.");
+  }
+  CompiledLimit compiled(Algorithm::kTokenBucket, limit.quota, interval_ns * limit.quota);
+  compiled.bucket_ = TokenBucket(limit.quota, interval_ns);
+  return compiled;
+}
+
+std::expected<CompiledLimit, std::string> CompiledLimit::CompileSlidingWindow(const Limit& limit) {
+  if (limit.window <= Duration::zero() || Nanoseconds(limit.window) > kMaxNs) {
+    return std::unexpected(
+        "a sliding window must be longer than nothing and at most 146 years. Write a window like "
+        "1min.");
+  }
+  if (limit.quota > SlidingWindow<std::uint32_t>::kMaxQuota) {
+    return std::unexpected(
+        "a sliding window counts to 4294967295. Write a smaller quota, or a token bucket.");
+  }
+  const std::uint64_t window_ns = Nanoseconds(limit.window);
+  CompiledLimit compiled(Algorithm::kSlidingWindow, limit.quota, window_ns);
+  compiled.wide_ = limit.quota > SlidingWindow<std::uint16_t>::kMaxQuota;
+  if (compiled.wide_) {
+    compiled.wide_window_ = SlidingWindow<std::uint32_t>(limit.quota, window_ns);
+  } else {
+    compiled.narrow_window_ = SlidingWindow<std::uint16_t>(limit.quota, window_ns);
+  }
+  return compiled;
+}
+
+std::expected<CompiledLimit, std::string> CompiledLimit::CompileFixedWindow(const Limit& limit) {
+  constexpr std::uint64_t kDayNs = 24 * 3600 * kSecondNs;
+  constexpr std::uint64_t kNominalNs[] = {kSecondNs,  60 * kSecondNs, 3600 * kSecondNs, kDayNs,
+                                          7 * kDayNs, 30 * kDayNs,    365 * kDayNs};
+  CompiledLimit compiled(Algorithm::kFixedWindow, limit.quota,
+                         kNominalNs[static_cast<std::size_t>(limit.unit)]);
+  compiled.fixed_ = FixedWindow(limit.quota, limit.unit);
+  return compiled;
+}
+
+std::size_t CompiledLimit::state_bytes() const noexcept {
+  switch (algorithm_) {
+    case Algorithm::kTokenBucket:
+      return TokenBucket::kStateBytes;
+    case Algorithm::kFixedWindow:
+      return FixedWindow::kStateBytes;
+    case Algorithm::kSlidingWindow:
+    case Algorithm::kConcurrency:
+      break;
+  }
+  return wide_ ? SlidingWindow<std::uint32_t>::kStateBytes
+               : SlidingWindow<std::uint16_t>::kStateBytes;
+}
+
+bool CompiledLimit::SharesState(const CompiledLimit& other) const noexcept {
+  if (algorithm_ != other.algorithm_ || state_bytes() != other.state_bytes()) return false;
+  switch (algorithm_) {
+    case Algorithm::kTokenBucket:
+      return true;  // A TAT is a time, whatever the rate.
+    case Algorithm::kFixedWindow:
+      return fixed_.unit() == other.fixed_.unit();
+    case Algorithm::kSlidingWindow:
+    case Algorithm::kConcurrency:
+      break;
+  }
+  return window_ns_ == other.window_ns_;
+}
+
+std::uint64_t CompiledLimit::Remaining(const std::byte* state, Now now) const noexcept {
+  return Visit([&](const auto& ops) { return ops.Remaining(state, now); });
+}
+
+void CompiledLimit::Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+  Visit([&](const auto& ops) { ops.Charge(state, now, cost); });
+}
+
+void CompiledLimit::GiveBack(std::byte* state, Now now, Now charged,
+                             std::uint64_t cost) const noexcept {
+  Visit([&](const auto& ops) { ops.GiveBack(state, now, charged, cost); });
+}
+
+void CompiledLimit::GiveBackOldest(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+  Visit([&](const auto& ops) { ops.GiveBackOldest(state, now, cost); });
+}
+
+std::uint64_t CompiledLimit::RetryAfter(const std::byte* state, Now now,
+                                        std::uint64_t cost) const noexcept {
+  if (cost > quota_) return Decision::kNever;
+  return Visit([&](const auto& ops) { return ops.RetryAfter(state, now, cost); });
+}
+
+std::uint64_t CompiledLimit::ResetAfter(const std::byte* state, Now now) const noexcept {
+  return Visit([&](const auto& ops) { return ops.ResetAfter(state, now); });
+}
+
+std::uint64_t CompiledLimit::HoldFor(const std::byte* state, Now now) const noexcept {
+  return Visit([&](const auto& ops) { return ops.HoldFor(state, now); });
+}
+
+Load CompiledLimit::LoadOf(const std::byte* state, Now now) const noexcept {
+  return Visit([&](const auto& ops) { return ops.LoadOf(state, now); });
+}
+
+}  // namespace sluicegate::limit

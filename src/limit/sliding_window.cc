@@ -1,0 +1,193 @@
+#include "limit/sliding_window.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "limit/saturating.h"
+
+namespace sluicegate::limit {
+namespace {
+
+constexpr std::uint64_t kParts =
+    Slices::kCount - 1;  // W / 15: then 16 slices cover any interval of W.
+
+// The state's bytes belong to a table; words are copied in and out, which compiles to plain moves.
+std::uint64_t LoadHead(const std::byte* state) noexcept {
+  std::uint64_t head = 0;
+  std::memcpy(&head, state, sizeof(head));
+  return head;
+}
+
+void StoreHead(std::byte* state, std::uint64_t head) noexcept {
+  std::memcpy(state, &head, sizeof(head));
+}
+
+template <class Counter>
+Counter LoadCounter(const std::byte* state, std::uint64_t slice) noexcept {
+  Counter value = 0;
+  std::memcpy(&value, state + 8 + (slice % Slices::kCount) * sizeof(Counter), sizeof(value));
+  return value;
+}
+
+template <class Counter>
+void StoreCounter(std::byte* state, std::uint64_t slice, std::uint64_t value) noexcept {
+  const auto narrow = static_cast<Counter>(value);
+  std::memcpy(state + 8 + (slice % Slices::kCount) * sizeof(Counter), &narrow, sizeof(narrow));
+}
+
+}  // namespace
+
+Slices::Slices(std::uint64_t window_ns) noexcept
+    : window_ns_(window_ns), slice_(DivideRoundingUp(window_ns, kParts)) {
+  // At offset r in a slice the interval begins at r - (W - 1), in slices ceil((W - 1 - r) / slice)
+  // back; r runs over one slice only, so that takes the value at r = 0 and, from some r on, one
+  // less.
+  const std::uint64_t slice_ns = slice_.divisor();
+  back_ = static_cast<unsigned>(DivideRoundingUp(window_ns - 1, slice_ns));
+  fewer_from_ns_ = back_ == 0 ? slice_ns : window_ns - 1 - (back_ - 1) * slice_ns;
+}
+
+std::uint64_t Slices::LeavesAt(std::uint64_t slice, std::uint64_t newest) const noexcept {
+  const std::uint64_t slice_ns = slice_.divisor();
+  const std::uint64_t out_ns =
+      AddSaturating(MultiplySaturating(slice + 1, slice_ns), window_ns_ - 1);
+  // Before the newest slice begins, all counters count.
+  return std::max(out_ns, MultiplySaturating(newest, slice_ns));
+}
+
+// Slices newest - count + 1 ... newest count. `now` is the slice of the instant, or `newest` if
+// that is later.
+template <class Counter>
+struct SlidingWindow<Counter>::View {
+  std::uint64_t now = 0;
+  std::uint64_t newest = 0;
+  unsigned count = 0;
+
+  [[nodiscard]] std::uint64_t oldest() const noexcept { return newest + 1 - count; }
+};
+
+template <class Counter>
+auto SlidingWindow<Counter>::Look(const std::byte* state, std::uint64_t now_ns) const noexcept
+    -> View {
+  const std::uint64_t head = LoadHead(state);
+  const std::uint64_t now = slices_.At(now_ns);
+  if (head == 0) return {.now = now, .newest = now, .count = 0};
+  const std::uint64_t newest = head - 1;
+  if (now < newest) return {.now = newest, .newest = newest, .count = Slices::kCount};
+  const std::uint64_t back = slices_.Back(now_ns, now);
+  const std::uint64_t age = now - newest;
+  return {.now = now,
+          .newest = newest,
+          .count = age > back ? 0 : static_cast<unsigned>(back - age) + 1};
+}
+
+// Counts lane by lane, so that the compiler makes vectors of it: a lane's age is its distance to
+// the newest slice.
+template <class Counter>
+std::uint64_t SlidingWindow<Counter>::Sum(const std::byte* state, const View& view) noexcept {
+  Counter counters[Slices::kCount];
+  std::memcpy(counters, state + 8, sizeof(counters));
+  const auto newest = static_cast<Counter>(view.newest % Slices::kCount);
+  const auto count = static_cast<Counter>(view.count);
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  for (unsigned lane = 0; lane < Slices::kCount; ++lane) {
+    const auto age = static_cast<Counter>((newest - lane) % Slices::kCount);
+    const auto counts = static_cast<Counter>(age < count ? counters[lane] : 0);
+    low += counts & 0xFFFFU;
+    if constexpr (sizeof(Counter) > 2) high += counts >> 16U;
+  }
+  return (std::uint64_t{high} << 16U) + low;
+}
+
+template <class Counter>
+std::uint64_t SlidingWindow<Counter>::Remaining(const std::byte* state,
+                                                std::uint64_t now_ns) const noexcept {
+  const View view = Look(state, now_ns);
+  return view.count == 0 ? quota_ : SubtractSaturating(quota_, Sum(state, view));
+}
+
+template <class Counter>
+void SlidingWindow<Counter>::Charge(std::byte* state, std::uint64_t now_ns,
+                                    std::uint64_t cost) const noexcept {
+  const View view = Look(state, now_ns);
+  // What lies between the newest slice and now is from a turn of the ring before.
+  const std::uint64_t steps = std::min<std::uint64_t>(view.now - view.newest, Slices::kCount);
+  for (std::uint64_t i = 0; i < steps; ++i) StoreCounter<Counter>(state, view.now - i, 0);
+  StoreHead(state, view.now + 1);
+  const std::uint64_t sum = AddSaturating(LoadCounter<Counter>(state, view.now), cost);
+  StoreCounter<Counter>(state, view.now, std::min(sum, kMaxQuota));
+}
+
+template <class Counter>
+void SlidingWindow<Counter>::GiveBack(std::byte* state, std::uint64_t now_ns,
+                                      std::uint64_t charged_ns, std::uint64_t cost) const noexcept {
+  const View view = Look(state, now_ns);
+  const std::uint64_t slice = slices_.At(charged_ns);
+  if (view.count == 0 || slice > view.newest || slice + view.count <= view.newest) return;
+  StoreCounter<Counter>(state, slice, SubtractSaturating(LoadCounter<Counter>(state, slice), cost));
+}
+
+template <class Counter>
+void SlidingWindow<Counter>::GiveBackOldest(std::byte* state, std::uint64_t now_ns,
+                                            std::uint64_t cost) const noexcept {
+  const View view = Look(state, now_ns);
+  for (unsigned i = 0; i < view.count && cost > 0; ++i) {
+    const std::uint64_t slice = view.oldest() + i;
+    const std::uint64_t held = LoadCounter<Counter>(state, slice);
+    StoreCounter<Counter>(state, slice, SubtractSaturating(held, cost));
+    cost -= std::min(held, cost);
+  }
+}
+
+template <class Counter>
+std::uint64_t SlidingWindow<Counter>::RetryAfter(const std::byte* state, std::uint64_t now_ns,
+                                                 std::uint64_t cost) const noexcept {
+  const View view = Look(state, now_ns);
+  std::uint64_t used = view.count == 0 ? 0 : Sum(state, view);
+  if (AddSaturating(used, cost) <= quota_) return 0;
+  for (unsigned i = 0; i < view.count; ++i) {
+    const std::uint64_t slice = view.oldest() + i;
+    used -= LoadCounter<Counter>(state, slice);
+    if (used + cost <= quota_)
+      return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
+  }
+  return 0;
+}
+
+template <class Counter>
+std::uint64_t SlidingWindow<Counter>::ResetAfter(const std::byte* state,
+                                                 std::uint64_t now_ns) const noexcept {
+  const View view = Look(state, now_ns);
+  for (unsigned i = 0; i < view.count; ++i) {
+    const std::uint64_t slice = view.newest - i;
+    if (LoadCounter<Counter>(state, slice) == 0) continue;
+    return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
+  }
+  return 0;
+}
+
+template <class Counter>
+std::uint64_t SlidingWindow<Counter>::HoldFor(const std::byte* state,
+                                              std::uint64_t now_ns) const noexcept {
+  const View view = Look(state, now_ns);
+  for (unsigned i = 0; i < view.count; ++i) {
+    const std::uint64_t slice = view.oldest() + i;
+    if (LoadCounter<Counter>(state, slice) == 0) continue;
+    return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
+  }
+  return 0;
+}
+
+template <class Counter>
+Load SlidingWindow<Counter>::LoadOf(const std::byte* state, std::uint64_t now_ns) const noexcept {
+  const View view = Look(state, now_ns);
+  if (view.count == 0) return {};
+  return {.used_ppm = ShareOf(Sum(state, view), quota_),
+          .clears_after_ns = ResetAfter(state, now_ns)};
+}
+
+template class SlidingWindow<std::uint16_t>;
+template class SlidingWindow<std::uint32_t>;
+
+}  // namespace sluicegate::limit
