@@ -23,8 +23,8 @@ class MachineClock final : public Clock {
 }  // namespace
 
 const Clock& SystemClock() noexcept {
-  static constexpr MachineClock kClock;
-  return kClock;
+  static const MachineClock clock;
+  return clock;
 }
 
 }  // namespace sluicegate

@@ -74,11 +74,14 @@ std::string Quoted(std::string_view text) { return "'" + std::string(text) + "'"
 
 // The calendar's unit of a length that is exactly one of them.
 std::optional<CalendarUnit> UnitOfLength(Duration length) {
-  constexpr std::array kLengths = {std::pair{std::int64_t{1}, CalendarUnit::kSecond},
-                                   {60, CalendarUnit::kMinute},
-                                   {3600, CalendarUnit::kHour},
-                                   {86'400, CalendarUnit::kDay},
-                                   {604'800, CalendarUnit::kWeek}};
+  struct Known {
+    std::int64_t seconds;
+    CalendarUnit unit;
+  };
+  constexpr std::array kLengths = {
+      Known{1, CalendarUnit::kSecond}, Known{60, CalendarUnit::kMinute},
+      Known{3600, CalendarUnit::kHour}, Known{86'400, CalendarUnit::kDay},
+      Known{604'800, CalendarUnit::kWeek}};
   for (const auto& [seconds, unit] : kLengths) {
     if (length.count() == seconds * kSecondNs) return unit;
   }
