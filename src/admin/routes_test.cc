@@ -1,0 +1,176 @@
+#include "admin/routes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "admin/status.h"
+
+namespace sluicegate::admin {
+namespace {
+
+using ::testing::HasSubstr;
+
+class FakeHost final : public Host {
+ public:
+  Readings Read() override { return readings; }
+  std::expected<void, std::string> Ready() override { return ready; }
+  std::expected<std::vector<std::string>, std::vector<std::string>> Reload() override {
+    ++reloads;
+    return reload_result;
+  }
+  const AdminToken* Token() override { return token ? &*token : nullptr; }
+
+  Readings readings;
+  std::expected<void, std::string> ready;
+  std::expected<std::vector<std::string>, std::vector<std::string>> reload_result;
+  std::optional<AdminToken> token;
+  int reloads = 0;
+};
+
+AdminToken MakeToken(const std::string& text) {
+  const auto path = std::filesystem::path(::testing::TempDir()) /
+                    ("sg-routes-token-" + std::to_string(::getpid()));
+  std::ofstream(path) << text;
+  chmod(path.c_str(), 0600);
+  auto token = AdminToken::Load(path.string());
+  std::filesystem::remove(path);
+  return token.value();
+}
+
+constexpr char kToken[] = "correct-horse-battery-staple";
+
+class RoutesTest : public ::testing::Test {
+ protected:
+  Answer Get(std::string_view path) { return routes_.Handle({"GET", path, std::nullopt}); }
+  Answer PostReload(std::optional<std::string_view> authorization) {
+    return routes_.Handle({"POST", "/api/v1/reload", authorization});
+  }
+  FakeHost host_;
+  Routes routes_{host_};
+};
+
+TEST_F(RoutesTest, HealthIsOkEvenWhileDraining) {
+  host_.ready = std::unexpected("draining");
+  EXPECT_EQ(Get("/healthz").status, 200U);
+  const Answer ready = Get("/readyz");
+  EXPECT_EQ(ready.status, 503U);
+  EXPECT_THAT(ready.body, HasSubstr("draining"));
+}
+
+TEST_F(RoutesTest, ReadyWhenTheHostIs) { EXPECT_EQ(Get("/readyz").status, 200U); }
+
+TEST_F(RoutesTest, UnknownPathsAre404AndNeverEchoed) {
+  for (const std::string_view path : {"/", "", "/metrics/", "/METRICS", "/api/v1/reload/x",
+                                      "/<script>alert(1)</script>"}) {
+    const Answer answer = Get(path);
+    EXPECT_EQ(answer.status, 404U) << path;
+    EXPECT_EQ(answer.content_type, "application/problem+json");
+    EXPECT_EQ(answer.body.find("script"), std::string::npos);
+  }
+}
+
+TEST_F(RoutesTest, OtherMethodsAre405WithAllow) {
+  const Answer write = Get("/api/v1/reload");
+  EXPECT_EQ(write.status, 405U);
+  EXPECT_EQ(write.fields, "Allow: POST\r\n");
+  for (const std::string_view method : {"POST", "PUT", "DELETE", "OPTIONS", "get", ""}) {
+    const Answer answer = routes_.Handle({method, "/metrics", std::nullopt});
+    EXPECT_EQ(answer.status, 405U) << method;
+    EXPECT_EQ(answer.fields, "Allow: GET, HEAD\r\n");
+  }
+  EXPECT_EQ(host_.reloads, 0);
+}
+
+TEST_F(RoutesTest, WithoutATokenConfiguredWritesAreForbidden) {
+  const Answer answer = PostReload("Bearer anything-at-all-here");
+  EXPECT_EQ(answer.status, 403U);
+  EXPECT_THAT(answer.body, HasSubstr("token_file"));
+  EXPECT_EQ(host_.reloads, 0);
+}
+
+TEST_F(RoutesTest, AWrongTokenIsUnauthorized) {
+  host_.token = MakeToken(kToken);
+  const std::optional<std::string_view> wrong[] = {
+      std::nullopt,
+      "",
+      "Bearer",
+      "Bearer ",
+      "Bearer correct-horse-battery-stapl",
+      "Bearer correct-horse-battery-staple2",
+      "Basic correct-horse-battery-staple",
+      "correct-horse-battery-staple",
+      "Bearer correct-horse-battery-staple ",
+  };
+  for (const auto& authorization : wrong) {
+    const Answer answer = PostReload(authorization);
+    EXPECT_EQ(answer.status, 401U) << authorization.value_or("(none)");
+    EXPECT_THAT(answer.fields, HasSubstr("WWW-Authenticate: Bearer"));
+    EXPECT_EQ(answer.body.find("horse"), std::string::npos) << "echoes what was sent";
+  }
+  EXPECT_EQ(host_.reloads, 0);
+  EXPECT_EQ(routes_.unauthorized(), std::size(wrong));
+}
+
+TEST_F(RoutesTest, TheRightTokenReloads) {
+  host_.token = MakeToken(kToken);
+  host_.reload_result = {{"rule 'a' counts afresh"}};
+  for (const char* authorization :
+       {"Bearer correct-horse-battery-staple", "bearer  correct-horse-battery-staple"}) {
+    const Answer answer = PostReload(authorization);
+    EXPECT_EQ(answer.status, 200U);
+    EXPECT_THAT(answer.body, HasSubstr("rule 'a' counts afresh"));
+  }
+  EXPECT_EQ(host_.reloads, 2);
+}
+
+TEST_F(RoutesTest, ABadFileIs422WithEveryMistake) {
+  host_.token = MakeToken(kToken);
+  host_.reload_result = std::unexpected(std::vector<std::string>{"f.yaml:1:2: a", "f.yaml:3:4: b"});
+  const Answer answer = PostReload("Bearer correct-horse-battery-staple");
+  EXPECT_EQ(answer.status, 422U);
+  const auto json = nlohmann::json::parse(answer.body);
+  EXPECT_EQ(json["errors"].size(), 2U);
+  EXPECT_EQ(json["status"], 422);
+}
+
+TEST(StatusTest, IsJsonWithRulesAndCounters) {
+  Readings readings;
+  readings.version = "1.2.3";
+  readings.draining = true;
+  engine::RuleReport rule;
+  rule.rule = "per-client";
+  rule.limited = 5;
+  readings.engine.rules = {rule};
+  readings.rules = {{.name = "per-client",
+                     .mode = "enforce",
+                     .limits = {{.name = "per-minute",
+                                 .algorithm = "sliding_window",
+                                 .quota = 60,
+                                 .window_seconds = 60}}}};
+  readings.families = {{.name = "x_total",
+                        .help = "X.",
+                        .type = Family::Type::kCounter,
+                        .samples = {{{{"reason", "a"}}, 3}}}};
+  const auto json = nlohmann::json::parse(RenderStatus(readings));
+  EXPECT_EQ(json["state"], "draining");
+  EXPECT_EQ(json["rules"][0]["requests"]["limited"], 5);
+  EXPECT_EQ(json["rules"][0]["limits"][0]["quota"], 60);
+  EXPECT_EQ(json["gateway"]["x_total"]["a"], 3);
+}
+
+TEST(StatusTest, AStrayByteInANameDoesNotThrow) {
+  Readings readings;
+  engine::RuleReport rule;
+  rule.rule = "bad\xff";
+  readings.engine.rules = {rule};
+  EXPECT_TRUE(nlohmann::json::accept(RenderStatus(readings)));
+}
+
+}  // namespace
+}  // namespace sluicegate::admin
