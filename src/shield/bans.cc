@@ -67,9 +67,8 @@ bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_
       terms.within_ns / terms.violations + (terms.within_ns % terms.violations != 0 ? 1 : 0);
   const std::uint64_t tolerance_ns = SaturatingMultiply(interval_ns, terms.violations);
   state.violations_tat_ns = SaturatingAdd(std::max(state.violations_tat_ns, now_ns), interval_ns);
-  if (SaturatingAdd(state.violations_tat_ns, interval_ns) <= SaturatingAdd(now_ns, tolerance_ns)) {
-    return false;
-  }
+  const std::uint64_t debt_ns = After(state.violations_tat_ns, now_ns);
+  if (SaturatingAdd(debt_ns, interval_ns) <= tolerance_ns) return false;
   const std::uint64_t factor =
       terms.escalate[std::min<std::uint64_t>(state.level, terms.levels - 1)];
   state.until_ns = SaturatingAdd(now_ns, SaturatingMultiply(terms.ban_ns, factor));
