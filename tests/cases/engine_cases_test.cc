@@ -17,7 +17,8 @@ constexpr HashSecret kSecret{.k0 = 0x0706050403020100, .k1 = 0x0f0e0d0c0b0a0908}
 std::shared_ptr<const policy::Policy> PolicyOf(const std::string& yaml) {
   auto policy = config::ParsePolicy(yaml);
   if (!policy) {
-    for (const auto& mistake : policy.error()) ADD_FAILURE() << config::FormatMistake("policy", mistake);
+    for (const auto& mistake : policy.error())
+      ADD_FAILURE() << config::FormatMistake("policy", mistake);
     return nullptr;
   }
   return std::move(*policy);
