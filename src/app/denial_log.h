@@ -1,0 +1,47 @@
+// DenialLog: a few denials a second become log lines, the others are counted, so that a flood
+// neither fills the disk nor goes unseen. Thread-safe.
+//
+// A line names the rule and the limit (the policy's words) and the key's keyed hash: never an
+// address, a key, a token or anything else that a client chose.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "sluicegate/decision.h"
+
+namespace sluicegate::app {
+
+class DenialLog {
+ public:
+  static constexpr std::uint64_t kLinesPerSecond = 5;
+
+  struct Denial {
+    Verdict verdict = Verdict::kLimited;
+    std::string_view rule;
+    std::string_view limit;  ///< Empty: a ban.
+    std::uint64_t key_hash = 0;
+  };
+  using Sink = std::function<void(const std::string& line)>;
+
+  /// REQUIRES: `sink` is thread-safe.
+  explicit DenialLog(Sink sink) : sink_(std::move(sink)) {}
+
+  /// Logs or counts one denial. `now_ns` is engine time.
+  void Note(const Denial& denial, std::uint64_t now_ns);
+
+  /// Tells how many were not logged, once their second is over. Call about once a second.
+  void Flush(std::uint64_t now_ns);
+
+ private:
+  void BeginSecond(std::uint64_t now_ns);
+
+  const Sink sink_;
+  std::atomic<std::uint64_t> second_{0};
+  std::atomic<std::uint64_t> noted_{0};  // In that second.
+};
+
+}  // namespace sluicegate::app
