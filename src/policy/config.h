@@ -1,10 +1,13 @@
-// A configuration as it was written: nothing checked, every value with its place in the file, so
-// that each mistake can be told with line and column. The YAML reader (config/) fills it, or a
-// program by hand (places are 0 then).
+// A configuration as it was written: nothing checked, every value the text that stood there with
+// its place in the file, so that each mistake can be told with line and column. The YAML reader
+// (config/) fills it, or a program by hand (places are 0 then). Value types. Field by field it is
+// the policy file; doc/policy.md says what each means.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace sluicegate::policy {
 
@@ -12,9 +15,10 @@ namespace sluicegate::policy {
 struct Position {
   std::uint32_t line = 0;
   std::uint32_t column = 0;
+  friend auto operator<=>(const Position&, const Position&) = default;
 };
 
-/// What is wrong, where, and what to write instead. `mend` is a full sentence.
+/// What is wrong, where, and what to write instead. `what` and `mend` are sentences.
 struct Mistake {
   Position at;
   std::string what;
@@ -26,6 +30,116 @@ template <class T>
 struct Located {
   T value{};
   Position at;
+};
+
+using Text = Located<std::string>;
+using MaybeText = std::optional<Text>;
+
+/// `60/minute`, or a map with one of `limit`, `burst` and `concurrency`.
+struct LimitConfig {
+  Position at;
+  MaybeText limit;
+  MaybeText algorithm;
+  MaybeText name;
+  MaybeText burst;
+  MaybeText refill;
+  MaybeText concurrency;
+  MaybeText lease;
+};
+
+struct HeaderMatchConfig {
+  Text name;
+  std::vector<Text> values;
+};
+
+/// All that are given must hold; of each list one.
+struct MatchConfig {
+  std::vector<Text> path;
+  std::vector<Text> method;
+  std::vector<Text> host;
+  std::vector<HeaderMatchConfig> header;
+  std::vector<Text> mcp_method;
+  std::vector<Text> mcp_tool;
+};
+
+/// Whom an exemption or an override means.
+struct WhoConfig {
+  std::vector<Text> clients;
+  std::vector<Text> users;
+  std::vector<Text> api_keys;
+};
+
+struct OverrideConfig {
+  Position at;
+  WhoConfig when;
+  std::vector<LimitConfig> limits;
+};
+
+struct PenaltyConfig {
+  Position at;
+  MaybeText violations;
+  MaybeText within;
+  MaybeText ban;
+  std::vector<Text> escalate;
+};
+
+struct CostConfig {
+  MaybeText fallback;
+  MaybeText argument;
+  MaybeText max;
+};
+
+struct RuleConfig {
+  Position at;
+  MaybeText name;
+  MatchConfig match;
+  std::optional<std::vector<Text>> key;
+  std::vector<LimitConfig> limits;
+  WhoConfig exempt;
+  std::vector<OverrideConfig> overrides;
+  std::optional<PenaltyConfig> penalty;
+  CostConfig cost;
+  MaybeText mode;
+  MaybeText memory;
+};
+
+struct ListenConfig {
+  MaybeText gateway;
+  MaybeText admin;
+  MaybeText rls;
+  MaybeText resp;
+  MaybeText check;
+};
+
+struct ClientsConfig {
+  std::vector<Text> trusted_proxies;
+  MaybeText trusted_hops;
+  MaybeText forwarded;
+  MaybeText identity_header;
+  MaybeText identity_api_keys;
+  MaybeText identity_jwt;
+};
+
+struct TimeoutsConfig {
+  MaybeText header;
+  MaybeText idle;
+  MaybeText upstream;
+  MaybeText connect;
+  MaybeText drain;
+};
+
+struct Config {
+  MaybeText enabled;
+  ListenConfig listen;
+  MaybeText upstream_url;
+  ClientsConfig clients;
+  MaybeText state_memory;
+  MaybeText state_file;
+  TimeoutsConfig timeouts;
+  MaybeText max_body;
+  MaybeText admin_token_file;
+  std::optional<std::vector<Text>> headers;
+  std::vector<RuleConfig> rules;
 };
 
 }  // namespace sluicegate::policy

@@ -1,0 +1,248 @@
+// Policy::Compile: the checks over the whole configuration, and the settings of the doors.
+#include <array>
+#include <map>
+#include <utility>
+
+#include "policy/policy.h"
+#include "policy/rule_compiler.h"
+#include "policy/values.h"
+#include "policy/words.h"
+
+namespace sluicegate::policy {
+namespace {
+
+constexpr std::size_t kDefaultMemory = std::size_t{64} << 20U;
+constexpr std::size_t kLeastMemory =
+    1024;  // A bucket of four default limits needs 1.6 KiB; less makes no sense.
+constexpr std::string_view kLater = " comes with a later version.";
+
+}  // namespace
+
+class PolicyCompiler {
+ public:
+  explicit PolicyCompiler(const Config& config) : config_(config) {}
+
+  std::expected<std::shared_ptr<const Policy>, std::vector<Mistake>> Compile() {
+    if (config_.enabled)
+      policy_.enabled_ = ReadBool(*config_.enabled, "enabled", mistakes_).value_or(true);
+    ReadListeners();
+    ReadClients();
+    ReadTimeouts();
+    ReadHeaders();
+    ReadRest();
+    ReadRules();
+    if (!mistakes_.empty()) return std::unexpected(mistakes_.TakeMistakes());
+    policy_.warnings_ = mistakes_.TakeWarnings();
+    return std::make_shared<const Policy>(std::move(policy_));
+  }
+
+ private:
+  Settings& settings() { return policy_.settings_; }
+
+  void RefuseLater(const MaybeText& text, std::string what, std::string mend) {
+    if (text) mistakes_.Add(text->at, std::move(what) + std::string(kLater), std::move(mend));
+  }
+
+  void ReadListeners() {
+    const ListenConfig& listen = config_.listen;
+    if (listen.gateway)
+      settings().gateway = ReadEndpoint(*listen.gateway, "The gateway's listener", mistakes_);
+    if (listen.admin)
+      settings().admin = ReadEndpoint(*listen.admin, "The admin listener", mistakes_);
+    RefuseLater(listen.rls, "The Envoy RLS door", "Leave listen.rls out and use the gateway.");
+    RefuseLater(listen.resp, "The RESP door", "Leave listen.resp out and use the gateway.");
+    RefuseLater(listen.check, "The HTTP check door", "Leave listen.check out and use the gateway.");
+    const bool same = settings().gateway && settings().admin && settings().gateway->port != 0 &&
+                      settings().gateway->port == settings().admin->port &&
+                      settings().gateway->address == settings().admin->address;
+    if (same) {
+      mistakes_.Add(listen.admin->at, "The admin door and the gateway have the same listener.",
+                    "Write another port for one of them.");
+    }
+  }
+
+  void ReadClients() {
+    const ClientsConfig& clients = config_.clients;
+    settings().clients.trusted_proxies =
+        PrefixSet(ReadPrefixes(clients.trusted_proxies, mistakes_));
+    if (clients.trusted_hops) {
+      const auto hops = ReadNumber(*clients.trusted_hops, "trusted_hops", 1, 16, mistakes_);
+      if (hops) settings().clients.trusted_hops = static_cast<unsigned>(*hops);
+    }
+    if (clients.forwarded) ReadForwarded(*clients.forwarded);
+    ReadIdentity();
+  }
+
+  void ReadForwarded(const Text& text) {
+    constexpr std::array<std::string_view, 4> kWords = {"x-forwarded-for", "forwarded", "none",
+                                                        "proxy-protocol"};
+    ForwardedSource& source = settings().clients.forwarded;
+    if (text.value == kWords[0]) {
+      source = ForwardedSource::kXForwardedFor;
+    } else if (text.value == kWords[1]) {
+      source = ForwardedSource::kForwarded;
+    } else if (text.value == kWords[2]) {
+      source = ForwardedSource::kNone;
+    } else if (text.value == kWords[3]) {
+      mistakes_.Add(text.at, "The PROXY protocol" + std::string(kLater),
+                    "Write x-forwarded-for, forwarded or none.");
+    } else {
+      mistakes_.Add(text.at, "No source of client addresses is called " + Quoted(text.value) + ".",
+                    Suggest(text.value, std::span(kWords).first(3)));
+    }
+  }
+
+  void ReadIdentity() {
+    const ClientsConfig& clients = config_.clients;
+    Identity& identity = settings().clients.identity;
+    RefuseLater(clients.identity_jwt, "Identity from a token",
+                "Write {header: x-user-id} or {api_keys: FILE}.");
+    if (clients.identity_header && clients.identity_api_keys) {
+      mistakes_.Add(clients.identity_api_keys->at, "There are two sources of identity.",
+                    "Write header or api_keys, not both.");
+    }
+    if (clients.identity_header) {
+      const Text& header = *clients.identity_header;
+      if (const auto name = ReadFieldName(header.value, header.at, mistakes_))
+        identity.header = *name;
+      if (config_.clients.trusted_proxies.empty()) {
+        mistakes_.Warn(header.at,
+                       "No proxy is trusted, so the gateway ignores this header from everybody.",
+                       "Write clients: {trusted_proxies: [ADDRESS]} for the proxy that sets it.");
+      }
+    }
+    if (clients.identity_api_keys) identity.api_keys_file = clients.identity_api_keys->value;
+  }
+
+  void ReadTimeouts() {
+    const auto read = [this](const MaybeText& text, std::string_view what, Duration& into) {
+      if (!text) return;
+      if (const auto length = ReadDuration(*text, what, mistakes_)) into = *length;
+    };
+    Timeouts& timeouts = settings().timeouts;
+    read(config_.timeouts.header, "timeouts.header", timeouts.header);
+    read(config_.timeouts.idle, "timeouts.idle", timeouts.idle);
+    read(config_.timeouts.upstream, "timeouts.upstream", timeouts.upstream);
+    read(config_.timeouts.connect, "timeouts.connect", timeouts.connect);
+    read(config_.timeouts.drain, "timeouts.drain", timeouts.drain);
+  }
+
+  void ReadHeaders() {
+    constexpr std::array<std::string_view, 3> kWords = {"draft11", "x-ratelimit-epoch", "off"};
+    settings().headers = {HeaderMode::kDraft11, HeaderMode::kXRateLimitEpoch};
+    if (!config_.headers) return;
+    settings().headers.clear();
+    for (const Text& text : *config_.headers) {
+      const bool off = text.value == kWords[2] || text.value == "false";
+      if (text.value == kWords[0]) {
+        settings().headers.push_back(HeaderMode::kDraft11);
+      } else if (text.value == kWords[1]) {
+        settings().headers.push_back(HeaderMode::kXRateLimitEpoch);
+      } else if (text.value == "draft-next" || text.value == "draft03" ||
+                 text.value == "x-ratelimit-delta") {
+        mistakes_.Add(text.at, "The form " + text.value + std::string(kLater),
+                      "Write draft11, x-ratelimit-epoch or off.");
+      } else if (!off) {
+        mistakes_.Add(text.at, "No form of the fields is called " + Quoted(text.value) + ".",
+                      Suggest(text.value, kWords));
+      } else if (config_.headers->size() > 1) {
+        mistakes_.Add(text.at, "The fields are off and on at once.",
+                      "Write headers: [off], or leave off out.");
+      }
+    }
+  }
+
+  void ReadRest() {
+    if (config_.upstream_url) settings().upstream = ReadUpstream(*config_.upstream_url, mistakes_);
+    if (config_.max_body)
+      settings().max_body = ReadSize(*config_.max_body, "max_body", mistakes_).value_or(0);
+    if (config_.admin_token_file) settings().admin_token_file = config_.admin_token_file->value;
+    settings().memory = kDefaultMemory;
+    if (config_.state_memory) {
+      settings().memory =
+          ReadSize(*config_.state_memory, "state.memory", mistakes_).value_or(kDefaultMemory);
+      if (settings().memory < kLeastMemory) {
+        mistakes_.Add(config_.state_memory->at, "state.memory holds no key.",
+                      "Write at least 1KiB; 64MiB is the default.");
+      }
+    }
+    RefuseLater(config_.state_file, "State in a file", "Leave state.file out: state is in memory.");
+  }
+
+  void ReadRules() {
+    if (config_.rules.empty()) {
+      mistakes_.Warn({}, "There are no rules, so nothing is limited.",
+                     "Write rules: with at least one.");
+    }
+    if (config_.rules.size() > kMaxRules) {
+      mistakes_.Add(config_.rules[kMaxRules].at, "A policy has at most 32 rules.",
+                    "Join some with overrides.");
+      return;
+    }
+    RuleContext context{.mistakes = mistakes_,
+                        .asked_headers = policy_.asked_headers_,
+                        .asked_arguments = policy_.asked_arguments_,
+                        .has_users = !settings().clients.identity.header.empty() ||
+                                     !settings().clients.identity.api_keys_file.empty(),
+                        .has_api_keys = !settings().clients.identity.api_keys_file.empty()};
+    std::map<std::string, Position> names;
+    for (const RuleConfig& config : config_.rules) {
+      policy_.rules_.push_back(RuleCompiler(config, context).Compile());
+      if (!config.name) continue;
+      const auto [first, fresh] = names.emplace(config.name->value, config.name->at);
+      if (fresh) continue;
+      mistakes_.Add(config.name->at,
+                    "Two rules are called " + Quoted(config.name->value) +
+                        "; the first is in line " + std::to_string(first->second.line) + ".",
+                    "Give one of them another name.");
+    }
+    ShareMemory();
+  }
+
+  // Rules that name no memory share what the others leave. A rule that is off has none.
+  void ShareMemory() {
+    std::size_t left = settings().memory;
+    std::size_t sharers = 0;
+    for (std::size_t i = 0; i < policy_.rules_.size(); ++i) {
+      Rule& rule = policy_.rules_[i];
+      if (rule.mode() == Mode::kOff) continue;
+      const MaybeText& memory = config_.rules[i].memory;
+      if (!memory) {
+        ++sharers;
+        continue;
+      }
+      const std::size_t bytes = ReadSize(*memory, "The rule's memory", mistakes_).value_or(0);
+      if (bytes > left) {
+        mistakes_.Add(memory->at,
+                      "The rules' memory together is more than state.memory (" +
+                          std::to_string(settings().memory) + " bytes).",
+                      "Raise state.memory or lower the rules' own.");
+      }
+      RuleCompiler::SetMemory(rule, bytes);
+      left -= std::min(bytes, left);
+    }
+    if (sharers == 0) return;
+    const std::size_t share = left / sharers;
+    for (std::size_t i = 0; i < policy_.rules_.size(); ++i) {
+      Rule& rule = policy_.rules_[i];
+      if (rule.mode() == Mode::kOff || config_.rules[i].memory) continue;
+      if (share < kLeastMemory) {
+        mistakes_.Add(config_.rules[i].at,
+                      "No memory is left for rule " + Quoted(rule.name()) + ".",
+                      "Raise state.memory or lower the other rules' own.");
+      }
+      RuleCompiler::SetMemory(rule, share);
+    }
+  }
+
+  const Config& config_;
+  Policy policy_;
+  Mistakes mistakes_;
+};
+
+std::expected<std::shared_ptr<const Policy>, std::vector<Mistake>> Policy::Compile(
+    const Config& config) {
+  return PolicyCompiler(config).Compile();
+}
+
+}  // namespace sluicegate::policy

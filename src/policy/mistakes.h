@@ -1,0 +1,42 @@
+// Mistakes: collects what is wrong with a configuration while it is compiled, and the warnings.
+// Bound to one compile.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "policy/config.h"
+
+namespace sluicegate::policy {
+
+class Mistakes {
+ public:
+  void Add(Position at, std::string what, std::string mend) {
+    mistakes_.push_back({.at = at, .what = std::move(what), .mend = std::move(mend)});
+  }
+  /// A whole sentence with its mend, as the limit module writes them: split at the first full stop.
+  void AddSentence(Position at, const std::string& sentence) {
+    const std::size_t stop = sentence.find(". ");
+    if (stop == std::string::npos) return Add(at, sentence, {});
+    Add(at, sentence.substr(0, stop + 1), sentence.substr(stop + 2));
+  }
+  void Warn(Position at, std::string what, std::string mend) {
+    warnings_.push_back({.at = at, .what = std::move(what), .mend = std::move(mend)});
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return mistakes_.empty(); }
+  [[nodiscard]] std::vector<Mistake> TakeMistakes() { return Sorted(std::move(mistakes_)); }
+  [[nodiscard]] std::vector<Mistake> TakeWarnings() { return Sorted(std::move(warnings_)); }
+
+ private:
+  static std::vector<Mistake> Sorted(std::vector<Mistake> all) {
+    std::ranges::stable_sort(all, {}, &Mistake::at);
+    return all;
+  }
+  std::vector<Mistake> mistakes_;
+  std::vector<Mistake> warnings_;
+};
+
+}  // namespace sluicegate::policy

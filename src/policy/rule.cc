@@ -1,0 +1,129 @@
+#include "policy/rule.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace sluicegate::policy {
+namespace {
+
+// Added to a part's kind when it is absent and the client's address stands in for it.
+constexpr std::uint64_t kAbsent = 0x80;
+
+template <class Patterns>
+bool OneMatches(const Patterns& patterns, std::string_view text) noexcept {
+  return patterns.empty() ||
+         std::ranges::any_of(patterns, [text](const Glob& glob) { return glob.Matches(text); });
+}
+
+std::string_view HeaderAt(const Request& request, std::size_t index) noexcept {
+  return index < request.headers.size() ? request.headers[index] : std::string_view();
+}
+
+void FeedText(SipHasher& hasher, std::uint64_t kind, std::string_view text) noexcept {
+  hasher.UpdateU64(kind | (static_cast<std::uint64_t>(text.size()) << 8U));
+  hasher.Update(text);
+}
+
+void FeedClient(SipHasher& hasher, std::uint64_t kind, const Request& request) noexcept {
+  const IpAddress client = request.client.Client();
+  const auto bytes = client.bytes();
+  FeedText(hasher, kind, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+// The request's value of a part that is a text. Every argument counts for kMcpArguments, so it is
+// not one.
+std::string_view TextOf(const KeyPart& part, const Request& request) noexcept {
+  switch (part.kind) {
+    case KeyKind::kUser:
+      return request.user;
+    case KeyKind::kApiKey:
+      return request.api_key_id;
+    case KeyKind::kMethod:
+      return request.method;
+    case KeyKind::kPath:
+      return request.path;
+    case KeyKind::kHost:
+      return request.host;
+    case KeyKind::kHeader:
+      return HeaderAt(request, part.header);
+    case KeyKind::kMcpMethod:
+      return request.mcp_method;
+    case KeyKind::kMcpTool:
+      return request.mcp_tool;
+    case KeyKind::kClient:
+    case KeyKind::kMcpArguments:
+    case KeyKind::kEntry:
+      break;
+  }
+  return {};
+}
+
+}  // namespace
+
+bool Who::Any(const Request& request) const noexcept {
+  return (!clients.empty() && clients.Contains(request.client)) ||
+         (!request.user.empty() && users.contains(request.user)) ||
+         (!request.api_key_id.empty() && api_keys.contains(request.api_key_id));
+}
+
+bool Who::All(const Request& request) const noexcept {
+  return (clients.empty() || clients.Contains(request.client)) &&
+         (users.empty() || users.contains(request.user)) &&
+         (api_keys.empty() || api_keys.contains(request.api_key_id));
+}
+
+bool Match::Holds(const Request& request) const noexcept {
+  if (!OneMatches(paths, request.path)) return false;
+  if (!methods.empty() && std::ranges::find(methods, request.method) == methods.end()) return false;
+  if (!OneMatches(hosts, request.host)) return false;
+  for (const Header& header : headers) {
+    const std::string_view value = HeaderAt(request, header.index);
+    if (value.empty() || !OneMatches(header.values, value)) return false;
+  }
+  if (!mcp_methods.empty() &&
+      (request.mcp_method.empty() || !OneMatches(mcp_methods, request.mcp_method)))
+    return false;
+  return mcp_tools.empty() ||
+         (!request.mcp_tool.empty() && OneMatches(mcp_tools, request.mcp_tool));
+}
+
+std::uint8_t Rule::VariantOf(const Request& request) const noexcept {
+  for (std::size_t i = 0; i < overrides_.size(); ++i) {
+    if (overrides_[i].All(request)) return static_cast<std::uint8_t>(i + 1);
+  }
+  return 0;
+}
+
+std::uint64_t Rule::HashKey(const HashSecret& secret, const Request& request,
+                            std::uint8_t variant) const noexcept {
+  SipHasher hasher(secret);
+  hasher.UpdateU64(name_hash_ + variant);
+  for (const KeyPart& part : key_) {
+    const auto kind = static_cast<std::uint64_t>(part.kind);
+    if (part.kind == KeyKind::kClient) {
+      FeedClient(hasher, kind, request);
+      continue;
+    }
+    const std::string_view text = TextOf(part, request);
+    if (text.empty()) {
+      FeedClient(hasher, kind | kAbsent, request);
+    } else {
+      FeedText(hasher, kind, text);
+    }
+  }
+  return hasher.Finish();
+}
+
+std::uint64_t Rule::CostOf(const Request& request) const noexcept {
+  if (request.cost != Request::kRuleCost) return request.cost;
+  if (!cost_.argument || *cost_.argument >= request.mcp_arguments.size()) return cost_.fallback;
+  const std::string_view text = request.mcp_arguments[*cost_.argument];
+  std::uint64_t units = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), units);
+  if (error == std::errc::result_out_of_range) return cost_.max;
+  if (error != std::errc() || end != text.data() + text.size()) return cost_.fallback;
+  // The client names this number: it may not make its request free.
+  return std::clamp<std::uint64_t>(units, 1, cost_.max);
+}
+
+}  // namespace sluicegate::policy

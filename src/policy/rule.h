@@ -1,0 +1,160 @@
+// Rule: a name, a match, a key, limits, and what happens. Immutable once compiled, so thread-safe.
+// The questions that a decision asks allocate nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/siphash.h"
+#include "limit/compiled_limit.h"
+#include "policy/glob.h"
+#include "policy/request.h"
+
+namespace sluicegate::policy {
+
+/// Bounds. A configuration beyond one of them is refused with the number.
+inline constexpr std::size_t kMaxRules =
+    32;  ///< All may match one request; each holds one bucket lock then.
+inline constexpr std::size_t kMaxLimitsPerRule = 8;
+inline constexpr std::size_t kMaxOverridesPerRule = 64;
+inline constexpr std::size_t kMaxKeyParts = 8;
+
+enum class Mode : std::uint8_t { kOff, kObserve, kEnforce };
+
+/// One limit of a rule, and where its state lies in the rule's slots.
+struct RuleLimit {
+  limit::CompiledLimit limit;
+  std::size_t offset = 0;  ///< Bytes from the slot's first, a multiple of 8.
+  std::string name;  ///< For fields and metrics: from the configuration, so never a client's words.
+  Limit written;     ///< As the configuration has it, the refill resolved.
+};
+
+/// The limits that apply together: a rule's own, or an override's.
+struct LimitSet {
+  std::vector<RuleLimit> limits;
+  std::size_t state_bytes = 0;
+};
+
+/// Bans that repeated violations earn. Counted by a token bucket of `violations` per `within`.
+struct Penalty {
+  std::uint64_t violations = 0;
+  Duration within{};
+  Duration ban{};
+  std::vector<std::uint32_t> escalate;  ///< ban x escalate[level]; never empty.
+};
+
+/// The units a request takes.
+struct Cost {
+  std::uint64_t fallback = 1;
+  std::optional<std::size_t>
+      argument;  ///< Index into Policy::asked_arguments: an MCP argument that names the cost.
+  std::uint64_t max = 1;
+};
+
+/// What a key is made of.
+enum class KeyKind : std::uint8_t {
+  kClient = 1,
+  kUser,
+  kApiKey,
+  kMethod,
+  kPath,
+  kHost,
+  kHeader,
+  kMcpMethod,
+  kMcpTool,
+  kMcpArguments,
+  kEntry,
+};
+
+struct KeyPart {
+  KeyKind kind = KeyKind::kClient;
+  std::size_t header = 0;  ///< kHeader: index into Policy::asked_headers.
+  std::string text;        ///< As written: "header:x-tenant".
+};
+
+/// A condition on who asks: every list that is not empty must hold the request's.
+struct Who {
+  PrefixSet clients;
+  std::set<std::string, std::less<>> users;
+  std::set<std::string, std::less<>> api_keys;
+
+  [[nodiscard]] bool empty() const noexcept {
+    return clients.empty() && users.empty() && api_keys.empty();
+  }
+  [[nodiscard]] bool Any(const Request& request) const noexcept;  ///< One list holds it.
+  [[nodiscard]] bool All(const Request& request) const noexcept;  ///< Every given list holds it.
+};
+
+/// A condition on what is asked: of every list that is not empty one must match.
+struct Match {
+  struct Header {
+    std::size_t index = 0;  ///< Into Policy::asked_headers.
+    std::vector<Glob> values;
+  };
+  std::vector<Glob> paths;
+  std::vector<std::string> methods;
+  std::vector<Glob> hosts;
+  std::vector<Header> headers;
+  std::vector<Glob> mcp_methods;
+  std::vector<Glob> mcp_tools;
+
+  [[nodiscard]] bool Holds(const Request& request) const noexcept;
+};
+
+class Rule {
+ public:
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] Mode mode() const noexcept { return mode_; }
+  [[nodiscard]] std::size_t memory() const noexcept {
+    return memory_;
+  }  ///< Bytes for the rule's table.
+  [[nodiscard]] bool Matches(const Request& request) const noexcept {
+    return match_.Holds(request);
+  }
+  [[nodiscard]] bool Exempts(const Request& request) const noexcept { return exempt_.Any(request); }
+  /// Which limit set applies: 0 is the rule's own, i+1 the first override whose `when` holds.
+  [[nodiscard]] std::uint8_t VariantOf(const Request& request) const noexcept;
+  /// The keyed hash of the request's key under this rule. Parts are typed and length-prefixed, so
+  /// different keys are different messages; an absent part falls back to the client's address;
+  /// `key: []` is one shared bucket.
+  [[nodiscard]] std::uint64_t HashKey(const HashSecret& secret, const Request& request,
+                                      std::uint8_t variant) const noexcept;
+  [[nodiscard]] std::uint64_t CostOf(const Request& request) const noexcept;
+  [[nodiscard]] std::span<const LimitSet> variants() const noexcept {
+    return variants_;
+  }  ///< Never empty.
+  [[nodiscard]] std::size_t slot_bytes() const noexcept {
+    return slot_bytes_;
+  }  ///< The largest variant's state_bytes.
+  [[nodiscard]] const std::optional<Penalty>& penalty() const noexcept { return penalty_; }
+  [[nodiscard]] const Match& match() const noexcept { return match_; }
+  [[nodiscard]] std::span<const KeyPart> key() const noexcept { return key_; }
+  [[nodiscard]] const Cost& cost() const noexcept { return cost_; }
+
+ private:
+  friend class RuleCompiler;
+  Rule() = default;
+
+  std::string name_;
+  std::uint64_t name_hash_ = 0;
+  Mode mode_ = Mode::kEnforce;
+  std::size_t memory_ = 0;
+  Match match_;
+  Who exempt_;
+  std::vector<Who> overrides_;  // Variant i + 1.
+  std::vector<KeyPart> key_;
+  Cost cost_;
+  std::vector<LimitSet> variants_;
+  std::size_t slot_bytes_ = 0;
+  std::optional<Penalty> penalty_;
+};
+
+}  // namespace sluicegate::policy

@@ -1,0 +1,415 @@
+#include "policy/rule_compiler.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "policy/values.h"
+#include "policy/words.h"
+
+namespace sluicegate::policy {
+namespace {
+
+constexpr std::array<std::string_view, 3> kModes = {"off", "observe", "enforce"};
+constexpr std::array<std::string_view, 3> kAlgorithms = {"sliding_window", "token_bucket",
+                                                         "fixed_window"};
+
+struct KeyWord {
+  std::string_view word;
+  KeyKind kind;
+};
+constexpr std::array kKeyWords = {KeyWord{"client", KeyKind::kClient},
+                                  KeyWord{"user", KeyKind::kUser},
+                                  KeyWord{"api_key", KeyKind::kApiKey},
+                                  KeyWord{"method", KeyKind::kMethod},
+                                  KeyWord{"path", KeyKind::kPath},
+                                  KeyWord{"host", KeyKind::kHost},
+                                  KeyWord{"mcp_method", KeyKind::kMcpMethod},
+                                  KeyWord{"mcp_tool", KeyKind::kMcpTool},
+                                  KeyWord{"mcp_args", KeyKind::kMcpArguments}};
+constexpr std::array<std::string_view, 11> kKeyParts = {
+    "client",     "user",     "api_key",  "method",      "path",     "host",
+    "mcp_method", "mcp_tool", "mcp_args", "header:NAME", "entry:KEY"};
+
+bool IsMcp(KeyKind kind) {
+  return kind == KeyKind::kMcpMethod || kind == KeyKind::kMcpTool || kind == KeyKind::kMcpArguments;
+}
+
+// Whether somebody else than the client says what this part is.
+bool IsTrusted(KeyKind kind) {
+  return kind == KeyKind::kClient || kind == KeyKind::kUser || kind == KeyKind::kApiKey ||
+         kind == KeyKind::kEntry;
+}
+
+}  // namespace
+
+Rule RuleCompiler::Compile() {
+  if (config_.name) {
+    (void)CheckName(*config_.name, "The rule's name", context_.mistakes);
+    rule_.name_ = config_.name->value;
+  } else {
+    context_.mistakes.Add(config_.at, "This rule has no name.",
+                          "Write name: and a word for metrics and answers.");
+  }
+  rule_.name_hash_ = SipHash({}, rule_.name_);
+  ReadMode();
+  ReadMatch();
+  ReadKey();
+  ReadCost();
+  rule_.variants_.push_back(ReadLimits(config_.limits, config_.at));
+  ReadExemptions();
+  ReadOverrides();
+  ReadPenalty();
+  for (const LimitSet& set : rule_.variants_)
+    rule_.slot_bytes_ = std::max(rule_.slot_bytes_, set.state_bytes);
+  return std::move(rule_);
+}
+
+void RuleCompiler::ReadMode() {
+  if (!config_.mode) return;
+  // YAML reads a bare off as false.
+  const std::string word = config_.mode->value == "false" ? "off" : config_.mode->value;
+  const auto found = std::ranges::find(kModes, word);
+  if (found == kModes.end()) {
+    context_.mistakes.Add(config_.mode->at, "No mode is called " + Quoted(word) + ".",
+                          Suggest(word, kModes));
+    return;
+  }
+  rule_.mode_ = static_cast<Mode>(found - kModes.begin());
+}
+
+std::vector<Glob> RuleCompiler::ReadGlobs(const std::vector<Text>& texts, bool path) {
+  std::vector<Glob> globs;
+  for (const Text& text : texts) {
+    auto glob = Glob::Compile(text.value);
+    if (!glob) {
+      context_.mistakes.Add(
+          text.at, "The pattern " + Quoted(text.value) + " is empty or longer than 250 bytes.",
+          "Write a shorter one, like /api/**.");
+    } else if (path && !text.value.starts_with('/') && text.value != "**") {
+      context_.mistakes.Add(text.at,
+                            "The path " + Quoted(text.value) + " does not begin with a slash.",
+                            "Write /" + text.value.substr(0, 60) + ".");
+    } else {
+      globs.push_back(std::move(*glob));
+    }
+  }
+  return globs;
+}
+
+void RuleCompiler::ReadMatch() {
+  const MatchConfig& match = config_.match;
+  rule_.match_.paths = ReadGlobs(match.path, true);
+  rule_.match_.hosts = ReadGlobs(match.host, false);
+  rule_.match_.mcp_methods = ReadGlobs(match.mcp_method, false);
+  rule_.match_.mcp_tools = ReadGlobs(match.mcp_tool, false);
+  for (const Text& method : match.method) {
+    const bool good = !method.value.empty() && method.value.size() <= 32 &&
+                      std::ranges::all_of(
+                          method.value, [](char c) { return (c >= 'A' && c <= 'Z') || c == '-'; });
+    if (!good) {
+      context_.mistakes.Add(method.at, Quoted(method.value) + " is no method.",
+                            "Write one in capitals, like POST.");
+      continue;
+    }
+    rule_.match_.methods.push_back(method.value);
+  }
+  for (const HeaderMatchConfig& header : match.header) {
+    const auto name = ReadFieldName(header.name.value, header.name.at, context_.mistakes);
+    if (!name) continue;
+    rule_.match_.headers.push_back(
+        {.index = AskHeader(*name), .values = ReadGlobs(header.values, false)});
+  }
+  for (const auto* list : {&match.mcp_method, &match.mcp_tool}) {
+    if (!list->empty()) WarnOfMcp(list->front().at);
+  }
+}
+
+std::size_t RuleCompiler::AskHeader(const std::string& name) {
+  auto& asked = context_.asked_headers;
+  const auto found = std::ranges::find(asked, name);
+  const auto index = static_cast<std::size_t>(found - asked.begin());
+  if (found == asked.end()) asked.push_back(name);
+  return index;
+}
+
+void RuleCompiler::WarnOfMcp(Position at) {
+  context_.mistakes.Warn(at,
+                         "The gateway does not read MCP messages yet, so this never holds there.",
+                         "Match the path of the MCP endpoint until a later version does.");
+}
+
+std::optional<KeyPart> RuleCompiler::ReadKeyPart(const Text& text) {
+  constexpr std::string_view kHeader = "header:";
+  constexpr std::string_view kEntry = "entry:";
+  if (text.value.starts_with(kHeader)) {
+    const auto name = ReadFieldName(std::string_view(text.value).substr(kHeader.size()), text.at,
+                                    context_.mistakes);
+    if (!name) return std::nullopt;
+    return KeyPart{.kind = KeyKind::kHeader, .header = AskHeader(*name), .text = text.value};
+  }
+  if (text.value.starts_with(kEntry) && text.value.size() > kEntry.size()) {
+    context_.mistakes.Warn(
+        text.at, "No door of this version has descriptors, so the client's address stands in.",
+        "Leave this part out until the decision service comes.");
+    return KeyPart{.kind = KeyKind::kEntry, .text = text.value};
+  }
+  for (const KeyWord& known : kKeyWords) {
+    if (known.word != text.value) continue;
+    if (IsMcp(known.kind)) WarnOfMcp(text.at);
+    return KeyPart{.kind = known.kind, .text = text.value};
+  }
+  context_.mistakes.Add(text.at, "No part of a key is called " + Quoted(text.value) + ".",
+                        Suggest(text.value, kKeyParts));
+  return std::nullopt;
+}
+
+void RuleCompiler::ReadKey() {
+  if (!config_.key) {
+    context_.mistakes.Add(config_.at, "This rule does not say who is limited.",
+                          "Write key: [client], or key: [] for one bucket that all share.");
+    return;
+  }
+  if (config_.key->size() > kMaxKeyParts) {
+    context_.mistakes.Add(config_.key->front().at, "A key has at most 8 parts.", "Leave some out.");
+    return;
+  }
+  for (const Text& text : *config_.key) {
+    if (auto part = ReadKeyPart(text)) rule_.key_.push_back(std::move(*part));
+  }
+  if (!rule_.key_.empty()) WarnOfChosenKey(config_.key->front().at);
+}
+
+void RuleCompiler::WarnOfChosenKey(Position at) {
+  if (std::ranges::none_of(rule_.key_, IsTrusted, &KeyPart::kind)) {
+    context_.mistakes.Warn(
+        at, "The client chooses every part of this key, so it can always take a fresh one.",
+        "Add client, user or api_key.");
+  }
+  for (const KeyPart& part : rule_.key_) {
+    const bool unknown = (part.kind == KeyKind::kUser && !context_.has_users) ||
+                         (part.kind == KeyKind::kApiKey && !context_.has_api_keys);
+    if (!unknown) continue;
+    context_.mistakes.Warn(
+        at, "Nothing says who a request's " + part.text + " is, so its address stands in.",
+        "Write clients: {identity: ...}, or key: [client].");
+  }
+}
+
+Who RuleCompiler::ReadWho(const WhoConfig& config) {
+  Who who;
+  who.clients = PrefixSet(ReadPrefixes(config.clients, context_.mistakes));
+  for (const Text& user : config.users) who.users.insert(user.value);
+  for (const Text& key : config.api_keys) who.api_keys.insert(key.value);
+  return who;
+}
+
+void RuleCompiler::ReadExemptions() { rule_.exempt_ = ReadWho(config_.exempt); }
+
+void RuleCompiler::ReadOverrides() {
+  if (config_.overrides.size() > kMaxOverridesPerRule) {
+    context_.mistakes.Add(config_.overrides[kMaxOverridesPerRule].at,
+                          "A rule has at most 64 overrides.",
+                          "Make a rule of its own for some of them.");
+    return;
+  }
+  for (const OverrideConfig& config : config_.overrides) {
+    const bool nobody =
+        config.when.clients.empty() && config.when.users.empty() && config.when.api_keys.empty();
+    if (nobody) {
+      context_.mistakes.Add(config.at, "This override does not say for whom it is.",
+                            "Write when: {user: NAME}, {api_key: ID} or {client: NETWORK}.");
+    }
+    rule_.overrides_.push_back(ReadWho(config.when));
+    rule_.variants_.push_back(ReadLimits(config.limits, config.at));
+  }
+}
+
+void RuleCompiler::ReadPenalty() {
+  if (!config_.penalty) return;
+  const PenaltyConfig& config = *config_.penalty;
+  Mistakes& mistakes = context_.mistakes;
+  if (!config.violations || !config.within || !config.ban) {
+    mistakes.Add(config.at,
+                 "This penalty does not say after how many violations within what time it bans for "
+                 "how long.",
+                 "Write {violations: 20, within: 1m, ban: 5m}.");
+    return;
+  }
+  const auto violations = ReadNumber(*config.violations, "violations", 1, 1'000'000, mistakes);
+  const auto within = ReadDuration(*config.within, "within", mistakes);
+  const auto ban = ReadDuration(*config.ban, "ban", mistakes);
+  Penalty penalty;
+  constexpr std::size_t kMostLevels = 8;
+  if (config.escalate.size() > kMostLevels) {
+    mistakes.Add(config.escalate[kMostLevels].at, "A penalty has at most 8 levels.",
+                 "Leave some out: the last repeats.");
+  }
+  for (const Text& text : config.escalate) {
+    const auto factor = ReadNumber(text, "escalate", 1, 1'000'000, mistakes);
+    if (factor) penalty.escalate.push_back(static_cast<std::uint32_t>(*factor));
+  }
+  if (penalty.escalate.empty()) penalty.escalate.push_back(1);
+  if (!violations || !within || !ban) return;
+  penalty.violations = *violations;
+  penalty.within = *within;
+  penalty.ban = *ban;
+  rule_.penalty_ = std::move(penalty);
+}
+
+void RuleCompiler::ReadCost() {
+  constexpr std::uint64_t kMost = 0xFFFF'FFFF;
+  Cost& cost = rule_.cost_;
+  const auto read = [this](const MaybeText& text, std::string_view what, std::uint64_t& into) {
+    if (!text) return;
+    if (const auto units = ReadNumber(*text, what, 1, kMost, context_.mistakes)) into = *units;
+  };
+  read(config_.cost.fallback, "The default cost", cost.fallback);
+  cost.max = cost.fallback;
+  read(config_.cost.max, "The highest cost", cost.max);
+  if (config_.cost.max && cost.max < cost.fallback) {
+    context_.mistakes.Add(config_.cost.max->at, "The highest cost is below the default cost.",
+                          "Write at least " + std::to_string(cost.fallback) + ".");
+  }
+  if (!config_.cost.argument) return;
+  WarnOfMcp(config_.cost.argument->at);
+  auto& asked = context_.asked_arguments;
+  const auto found = std::ranges::find(asked, config_.cost.argument->value);
+  cost.argument = static_cast<std::size_t>(found - asked.begin());
+  if (found == asked.end()) asked.push_back(config_.cost.argument->value);
+}
+
+std::optional<Limit> RuleCompiler::ReadWindow(const LimitConfig& config) {
+  std::string algorithm = config.algorithm ? config.algorithm->value : "sliding_window";
+  if (std::ranges::find(kAlgorithms, algorithm) == kAlgorithms.end()) {
+    context_.mistakes.Add(config.algorithm->at, "No algorithm is called " + Quoted(algorithm) + ".",
+                          Suggest(algorithm, kAlgorithms));
+    algorithm = "sliding_window";
+  }
+  auto limit = algorithm == "fixed_window" ? Limit::ParseFixedWindow(config.limit->value)
+                                           : Limit::Parse(config.limit->value);
+  if (!limit) {
+    context_.mistakes.AddSentence(config.limit->at, limit.error());
+    return std::nullopt;
+  }
+  if (config.refill) {
+    context_.mistakes.Add(config.refill->at, "Only a burst has a refill.",
+                          "Write {burst: 10, refill: 1/s}.");
+  }
+  if (algorithm == "token_bucket") {
+    limit->algorithm = Algorithm::kTokenBucket;
+    limit->refill = limit->quota;
+  }
+  return *limit;
+}
+
+std::optional<Limit> RuleCompiler::ReadBurst(const LimitConfig& config) {
+  if (config.algorithm && config.algorithm->value != "token_bucket") {
+    context_.mistakes.Add(config.algorithm->at, "A burst is a token bucket.",
+                          "Leave the algorithm out.");
+  }
+  const auto capacity =
+      ReadNumber(*config.burst, "The burst", 1, 1'000'000'000'000, context_.mistakes);
+  if (!capacity) return std::nullopt;
+  const Limit limit =
+      Limit::Burst(*capacity, config.refill ? config.refill->value : std::string_view());
+  if (limit.window >= Duration::zero()) return limit;
+  context_.mistakes.Add(config.refill->at,
+                        "The refill " + Quoted(config.refill->value) + " cannot be read.",
+                        "Write units per time, like 1/s or 100/5min.");
+  return std::nullopt;
+}
+
+std::optional<Limit> RuleCompiler::ReadLimit(const LimitConfig& config) {
+  const int kinds = (config.limit ? 1 : 0) + (config.burst ? 1 : 0) + (config.concurrency ? 1 : 0);
+  if (kinds != 1) {
+    context_.mistakes.Add(
+        config.at, "A limit is one of limit, burst and concurrency.",
+        "Write 60/minute, {limit: 60/minute, name: x} or {burst: 10, refill: 1/s}.");
+    return std::nullopt;
+  }
+  if (config.concurrency) {
+    context_.mistakes.Add(config.concurrency->at, "Concurrency limits come with a later version.",
+                          "Leave this limit out, or limit the rate instead.");
+    return std::nullopt;
+  }
+  if (config.lease)
+    context_.mistakes.Add(config.lease->at, "Only concurrency has a lease.", "Leave it out.");
+  auto limit = config.burst ? ReadBurst(config) : ReadWindow(config);
+  if (limit && config.name && CheckName(*config.name, "The limit's name", context_.mistakes)) {
+    limit->name = config.name->value;
+  }
+  return limit;
+}
+
+void RuleCompiler::CheckQuota(const limit::CompiledLimit& limit, Position at) {
+  const std::uint64_t cost = std::max(rule_.cost_.fallback, rule_.cost_.max);
+  if (cost <= limit.quota()) return;
+  context_.mistakes.Add(at,
+                        "A request may cost " + std::to_string(cost) +
+                            " units, more than this limit ever has (" +
+                            std::to_string(limit.quota()) + ").",
+                        "Write a higher limit or a lower cost.");
+}
+
+void RuleCompiler::WarnOfBigBurst(const std::vector<Limit>& limits,
+                                  const std::vector<Position>& places) {
+  const Limit* shortest = nullptr;
+  for (const Limit& limit : limits) {
+    if (limit.algorithm != Algorithm::kSlidingWindow) continue;
+    if (shortest == nullptr || limit.window < shortest->window) shortest = &limit;
+  }
+  for (std::size_t i = 0; shortest != nullptr && i < limits.size(); ++i) {
+    if (limits[i].algorithm != Algorithm::kTokenBucket || limits[i].quota <= shortest->quota)
+      continue;
+    context_.mistakes.Warn(places[i],
+                           "This burst is above the shortest window's " +
+                               std::to_string(shortest->quota) +
+                               ", so that window always ends it first.",
+                           "Write a burst of at most " + std::to_string(shortest->quota) + ".");
+  }
+}
+
+LimitSet RuleCompiler::ReadLimits(const std::vector<LimitConfig>& configs, Position at) {
+  Mistakes& mistakes = context_.mistakes;
+  LimitSet set;
+  if (configs.empty()) mistakes.Add(at, "There are no limits here.", "Write limits: [60/minute].");
+  if (configs.size() > kMaxLimitsPerRule) {
+    mistakes.Add(configs[kMaxLimitsPerRule].at, "A rule has at most 8 limits.",
+                 "Make a second rule of some.");
+    return set;
+  }
+  std::vector<Limit> limits;
+  std::vector<Position> places;
+  for (const LimitConfig& config : configs) {
+    auto limit = ReadLimit(config);
+    if (!limit) continue;
+    limits.push_back(std::move(*limit));
+    places.push_back(config.at);
+  }
+  // A window that could not be read is told already; a bucket must not be blamed for it.
+  const bool refilled = limit::ResolveRefills(limits);
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    Limit& limit = limits[i];
+    const bool without = limit.algorithm == Algorithm::kTokenBucket && limit.refill == 0;
+    if (without && !refilled && limits.size() < configs.size()) continue;
+    auto compiled = limit::CompiledLimit::Compile(limit);
+    if (!compiled) {
+      mistakes.AddSentence(places[i], compiled.error());
+      continue;
+    }
+    CheckQuota(*compiled, places[i]);
+    if (limit.name.empty()) limit.name = limit::DefaultName(limit);
+    if (std::ranges::find(set.limits, limit.name, &RuleLimit::name) != set.limits.end()) {
+      mistakes.Add(places[i], "Two limits here are called " + limit.name + ".",
+                   "Give one a name: {limit: 60/minute, name: other}.");
+    }
+    set.limits.push_back(
+        {.limit = *compiled, .offset = set.state_bytes, .name = limit.name, .written = limit});
+    set.state_bytes += compiled->state_bytes();
+  }
+  WarnOfBigBurst(limits, places);
+  return set;
+}
+
+}  // namespace sluicegate::policy

@@ -1,0 +1,61 @@
+// RuleCompiler: one rule's configuration -> a Rule. Bound to one compile.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/config.h"
+#include "policy/mistakes.h"
+#include "policy/rule.h"
+
+namespace sluicegate::policy {
+
+/// What the rules of one policy share.
+struct RuleContext {
+  Mistakes& mistakes;
+  std::vector<std::string>& asked_headers;
+  std::vector<std::string>& asked_arguments;
+  bool has_users = false;     ///< Some source of user identities is configured.
+  bool has_api_keys = false;  ///< Or of API keys.
+};
+
+class RuleCompiler {
+ public:
+  RuleCompiler(const RuleConfig& config, RuleContext& context)
+      : config_(config), context_(context) {}
+
+  /// The rule as far as it can be understood; its mistakes are in the context. The memory is set by
+  /// the caller, who knows all rules.
+  [[nodiscard]] Rule Compile();
+  static void SetMemory(Rule& rule, std::size_t bytes) { rule.memory_ = bytes; }
+
+ private:
+  void ReadMode();
+  void ReadMatch();
+  void ReadKey();
+  void WarnOfChosenKey(Position at);
+  std::optional<KeyPart> ReadKeyPart(const Text& text);
+  void ReadExemptions();
+  Who ReadWho(const WhoConfig& config);
+  void ReadOverrides();
+  void ReadPenalty();
+  void ReadCost();
+  LimitSet ReadLimits(const std::vector<LimitConfig>& limits, Position at);
+  std::optional<Limit> ReadLimit(const LimitConfig& config);
+  std::optional<Limit> ReadWindow(const LimitConfig& config);
+  std::optional<Limit> ReadBurst(const LimitConfig& config);
+  void CheckQuota(const limit::CompiledLimit& limit, Position at);
+  void WarnOfBigBurst(const std::vector<Limit>& limits, const std::vector<Position>& places);
+  std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);
+  std::size_t AskHeader(const std::string& name);
+  void WarnOfMcp(Position at);
+
+  const RuleConfig& config_;
+  RuleContext& context_;
+  Rule rule_;
+};
+
+}  // namespace sluicegate::policy

@@ -1,0 +1,224 @@
+#include "policy/values.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+
+#include "policy/words.h"
+#include "sluicegate/limit.h"
+
+namespace sluicegate::policy {
+namespace {
+
+std::optional<std::uint64_t> Digits(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+bool IsTokenCharacter(char c) {
+  constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+         kPunctuation.find(c) != std::string_view::npos;
+}
+
+// Splits "host:port" or "[v6]:port"; the port may be missing.
+struct HostPort {
+  std::string_view host;
+  std::string_view port;
+  bool bracketed = false;
+  bool good = false;
+};
+
+HostPort SplitHostPort(std::string_view text) {
+  HostPort split;
+  if (text.starts_with('[')) {
+    const std::size_t close = text.find(']');
+    if (close == std::string_view::npos) return split;
+    split.host = text.substr(1, close - 1);
+    split.bracketed = true;
+    text.remove_prefix(close + 1);
+  } else {
+    const std::size_t colon = text.find(':');
+    split.host = text.substr(0, colon);
+    text.remove_prefix(split.host.size());
+  }
+  split.good = !split.host.empty() && (text.empty() || text.front() == ':');
+  if (!text.empty()) split.port = text.substr(1);
+  return split;
+}
+
+bool IsHostName(std::string_view host) {
+  return host.size() <= 253 && std::ranges::all_of(host, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '.' || c == '_';
+         });
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> ReadNumber(const Text& text, std::string_view what,
+                                        std::uint64_t least, std::uint64_t most,
+                                        Mistakes& mistakes) {
+  const auto value = Digits(text.value);
+  if (value && *value >= least && *value <= most) return value;
+  mistakes.Add(
+      text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+      "Write a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ".");
+  return std::nullopt;
+}
+
+std::optional<bool> ReadBool(const Text& text, std::string_view what, Mistakes& mistakes) {
+  const std::string word = Lower(text.value);
+  if (word == "true" || word == "yes" || word == "on") return true;
+  if (word == "false" || word == "no" || word == "off") return false;
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+               "Write true or false.");
+  return std::nullopt;
+}
+
+std::optional<Duration> ReadDuration(const Text& text, std::string_view what, Mistakes& mistakes) {
+  constexpr Duration kLongest = std::chrono::hours(24 * 365 * 10);
+  const auto length = ParseDuration(text.value);
+  if (!length) {
+    mistakes.AddSentence(text.at, std::string(what) + ": " + length.error());
+    return std::nullopt;
+  }
+  if (*length > Duration::zero() && *length <= kLongest) return *length;
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+               "Write more than nothing and at most ten years.");
+  return std::nullopt;
+}
+
+std::optional<std::size_t> ReadSize(const Text& text, std::string_view what, Mistakes& mistakes) {
+  struct Unit {
+    std::string_view word;
+    std::uint64_t bytes;
+  };
+  constexpr std::array kUnits = {Unit{"", 1},
+                                 Unit{"B", 1},
+                                 Unit{"kB", 1000},
+                                 Unit{"KB", 1000},
+                                 Unit{"MB", 1'000'000},
+                                 Unit{"GB", 1'000'000'000},
+                                 Unit{"KiB", 1ULL << 10U},
+                                 Unit{"MiB", 1ULL << 20U},
+                                 Unit{"GiB", 1ULL << 30U}};
+  constexpr std::uint64_t kMost = 1ULL << 50U;
+  std::string_view rest = text.value;
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), count);
+  rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+  while (rest.starts_with(' ')) rest.remove_prefix(1);
+  for (const Unit& unit : kUnits) {
+    if (error == std::errc() && unit.word == rest && count <= kMost / unit.bytes) {
+      return static_cast<std::size_t>(count * unit.bytes);
+    }
+  }
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+               "Write a number of bytes with KiB, MiB or GiB, like 64MiB.");
+  return std::nullopt;
+}
+
+std::optional<Endpoint> ReadEndpoint(const Text& text, std::string_view what, Mistakes& mistakes) {
+  const HostPort split = SplitHostPort(text.value);
+  const auto address = IpAddress::Parse(split.host);
+  const auto port = Digits(split.port);
+  if (split.good && address && port && *port <= 65'535 && split.bracketed == !address->is_v4()) {
+    return Endpoint{.address = *address, .port = static_cast<std::uint16_t>(*port)};
+  }
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+               "Write an address and a port, like 127.0.0.1:8080 or [::1]:8080.");
+  return std::nullopt;
+}
+
+std::optional<Upstream> ReadUpstream(const Text& text, Mistakes& mistakes) {
+  constexpr std::string_view kScheme = "http://";
+  const auto refuse = [&](std::string what, std::string mend) {
+    mistakes.Add(text.at, std::move(what), std::move(mend));
+    return std::nullopt;
+  };
+  if (text.value.starts_with("https://")) {
+    return refuse(
+        "An upstream behind https comes with a later version.",
+        "Write http://HOST:PORT and keep the upstream on this machine or a trusted network.");
+  }
+  const std::string mend = "Write http://HOST:PORT, like http://127.0.0.1:8000.";
+  if (!text.value.starts_with(kScheme))
+    return refuse("The upstream's url is " + Quoted(text.value) + ".", mend);
+  std::string_view rest = std::string_view(text.value).substr(kScheme.size());
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  if (rest.find_first_of("/?#@") != std::string_view::npos) {
+    return refuse("The upstream's url " + Quoted(text.value) + " has more than a host and a port.",
+                  mend);
+  }
+  const HostPort split = SplitHostPort(rest);
+  const auto port = split.port.empty() ? std::optional<std::uint64_t>(80) : Digits(split.port);
+  const bool host_good =
+      split.bracketed ? IpAddress::Parse(split.host).has_value() : IsHostName(split.host);
+  if (!split.good || !host_good || !port || *port == 0 || *port > 65'535 || rest.ends_with(':')) {
+    return refuse("The upstream's url is " + Quoted(text.value) + ".", mend);
+  }
+  return Upstream{.host = std::string(split.host), .port = static_cast<std::uint16_t>(*port)};
+}
+
+std::vector<IpPrefix> ReadPrefixes(const std::vector<Text>& texts, Mistakes& mistakes) {
+  std::vector<IpPrefix> prefixes;
+  for (const Text& text : texts) {
+    IpPrefix prefix;
+    switch (IpPrefix::Parse(text.value, prefix)) {
+      case IpPrefix::Fault::kNone:
+        prefixes.push_back(prefix);
+        break;
+      case IpPrefix::Fault::kSyntax:
+        mistakes.Add(text.at, Quoted(text.value) + " is no address and no network.",
+                     "Write one like 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32.");
+        break;
+      case IpPrefix::Fault::kLength:
+        mistakes.Add(text.at, Quoted(text.value) + " has no good prefix length.",
+                     "Write 0 to 32 behind an IPv4 address and 0 to 128 behind an IPv6 one.");
+        break;
+      case IpPrefix::Fault::kHostBits:
+        mistakes.Add(
+            text.at, Quoted(text.value) + " has bits set behind its prefix.",
+            "Write " + prefix.ToString() + " for the network, or the address without a prefix.");
+        break;
+    }
+  }
+  return prefixes;
+}
+
+bool CheckName(const Text& text, std::string_view what, Mistakes& mistakes) {
+  constexpr std::size_t kLongest = 64;
+  const std::string& name = text.value;
+  const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  const bool good = !name.empty() && name.size() <= kLongest && word(name.front()) &&
+                    std::ranges::all_of(
+                        name, [&](char c) { return word(c) || c == '-' || c == '_' || c == '.'; });
+  if (good) return true;
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(name) + ".",
+               "Write 1 to 64 small letters, digits, dashes, dots and underscores, a letter or "
+               "digit first.");
+  return false;
+}
+
+std::optional<std::string> ReadFieldName(std::string_view name, Position at, Mistakes& mistakes) {
+  constexpr std::size_t kLongest = 100;
+  std::string lower = Lower(name);
+  if (!lower.empty() && lower.size() <= kLongest && std::ranges::all_of(lower, IsTokenCharacter))
+    return lower;
+  mistakes.Add(at, Quoted(name) + " is no name of a header.", "Write one like x-tenant.");
+  return std::nullopt;
+}
+
+}  // namespace sluicegate::policy
