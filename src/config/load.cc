@@ -1,0 +1,107 @@
+#include "config/load.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "config/reader.h"
+
+namespace sluicegate::config {
+namespace {
+
+policy::Mistake Unreadable(const std::string& why, std::string mend) {
+  return {.at = {}, .what = "The file cannot be read: " + why + ".", .mend = std::move(mend)};
+}
+
+// Closes a descriptor when it goes out of sight.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+std::expected<std::string, policy::Mistake> ReadFile(const std::string& path) {
+  // O_NONBLOCK: a pipe without a writer would wait for ever otherwise.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) {
+    return std::unexpected(Unreadable(std::strerror(errno), "Check the path and its permissions."));
+  }
+  struct stat info{};
+  if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return std::unexpected(Unreadable("it is no regular file", "Name the policy file itself."));
+  }
+  std::string text;
+  std::string chunk(64 * 1024, '\0');
+  for (;;) {
+    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(Unreadable(std::strerror(errno), "Check the disk."));
+    if (got == 0) return text;
+    text.append(chunk, 0, static_cast<std::size_t>(got));
+    if (text.size() > kMaxFileBytes) {
+      return std::unexpected(
+          Unreadable("it is larger than 1 MiB", "Split the policy or remove comments."));
+    }
+  }
+}
+
+std::expected<std::shared_ptr<const policy::Policy>, Mistakes> ParsePolicy(std::string_view yaml) {
+  if (yaml.size() > kMaxFileBytes) {
+    return std::unexpected(
+        Mistakes{Unreadable("it is larger than 1 MiB", "Split the policy or remove comments.")});
+  }
+  Mistakes mistakes;
+  const policy::Config config = ReadConfig(yaml, mistakes);
+  // A text that is no map at all has no rules to look at; otherwise its meaning is checked as well,
+  // so that all mistakes are told at once.
+  auto policy = policy::Policy::Compile(config);
+  if (mistakes.empty()) return policy;
+  if (!policy) mistakes.insert(mistakes.end(), policy.error().begin(), policy.error().end());
+  std::ranges::stable_sort(mistakes, {}, &policy::Mistake::at);
+  return std::unexpected(std::move(mistakes));
+}
+
+std::expected<std::shared_ptr<const policy::Policy>, Mistakes> LoadPolicyFile(
+    const std::string& path) {
+  const auto text = ReadFile(path);
+  if (!text) return std::unexpected(Mistakes{text.error()});
+  return ParsePolicy(*text);
+}
+
+std::string FormatMistake(std::string_view file, const policy::Mistake& mistake) {
+  std::string text(file);
+  if (mistake.at.line > 0) {
+    text += ":" + std::to_string(mistake.at.line) + ":" + std::to_string(mistake.at.column);
+  }
+  return text + ": " + mistake.what + (mistake.mend.empty() ? "" : " " + mistake.mend);
+}
+
+std::string_view DefaultPolicyYaml() noexcept {
+  return R"(# What sluicegate gateway does without a file.
+listen:
+  gateway: 127.0.0.1:8080
+  admin: 127.0.0.1:9180
+rules:
+  - name: per-client
+    match: {path: "/**"}
+    key: [client]
+    limits: [60/minute, 1000/hour, 10000/day, {burst: 10}]
+)";
+}
+
+}  // namespace sluicegate::config

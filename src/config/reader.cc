@@ -1,0 +1,317 @@
+#include "config/reader.h"
+
+#include <yaml-cpp/eventhandler.h>
+
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "config/keys.h"
+
+namespace sluicegate::config {
+namespace {
+
+using policy::Config;
+using policy::Mistake;
+using policy::Position;
+
+constexpr std::size_t kMaxNodes =
+    100'000;                           // A file of 1 MiB with honest rules has a third of them.
+constexpr std::size_t kMaxDepth = 32;  // The deepest map that means something is 6 down.
+
+Position At(const YAML::Mark& mark) {
+  return {.line = static_cast<std::uint32_t>(mark.line + 1),
+          .column = static_cast<std::uint32_t>(mark.column + 1)};
+}
+
+// Looks at a document before it is built: an alias can make a few bytes mean gigabytes, depth can
+// end the stack.
+class Inspector final : public YAML::EventHandler {
+ public:
+  explicit Inspector(MistakeList& mistakes) : mistakes_(mistakes) {}
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ == 2)
+      Refuse(mark, "There is a second document here.", "Remove the --- and what is behind it.");
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Count(mark, anchor); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override {
+    Refuse(mark, "Aliases are not read here.", "Write the value out.");
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
+                const std::string& /*value*/) override {
+    Count(mark, anchor);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value /*style*/) override {
+    Open(mark, anchor);
+  }
+  void OnSequenceEnd() override { --depth_; }
+  void OnMapStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value /*style*/) override {
+    Open(mark, anchor);
+  }
+  void OnMapEnd() override { --depth_; }
+
+  [[nodiscard]] std::size_t documents() const { return documents_; }
+
+ private:
+  void Refuse(const YAML::Mark& mark, std::string what, std::string mend) {
+    mistakes_.push_back({.at = At(mark), .what = std::move(what), .mend = std::move(mend)});
+  }
+  void Count(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    if (anchor != 0)
+      Refuse(mark, "Anchors are not read here.", "Write the value out where it is used.");
+    if (++nodes_ == kMaxNodes)
+      Refuse(mark, "The file has more than 100000 values.", "Split the policy.");
+  }
+  void Open(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    Count(mark, anchor);
+    if (++depth_ == kMaxDepth)
+      Refuse(mark, "Maps and lists are nested 32 deep here.", "Nothing of a policy is.");
+  }
+
+  MistakeList& mistakes_;
+  std::size_t documents_ = 0;
+  std::size_t nodes_ = 0;
+  std::size_t depth_ = 0;
+};
+
+class Reader {
+ public:
+  explicit Reader(MistakeList& mistakes) : mistakes_(mistakes) {}
+
+  Config Read(const YAML::Node& root) {
+    Config config;
+    const MapReader top(root, "The policy", keys::kTop, mistakes_);
+    config.enabled = top.Scalar("enabled");
+    config.max_body = top.Scalar("max_body");
+    if (top.Has("headers")) config.headers = top.List("headers");
+    top.With("listen", [&](const YAML::Node& node) { ReadListen(node, config.listen); });
+    top.With("upstream", [&](const YAML::Node& node) {
+      config.upstream_url = MapReader(node, "upstream", keys::kUpstream, mistakes_).Scalar("url");
+    });
+    top.With("clients", [&](const YAML::Node& node) { ReadClients(node, config.clients); });
+    top.With("state", [&](const YAML::Node& node) {
+      const MapReader state(node, "state", keys::kState, mistakes_);
+      config.state_memory = state.Scalar("memory");
+      config.state_file = state.Scalar("file");
+    });
+    top.With("timeouts", [&](const YAML::Node& node) { ReadTimeouts(node, config.timeouts); });
+    top.With("admin", [&](const YAML::Node& node) {
+      config.admin_token_file =
+          MapReader(node, "admin", keys::kAdmin, mistakes_).Scalar("token_file");
+    });
+    top.ForEach("rules", [&](const YAML::Node& node) { config.rules.push_back(ReadRule(node)); });
+    return config;
+  }
+
+ private:
+  void ReadListen(const YAML::Node& node, policy::ListenConfig& listen) {
+    const MapReader map(node, "listen", keys::kListen, mistakes_);
+    listen = {.gateway = map.Scalar("gateway"),
+              .admin = map.Scalar("admin"),
+              .rls = map.Scalar("rls"),
+              .resp = map.Scalar("resp"),
+              .check = map.Scalar("check")};
+  }
+
+  void ReadClients(const YAML::Node& node, policy::ClientsConfig& clients) {
+    const MapReader map(node, "clients", keys::kClients, mistakes_);
+    clients.trusted_proxies = map.List("trusted_proxies");
+    clients.trusted_hops = map.Scalar("trusted_hops");
+    clients.forwarded = map.Scalar("forwarded");
+    map.With("identity", [&](const YAML::Node& child) {
+      const MapReader identity(child, "clients.identity", keys::kIdentity, mistakes_);
+      clients.identity_header = identity.Scalar("header");
+      clients.identity_api_keys = identity.Scalar("api_keys");
+      // Whatever it says: tokens come with a later version.
+      identity.With("jwt", [&](const YAML::Node& jwt) {
+        clients.identity_jwt = policy::Text{.value = "jwt", .at = PositionOf(jwt)};
+      });
+    });
+  }
+
+  void ReadTimeouts(const YAML::Node& node, policy::TimeoutsConfig& timeouts) {
+    const MapReader map(node, "timeouts", keys::kTimeouts, mistakes_);
+    timeouts = {.header = map.Scalar("header"),
+                .idle = map.Scalar("idle"),
+                .upstream = map.Scalar("upstream"),
+                .connect = map.Scalar("connect"),
+                .drain = map.Scalar("drain")};
+  }
+
+  policy::RuleConfig ReadRule(const YAML::Node& node) {
+    const MapReader map(node, "A rule", keys::kRule, mistakes_);
+    policy::RuleConfig rule;
+    rule.at = PositionOf(node);
+    rule.name = map.Scalar("name");
+    rule.mode = map.Scalar("mode");
+    rule.memory = map.Scalar("memory");
+    if (map.Has("key")) rule.key = map.List("key");
+    map.With("match", [&](const YAML::Node& child) { ReadMatch(child, rule.match); });
+    rule.limits = ReadLimits(map);
+    map.With("exempt", [&](const YAML::Node& child) {
+      const MapReader who(child, "exempt", keys::kExempt, mistakes_);
+      rule.exempt = {.clients = who.List("clients"),
+                     .users = who.List("users"),
+                     .api_keys = who.List("api_keys")};
+    });
+    map.ForEach("overrides",
+                [&](const YAML::Node& child) { rule.overrides.push_back(ReadOverride(child)); });
+    map.With("penalty", [&](const YAML::Node& child) { rule.penalty = ReadPenalty(child); });
+    map.With("cost", [&](const YAML::Node& child) { ReadCost(child, rule.cost); });
+    return rule;
+  }
+
+  void ReadMatch(const YAML::Node& node, policy::MatchConfig& match) {
+    const MapReader map(node, "match", keys::kMatch, mistakes_);
+    match.path = map.List("path");
+    match.method = map.List("method");
+    match.host = map.List("host");
+    match.mcp_method = map.List("mcp_method");
+    match.mcp_tool = map.List("mcp_tool");
+    map.With("header", [&](const YAML::Node& child) {
+      if (!child.IsMap()) {
+        mistakes_.push_back({.at = PositionOf(child),
+                             .what = "header is no map.",
+                             .mend = "Write {NAME: VALUE}, like {x-plan: free}."});
+        return;
+      }
+      for (const auto& entry : child) {
+        const auto name = ScalarOf(entry.first, "The header's name", mistakes_);
+        if (name) match.header.push_back({.name = *name, .values = Values(entry.second)});
+      }
+    });
+  }
+
+  std::vector<policy::Text> Values(const YAML::Node& node) {
+    std::vector<policy::Text> values;
+    if (!node.IsSequence()) {
+      if (auto text = ScalarOf(node, "The header's value", mistakes_))
+        values.push_back(std::move(*text));
+      return values;
+    }
+    for (const YAML::Node& element : node) {
+      if (auto text = ScalarOf(element, "The header's value", mistakes_))
+        values.push_back(std::move(*text));
+    }
+    return values;
+  }
+
+  std::vector<policy::LimitConfig> ReadLimits(const MapReader& map) {
+    std::vector<policy::LimitConfig> limits;
+    map.ForEach("limits", [&](const YAML::Node& node) { limits.push_back(ReadLimit(node)); });
+    return limits;
+  }
+
+  policy::LimitConfig ReadLimit(const YAML::Node& node) {
+    policy::LimitConfig limit;
+    limit.at = PositionOf(node);
+    if (node.IsScalar()) {
+      limit.limit = ScalarOf(node, "A limit", mistakes_);
+      return limit;
+    }
+    const MapReader map(node, "A limit", keys::kLimit, mistakes_);
+    limit.limit = map.Scalar("limit");
+    limit.algorithm = map.Scalar("algorithm");
+    limit.name = map.Scalar("name");
+    limit.burst = map.Scalar("burst");
+    limit.refill = map.Scalar("refill");
+    limit.concurrency = map.Scalar("concurrency");
+    limit.lease = map.Scalar("lease");
+    return limit;
+  }
+
+  policy::OverrideConfig ReadOverride(const YAML::Node& node) {
+    const MapReader map(node, "An override", keys::kOverride, mistakes_);
+    policy::OverrideConfig result;
+    result.at = PositionOf(node);
+    map.With("when", [&](const YAML::Node& child) {
+      const MapReader when(child, "when", keys::kWhen, mistakes_);
+      result.when = {.clients = when.List("client"),
+                     .users = when.List("user"),
+                     .api_keys = when.List("api_key")};
+    });
+    result.limits = ReadLimits(map);
+    return result;
+  }
+
+  policy::PenaltyConfig ReadPenalty(const YAML::Node& node) {
+    const MapReader map(node, "penalty", keys::kPenalty, mistakes_);
+    return {.at = PositionOf(node),
+            .violations = map.Scalar("violations"),
+            .within = map.Scalar("within"),
+            .ban = map.Scalar("ban"),
+            .escalate = map.List("escalate")};
+  }
+
+  void ReadCost(const YAML::Node& node, policy::CostConfig& cost) {
+    if (node.IsScalar()) {  // cost: 5
+      cost.fallback = ScalarOf(node, "cost", mistakes_);
+      return;
+    }
+    const MapReader map(node, "cost", keys::kCost, mistakes_);
+    cost = {
+        .fallback = map.Scalar("default"), .argument = map.Scalar("arg"), .max = map.Scalar("max")};
+  }
+
+  MistakeList& mistakes_;
+};
+
+// Anchors, aliases, depth, size and documents; false if the text must not be built.
+bool Inspect(const std::string& text, MistakeList& mistakes) {
+  std::istringstream input(text);
+  YAML::Parser parser(input);
+  Inspector inspector(mistakes);
+  while (inspector.documents() < 2 && parser.HandleNextDocument(inspector)) {
+  }
+  return mistakes.empty();
+}
+
+// Bytes that no YAML text has: told here, as the parser's own words for them help nobody.
+bool CheckBytes(std::string_view yaml, MistakeList& mistakes) {
+  Position at{.line = 1, .column = 1};
+  for (const char c : yaml) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool control = (byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7F;
+    if (control) {
+      mistakes.push_back(
+          {.at = at,
+           .what = "There is a control character here (byte " + std::to_string(byte) + ").",
+           .mend = "Save the file as plain UTF-8 text."});
+      return false;
+    }
+    at = c == '\n' ? Position{.line = at.line + 1, .column = 1}
+                   : Position{.line = at.line, .column = at.column + 1};
+  }
+  return true;
+}
+
+}  // namespace
+
+Config ReadConfig(std::string_view yaml, MistakeList& mistakes) {
+  if (!CheckBytes(yaml, mistakes)) return {};
+  // yaml-cpp tells its errors by exceptions; they end here.
+  try {
+    const std::string text(yaml);
+    if (!Inspect(text, mistakes)) return {};
+    const YAML::Node root = YAML::Load(text);
+    if (!root.IsDefined() || root.IsNull()) {
+      mistakes.push_back(
+          {.at = {},
+           .what = "The policy is empty.",
+           .mend = "Write rules: with at least one rule; doc/policy.md has an example."});
+      return {};
+    }
+    return Reader(mistakes).Read(root);
+  } catch (const YAML::Exception& error) {
+    mistakes.push_back({.at = At(error.mark),
+                        .what = "This is not YAML: " + error.msg + ".",
+                        .mend = "Check the indentation, colons, quotes and brackets here."});
+  }
+  return {};
+}
+
+}  // namespace sluicegate::config
