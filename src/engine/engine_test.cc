@@ -7,27 +7,12 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "config/load.h"
-
-namespace {
-
-// Counts this program's allocations, for the test that deciding makes none.
-std::atomic<std::uint64_t> allocations{0};
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
+#include "engine/allocations_for_test.h"
 
 namespace sluicegate::engine {
 namespace {
@@ -133,13 +118,13 @@ rules:
 )");
   const auto rules = engine->rulesets().Get();
   Receipt receipt;
-  const std::uint64_t before = allocations.load();
+  const std::uint64_t before = AllocationsSoFar();
   for (std::uint32_t i = 0; i < 10'000; ++i) {
     Request request{.client = Numbered(i % 100), .method = "GET", .path = "/a", .host = "h"};
     request.user = "somebody with a name that is longer than any small string";
     (void)engine->Decide(*rules, request, kNow, &receipt);
   }
-  EXPECT_EQ(allocations.load(), before);
+  EXPECT_EQ(AllocationsSoFar(), before);
 }
 
 // The promise in its first form: a key at its limit outlives a flood of fresh keys, as long as its

@@ -48,7 +48,9 @@ class EngineRunner {
   void Run(const Step& step) {
     const auto rules = engine_->rulesets().Get();
     if (step.reload) {
-      if (auto policy = PolicyOf(*step.reload)) EXPECT_TRUE(engine_->Publish(std::move(policy)));
+      auto policy = PolicyOf(*step.reload);
+      ASSERT_NE(policy, nullptr);
+      EXPECT_TRUE(engine_->Publish(std::move(policy)));
     } else if (step.give_back) {
       for (std::size_t i = 0; i < receipt_.size; ++i) {
         engine_->GiveBack(*rules, receipt_.charges[i], step.now);
@@ -85,17 +87,17 @@ class EngineRunner {
     if (want.rule || want.limit) {
       ASSERT_NE(got.rule, Decision::kNone) << "nothing binds";
       const policy::Rule& rule = policy.rules()[got.rule];
-      if (want.rule) EXPECT_EQ(rule.name(), *want.rule);
+      EXPECT_EQ(rule.name(), want.rule.value_or(rule.name()));
       if (want.limit) {
         ASSERT_NE(got.limit, Decision::kNone) << "no limit binds";
         EXPECT_EQ(rule.variants()[got.variant].limits[got.limit].name, *want.limit);
       }
     }
-    if (want.quota) EXPECT_EQ(got.quota, *want.quota);
-    if (want.remaining) EXPECT_EQ(got.remaining, *want.remaining);
+    EXPECT_EQ(got.quota, want.quota.value_or(got.quota)) << "quota";
+    EXPECT_EQ(got.remaining, want.remaining.value_or(got.remaining)) << "remaining";
     const auto compare = [](std::uint64_t ns, const std::optional<std::uint64_t>& wanted_ns,
                             const char* what) {
-      if (wanted_ns) EXPECT_EQ(Milliseconds(ns), Milliseconds(*wanted_ns)) << what << " in ms";
+      EXPECT_EQ(Milliseconds(ns), Milliseconds(wanted_ns.value_or(ns))) << what << " in ms";
     };
     compare(got.hold_ns, want.hold_ns, "hold");
     compare(got.retry_after_ns, want.retry_after_ns, "retry_after");
