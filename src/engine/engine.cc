@@ -99,6 +99,7 @@ void CountAdmitted(const Ruleset& rules, std::span<const Claim> claims) noexcept
 // Observed rules move when the request was admitted and they have room; they never change its fate.
 void Observe(const Ruleset& rules, std::span<Claim> claims, Now now) noexcept {
   for (Claim& claim : claims) {
+    if (claim.cost == 0) continue;
     RuleCounters& counters = *rules.state(claim.rule).counters;
     counters.Add(Count::kObserved);
     if (!DecideClaims({&claim, 1}, now).allowed()) counters.Add(Count::kObservedDenials);
