@@ -1,0 +1,20 @@
+// The banner: what a newcomer sees first, three lines to paste among it. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace sluicegate::app {
+
+struct BannerFacts {
+  std::string gateway;   ///< ADDRESS:PORT, as a client can reach it.
+  std::string admin;     ///< The same; empty: no admin door.
+  std::string upstream;  ///< http://HOST:PORT
+  bool demo = false;     ///< The upstream is the demo server.
+  std::string policy;    ///< The file's name; empty: the built-in policy.
+  std::uint64_t requests_to_limit = 0;  ///< A loop of so many is limited; 0: nothing limits.
+};
+
+[[nodiscard]] std::string Banner(const BannerFacts& facts);
+
+}  // namespace sluicegate::app

@@ -1,0 +1,43 @@
+#include "app/banner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sluicegate::app {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const BannerFacts kFacts = {.gateway = "127.0.0.1:8080",
+                            .admin = "127.0.0.1:9180",
+                            .upstream = "http://127.0.0.1:8000",
+                            .demo = false,
+                            .policy = {},
+                            .requests_to_limit = 15};
+
+TEST(BannerTest, HasThreeLinesToPaste) {
+  const std::string text = Banner(kFacts);
+  EXPECT_THAT(text, HasSubstr("\n  curl -i http://127.0.0.1:8080/\n"));
+  EXPECT_THAT(text, HasSubstr("\n  for i in $(seq 15); do curl -s -o /dev/null -w '%{http_code} ' "
+                              "http://127.0.0.1:8080/; done; echo\n"));
+  EXPECT_THAT(text, HasSubstr("\n  curl -s http://127.0.0.1:9180/metrics\n"));
+  EXPECT_THAT(text, Not(HasSubstr("demo")));
+}
+
+TEST(BannerTest, SaysThatTheUpstreamIsADemo) {
+  BannerFacts facts = kFacts;
+  facts.demo = true;
+  EXPECT_THAT(Banner(facts), HasSubstr("demo server"));
+}
+
+TEST(BannerTest, PromisesNothingThatIsNotThere) {
+  BannerFacts facts = kFacts;
+  facts.admin.clear();
+  facts.requests_to_limit = 0;
+  EXPECT_THAT(Banner(facts), Not(HasSubstr("metrics")));
+  EXPECT_THAT(Banner(facts), Not(HasSubstr("for i in")));
+}
+
+}  // namespace
+}  // namespace sluicegate::app

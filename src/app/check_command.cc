@@ -1,0 +1,48 @@
+#include <fmt/core.h>
+
+#include <cstdio>
+
+#include "app/capacity.h"
+#include "app/commands.h"
+#include "app/policy_source.h"
+#include "app/words.h"
+
+namespace sluicegate::app {
+namespace {
+
+void TellCapacity(const policy::Policy& policy) {
+  std::size_t width = 4;
+  for (const policy::Rule& rule : policy.rules()) width = std::max(width, rule.name().size());
+  fmt::print("\n{:<{}}  {:<8}  {:>14}  {:>11}  {:>10}\n", "rule", width, "mode", "keys it holds",
+             "memory", "B a key");
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::uint64_t keys = KeysHeld(rule);
+    fmt::print("{:<{}}  {:<8}  {:>14}  {:>11}  {:>10}\n", rule.name(), width, ModeText(rule.mode()),
+               CountText(keys), BytesText(rule.memory()), keys == 0 ? 0 : rule.memory() / keys);
+  }
+  fmt::print(
+      "\nA key is held until its limits are as if never used: a day for a limit by the day. When a\n"
+      "rule's memory is full, the key that used least gives way, and its counters start afresh.\n");
+}
+
+}  // namespace
+
+int Check(const std::string& file) {
+  const PolicySource source(file);
+  const auto policy = source.Load();
+  if (!policy) {
+    TellLines("", policy.error());
+    fmt::print(stderr, "{}: {} to mend.\n", source.name(),
+               policy.error().size() == 1 ? "1 mistake"
+                                          : fmt::format("{} mistakes", policy.error().size()));
+    return 1;
+  }
+  const Lines warnings = source.Warnings(**policy);
+  TellLines("warning: ", warnings);
+  fmt::print("{}: good. {} rule(s), {} warning(s){}.\n", source.name(), (*policy)->rules().size(),
+             warnings.size(), (*policy)->enabled() ? "" : "; enabled: false, so nothing is limited");
+  TellCapacity(**policy);
+  return 0;
+}
+
+}  // namespace sluicegate::app

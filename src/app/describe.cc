@@ -1,0 +1,126 @@
+#include "app/describe.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "app/words.h"
+
+namespace sluicegate::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using policy::Glob;
+using policy::Rule;
+
+bool Denies(const policy::Policy& policy, const Rule& rule) {
+  return policy.enabled() && rule.mode() == policy::Mode::kEnforce;
+}
+
+std::string Patterns(std::span<const Glob> globs) {
+  std::string text;
+  for (const Glob& glob : globs) {
+    text += fmt::format("{}`{}`", text.empty() ? "" : " or ", glob.pattern());
+  }
+  return text;
+}
+
+void AddCondition(std::string& text, std::string_view what, const std::string& patterns) {
+  if (patterns.empty()) return;
+  text += fmt::format("{}{} {}", text.empty() ? "" : ", ", what, patterns);
+}
+
+/// "path `/api/**`, method GET", or "every request".
+std::string AppliesTo(const policy::Policy& policy, const Rule& rule) {
+  const policy::Match& match = rule.match();
+  std::string text;
+  AddCondition(text, "path", Patterns(match.paths));
+  AddCondition(text, "method", fmt::format("{}", fmt::join(match.methods, " or ")));
+  AddCondition(text, "host", Patterns(match.hosts));
+  for (const policy::Match::Header& header : match.headers) {
+    AddCondition(text, fmt::format("field {}", policy.asked_headers()[header.index]),
+                 Patterns(header.values));
+  }
+  AddCondition(text, "MCP method", Patterns(match.mcp_methods));
+  AddCondition(text, "MCP tool", Patterns(match.mcp_tools));
+  return text.empty() ? "every request" : text;
+}
+
+std::string CountedBy(const Rule& rule) {
+  std::vector<std::string_view> parts;
+  for (const policy::KeyPart& part : rule.key()) parts.push_back(part.text);
+  return parts.empty() ? "all clients together" : fmt::format("{}", fmt::join(parts, " and "));
+}
+
+Json LimitsJson(const policy::LimitSet& set) {
+  Json limits = Json::array();
+  for (const policy::RuleLimit& limit : set.limits) {
+    limits.push_back({{"name", limit.name},
+                      {"algorithm", AlgorithmText(limit.limit.algorithm())},
+                      {"quota", limit.limit.quota()},
+                      {"window_seconds", static_cast<double>(limit.limit.window_ns()) / 1e9},
+                      {"text", LimitText(limit)}});
+  }
+  return limits;
+}
+
+std::string PenaltyText(const policy::Penalty& penalty) {
+  return fmt::format("{} denied requests within {} lead to a ban of {}, longer when repeated.",
+                     CountText(penalty.violations),
+                     DurationText(static_cast<std::uint64_t>(penalty.within.count())),
+                     DurationText(static_cast<std::uint64_t>(penalty.ban.count())));
+}
+
+void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& page) {
+  page += fmt::format("\n## {}\n\nApplies to {}; counted by {}.", rule.name(),
+                      AppliesTo(policy, rule), CountedBy(rule));
+  if (rule.cost().fallback != 1) {
+    page += fmt::format(" A request takes {} units.", rule.cost().fallback);
+  }
+  page += "\n\n| limit | what is allowed |\n|---|---|\n";
+  for (const policy::RuleLimit& limit : rule.variants()[0].limits) {
+    page += fmt::format("| {} | {} |\n", limit.name, LimitText(limit));
+  }
+  if (rule.variants().size() > 1) page += "\nSome callers have limits of their own.\n";
+  if (rule.penalty()) page += "\n" + PenaltyText(*rule.penalty()) + "\n";
+}
+
+constexpr std::string_view kAdvice =
+    "\n## When a limit is reached\n\n"
+    "The answer is 429 with a body of type `application/problem+json` and `Retry-After`: the seconds\n"
+    "after which the same request fits all limits at once. A denied request takes nothing from any\n"
+    "limit. Wait as long, do not retry sooner, and spread requests over time.\n";
+
+}  // namespace
+
+std::string DescribeMarkdown(const policy::Policy& policy) {
+  std::string page = "# Rate limits\n";
+  bool any = false;
+  for (const Rule& rule : policy.rules()) {
+    if (!Denies(policy, rule)) continue;
+    AppendRule(policy, rule, page);
+    any = true;
+  }
+  if (!any) return page + "\nNothing is limited.\n";
+  return page + std::string(kAdvice);
+}
+
+std::string DescribeJson(const policy::Policy& policy) {
+  Json rules = Json::array();
+  for (const Rule& rule : policy.rules()) {
+    if (!Denies(policy, rule)) continue;
+    Json told{{"name", rule.name()},
+              {"applies_to", AppliesTo(policy, rule)},
+              {"counted_by", CountedBy(rule)},
+              {"cost", rule.cost().fallback},
+              {"limits", LimitsJson(rule.variants()[0])}};
+    if (rule.penalty()) told["penalty"] = PenaltyText(*rule.penalty());
+    rules.push_back(std::move(told));
+  }
+  return Json{{"rules", rules}}.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace sluicegate::app

@@ -1,0 +1,224 @@
+#include <fmt/core.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/commands.h"
+#include "app/policy_source.h"
+#include "app/words.h"
+#include "base/ip.h"
+#include "base/siphash.h"
+#include "engine/engine.h"
+#include "wire/http_head.h"
+#include "wire/path.h"
+#include "wire/syntax.h"
+
+namespace sluicegate::app {
+namespace {
+
+/// A request as the command line has it, in the form that the gateway would give to the engine.
+/// `request` holds views of the other members.
+struct Asked {
+  std::string path;
+  std::string host;
+  std::vector<std::string_view> header_values;
+  Request request;
+};
+
+std::expected<void, std::string> TakeHeaders(const ExplainOptions& options,
+                                             const policy::Policy& policy, Asked& asked) {
+  asked.header_values.assign(policy.asked_headers().size(), {});
+  for (const std::string& header : options.headers) {
+    const std::size_t colon = header.find(':');
+    if (colon == std::string::npos || colon == 0) {
+      return std::unexpected("--header wants NAME:VALUE, for example --header x-tenant:acme");
+    }
+    const std::string_view name = std::string_view(header).substr(0, colon);
+    std::string_view value = std::string_view(header).substr(colon + 1);
+    while (value.starts_with(' ')) value.remove_prefix(1);
+    for (std::size_t i = 0; i < policy.asked_headers().size(); ++i) {
+      if (wire::EqualsIgnoreCase(policy.asked_headers()[i], name)) asked.header_values[i] = value;
+    }
+  }
+  return {};
+}
+
+std::expected<void, std::string> TakeRequest(const ExplainOptions& options,
+                                             const policy::Policy& policy, Asked& asked) {
+  const std::optional<IpAddress> client = IpAddress::Parse(options.client);
+  if (!client) {
+    return std::unexpected("--client wants an address, for example 203.0.113.7 or 2001:db8::1");
+  }
+  const auto query = wire::NormalizePath(options.target, asked.path);
+  if (!query) {
+    return std::unexpected(fmt::format("the gateway would answer {} to this target: {}",
+                                       query.error().status, query.error().detail));
+  }
+  if (auto headers = TakeHeaders(options, policy, asked); !headers) return headers;
+  wire::AppendRuleHost(options.host, asked.host);
+  asked.request.client = *client;
+  asked.request.method = options.method;
+  asked.request.path = asked.path;
+  asked.request.host = asked.host;
+  asked.request.user = options.user;
+  asked.request.api_key_id = options.api_key;
+  asked.request.headers = asked.header_values;
+  return {};
+}
+
+/// What one part of a key is for this request; empty: absent.
+std::string ValueOf(const policy::KeyPart& part, const Request& request) {
+  switch (part.kind) {
+    case policy::KeyKind::kClient:
+      return request.client.Client().ToString() + (request.client.is_v4() ? "" : "/64");
+    case policy::KeyKind::kUser:
+      return std::string(request.user);
+    case policy::KeyKind::kApiKey:
+      return std::string(request.api_key_id);
+    case policy::KeyKind::kMethod:
+      return std::string(request.method);
+    case policy::KeyKind::kPath:
+      return std::string(request.path);
+    case policy::KeyKind::kHost:
+      return std::string(request.host);
+    case policy::KeyKind::kHeader:
+      return std::string(request.headers[part.header]);
+    default:
+      return {};
+  }
+}
+
+void TellKey(const policy::Rule& rule, const Request& request) {
+  if (rule.key().empty()) {
+    fmt::print("  key     one bucket that all clients share\n");
+    return;
+  }
+  for (const policy::KeyPart& part : rule.key()) {
+    const std::string value = ValueOf(part, request);
+    if (value.empty()) {
+      fmt::print("  key     {} is absent, so the client's address stands in: {}\n", part.text,
+                 request.client.Client().ToString());
+    } else {
+      fmt::print("  key     {} = {}\n", part.text, value);
+    }
+  }
+}
+
+void TellRule(const policy::Rule& rule, const Request& request) {
+  fmt::print("\nrule {} ({})", rule.name(), ModeText(rule.mode()));
+  if (rule.mode() == policy::Mode::kOff) {
+    fmt::print(" is off\n");
+    return;
+  }
+  if (!rule.Matches(request)) {
+    fmt::print(" does not match\n");
+    return;
+  }
+  if (rule.Exempts(request)) {
+    fmt::print(" matches, but exempts this client or user\n");
+    return;
+  }
+  fmt::print(" matches{}\n",
+             rule.mode() == policy::Mode::kObserve ? "; it counts and denies nothing" : "");
+  TellKey(rule, request);
+  const std::uint8_t variant = rule.VariantOf(request);
+  if (variant > 0) fmt::print("  by its override {}\n", variant);
+  for (const policy::RuleLimit& limit : rule.variants()[variant].limits) {
+    fmt::print("  limit   {}: {}\n", limit.name, LimitText(limit));
+  }
+  fmt::print("  cost    {}\n", rule.CostOf(request));
+  if (rule.penalty()) {
+    fmt::print("  penalty {} violations within {} earn a ban of {}\n", rule.penalty()->violations,
+               DurationText(static_cast<std::uint64_t>(rule.penalty()->within.count())),
+               DurationText(static_cast<std::uint64_t>(rule.penalty()->ban.count())));
+  }
+}
+
+/// How many such requests pass before the first denial, up to `most`.
+std::uint64_t CountAdmitted(engine::Engine& engine, const engine::Ruleset& rules,
+                            const Request& request, Now now, std::uint64_t most,
+                            Decision& denial) {
+  for (std::uint64_t passed = 0; passed < most; ++passed) {
+    denial = engine.Decide(rules, request, now);
+    if (!denial.allowed()) return passed;
+  }
+  return most;
+}
+
+void TellDecision(const policy::Policy& policy, const Decision& decision) {
+  fmt::print("\nA first request would be {}", VerdictName(decision.verdict));
+  if (decision.rule == Decision::kNone) {
+    fmt::print("{}.\n", decision.verdict == Verdict::kExempt ? "" : ": no limit applies to it");
+    return;
+  }
+  const policy::Rule& rule = policy.rules()[decision.rule];
+  const std::string limit =
+      decision.limit == Decision::kNone
+          ? std::string("a ban")
+          : rule.variants()[decision.variant].limits[decision.limit].name;
+  fmt::print("; what binds is {} of rule {}: {} of {} left.\n", limit, rule.name(),
+             decision.remaining, decision.quota);
+  if (!decision.allowed() && decision.retry_after_ns == Decision::kNever) {
+    fmt::print("It costs more than the limit can ever hold: lower its cost or raise the limit.\n");
+  }
+}
+
+void TellBurst(engine::Engine& engine, const engine::Ruleset& rules, const Request& request,
+               Now now) {
+  constexpr std::uint64_t kMost = 1'000'000;
+  Decision denial;
+  const std::uint64_t more = CountAdmitted(engine, rules, request, now, kMost, denial);
+  if (denial.allowed()) return;
+  // The first request was decided before.
+  fmt::print("Sent again and again at once, {} pass and the next is {}", CountText(more + 1),
+             VerdictName(denial.verdict));
+  if (denial.limit != Decision::kNone) {
+    const policy::Rule& rule = rules.policy().rules()[denial.rule];
+    fmt::print(" by {} of rule {}", rule.variants()[denial.variant].limits[denial.limit].name,
+               rule.name());
+  }
+  fmt::print(".\n");
+}
+
+/// The policy with tables that are just large enough for one key, whatever the file says.
+void UseLittleMemory(policy::Config& config) {
+  config.state_memory = policy::Text{.value = "4MiB", .at = {}};
+  for (policy::RuleConfig& rule : config.rules) rule.memory.reset();
+}
+
+}  // namespace
+
+int Explain(const ExplainOptions& options) {
+  const PolicySource source(options.config, UseLittleMemory);
+  const auto policy = source.Load();
+  if (!policy) {
+    TellLines("", policy.error());
+    return 1;
+  }
+  Asked asked;
+  if (const auto taken = TakeRequest(options, **policy, asked); !taken) {
+    fmt::print(stderr, "sluicegate: explain: {}\n", taken.error());
+    return 1;
+  }
+  const auto engine = engine::Engine::Create(*policy, HashSecret::Random());
+  if (!engine) {
+    fmt::print(stderr, "sluicegate: explain: {}\n", engine.error());
+    return 1;
+  }
+  fmt::print("{} {} from {}, by {}\n", options.method, asked.path, options.client, source.name());
+  for (const policy::Rule& rule : (*policy)->rules()) TellRule(rule, asked.request);
+  const Now now = SystemClock().Read();
+  const auto rules = (*engine)->rulesets().Get();
+  const Decision decision = (*engine)->Decide(*rules, asked.request, now);
+  TellDecision(**policy, decision);
+  if (decision.verdict == Verdict::kAllowed) TellBurst(**engine, *rules, asked.request, now);
+  return 0;
+}
+
+}  // namespace sluicegate::app

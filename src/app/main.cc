@@ -1,0 +1,182 @@
+// The program: reads the command line and hands over to the command.
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include "app/commands.h"
+#include "app/options.h"
+#include "app/version.h"
+
+namespace sluicegate::app {
+namespace {
+
+/// The status for a command line that makes no sense, as shells have it.
+constexpr int kUsage = 2;
+constexpr unsigned kMaxThreads = 256;
+
+using Command = std::function<int()>;
+
+void AddServeFlags(CLI::App& command, ServeOptions& options) {
+  command.add_option("--upstream", options.upstream, "The server to protect, http://HOST:PORT")
+      ->type_name("URL");
+  command
+      .add_option("--listen", options.listen,
+                  "Where clients connect (port 0: the system chooses one)")
+      ->type_name("HOST:PORT");
+  command
+      .add_option("--admin", options.admin,
+                  "Where /metrics, /healthz, /readyz and /api/v1 are; or off")
+      ->type_name("HOST:PORT|off");
+  command.add_option("--threads", options.threads, "Event loops (default: one a processor)")
+      ->type_name("N")
+      ->check(CLI::Range(1U, kMaxThreads));
+  command
+      .add_option("--port-file", options.port_file,
+                  "Write the addresses in use to this file, once all doors are open")
+      ->type_name("FILE");
+  command
+      .add_option("--log-level", options.log_level, "How much to log on standard error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+}
+
+void AddGateway(CLI::App& app, ServeOptions& options, Command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("gateway", "Protect an HTTP server: limit what its clients send");
+  command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
+      ->type_name("FILE");
+  AddServeFlags(*command, options);
+  command->footer(
+      "A flag wins over the file, also when the file is read again (SIGHUP). Without an upstream a\n"
+      "small demo server is started and protected, so that there is something to try.\n\n"
+      "Examples:\n"
+      "  sluicegate gateway\n"
+      "  sluicegate gateway --upstream http://127.0.0.1:8000\n"
+      "  sluicegate gateway --config sluicegate.yaml --listen 0.0.0.0:80\n\n"
+      "Signals: SIGHUP reads the file again; SIGTERM and SIGINT finish what is in flight and stop,\n"
+      "a second one stops at once.");
+  command->callback([&options, &chosen] {
+    options.demo = true;
+    chosen = [&options] { return Serve(options); };
+  });
+}
+
+void AddRun(CLI::App& app, ServeOptions& options, Command& chosen) {
+  CLI::App* const command = app.add_subcommand("run", "Open the doors that a policy file names");
+  command->add_option("--config", options.config, "The policy file")
+      ->type_name("FILE")
+      ->required();
+  AddServeFlags(*command, options);
+  command->footer(
+      "A door that the file does not name under 'listen:' is not opened.\n\n"
+      "Example:\n"
+      "  sluicegate run --config /etc/sluicegate.yaml");
+  command->callback([&options, &chosen] { chosen = [&options] { return Serve(options); }; });
+}
+
+void AddCheck(CLI::App& app, std::string& file, Command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("check", "Tell every mistake of a policy file, and what it can hold");
+  command->add_option("FILE", file, "The policy file; - reads standard input")->required();
+  command->footer(
+      "Exit status 0: it is good (warnings may be told); 1: it has mistakes.\n\n"
+      "Example:\n"
+      "  sluicegate check sluicegate.yaml");
+  command->callback([&file, &chosen] { chosen = [&file] { return Check(file); }; });
+}
+
+void AddExplain(CLI::App& app, ExplainOptions& options, Command& chosen) {
+  CLI::App* const command = app.add_subcommand(
+      "explain", "Which rules a request meets, and what would be decided on fresh counters");
+  command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
+      ->type_name("FILE");
+  command->add_option("--client", options.client, "The client's address")
+      ->type_name("ADDRESS")
+      ->required();
+  command->add_option("--user", options.user, "A verified user")->type_name("NAME");
+  command->add_option("--api-key", options.api_key, "The id of a verified API key (not the key)")
+      ->type_name("ID");
+  command->add_option("--host", options.host, "The host asked for")->type_name("HOST");
+  command->add_option("--header", options.headers, "A field of the request; may be repeated")
+      ->type_name("NAME:VALUE")
+      ->allow_extra_args(false);
+  command->add_option("METHOD", options.method, "GET, POST, ...")->required();
+  command->add_option("TARGET", options.target, "The path, as a client would send it")->required();
+  command->footer(
+      "Examples:\n"
+      "  sluicegate explain --client 203.0.113.7 GET /search\n"
+      "  sluicegate explain --config sluicegate.yaml --client 2001:db8::1 --user acme POST /orders");
+  command->callback([&options, &chosen] { chosen = [&options] { return Explain(options); }; });
+}
+
+void AddDescribe(CLI::App& app, DescribeOptions& options, Command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("describe", "The limits in words, for those who call the API");
+  command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
+      ->type_name("FILE");
+  command->add_option("--format", options.format, "How to write it")
+      ->check(CLI::IsMember({"markdown", "json"}))
+      ->capture_default_str();
+  command->footer(
+      "Example:\n"
+      "  sluicegate describe --config sluicegate.yaml > limits.md");
+  command->callback([&options, &chosen] { chosen = [&options] { return Describe(options); }; });
+}
+
+void AddApiKey(CLI::App& app, std::string& id, Command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("api-key", "Make an API key: shows it once, and the line to keep");
+  command->add_option("ID", id, "Who gets the key; rules and logs call them so")->required();
+  command->footer(
+      "Example:\n"
+      "  sluicegate api-key acme-mobile");
+  command->callback([&id, &chosen] { chosen = [&id] { return MakeApiKey(id); }; });
+}
+
+int Run(int argc, char** argv) {
+  CLI::App app("Sluicegate: rate limiting and DDoS protection for HTTP APIs and MCP servers",
+               "sluicegate");
+  app.set_version_flag("--version", fmt::format("sluicegate {}", kVersion));
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  sluicegate gateway                                     try it, with a demo server\n"
+      "  sluicegate gateway --upstream http://127.0.0.1:8000    protect a server\n"
+      "  sluicegate check sluicegate.yaml                       is this policy file good?\n"
+      "  sluicegate explain --client 203.0.113.7 GET /search    what would be decided?\n\n"
+      "'sluicegate COMMAND --help' tells more.");
+  ServeOptions serve;
+  ExplainOptions explain;
+  DescribeOptions describe;
+  std::string argument;
+  Command chosen;
+  AddGateway(app, serve, chosen);
+  AddRun(app, serve, chosen);
+  AddCheck(app, argument, chosen);
+  AddExplain(app, explain, chosen);
+  AddDescribe(app, describe, chosen);
+  AddApiKey(app, argument, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  return chosen();
+}
+
+}  // namespace
+}  // namespace sluicegate::app
+
+int main(int argc, char** argv) {
+  try {
+    return sluicegate::app::Run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "sluicegate: {}\n", error.what());
+    return 1;
+  }
+}

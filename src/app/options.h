@@ -1,0 +1,38 @@
+// What the command line said, command by command. Value types; empty: not given.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sluicegate::app {
+
+/// `gateway` and `run`.
+struct ServeOptions {
+  std::string config;    ///< The policy file; empty: the default policy.
+  std::string upstream;  ///< Overrides upstream.url.
+  std::string listen;    ///< Overrides listen.gateway.
+  std::string admin;     ///< Overrides listen.admin; "off": no admin door.
+  unsigned threads = 0;  ///< 0: one a processor.
+  std::string port_file;  ///< Where to write the ports that the system chose.
+  std::string log_level = "info";
+  bool demo = false;  ///< Start the demo upstream where none is named; defaults for listeners.
+};
+
+struct ExplainOptions {
+  std::string config;
+  std::string client;
+  std::string user;
+  std::string api_key;  ///< The id of a key, not the key.
+  std::string host;
+  std::vector<std::string> headers;  ///< NAME:VALUE
+  std::string method;
+  std::string target;
+};
+
+struct DescribeOptions {
+  std::string config;
+  std::string format = "markdown";
+};
+
+}  // namespace sluicegate::app

@@ -1,0 +1,69 @@
+#include "app/policy_source.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "config/load.h"
+#include "config/reader.h"
+
+namespace sluicegate::app {
+namespace {
+
+std::expected<std::string, policy::Mistake> ReadStandardInput() {
+  std::string text;
+  std::string chunk(64 * 1024, '\0');
+  while (const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), stdin)) {
+    text.append(chunk, 0, got);
+    if (text.size() > config::kMaxFileBytes) {
+      return std::unexpected(policy::Mistake{.at = {},
+                                             .what = "The text is larger than 1 MiB.",
+                                             .mend = "Split the policy or remove comments."});
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::expected<std::string, policy::Mistake> PolicySource::ReadText() const {
+  if (file_.empty()) return std::string(config::DefaultPolicyYaml());
+  return file_ == "-" ? ReadStandardInput() : config::ReadFile(file_);
+}
+
+std::expected<PolicySource::PolicyPtr, Lines> PolicySource::Load() const {
+  const auto text = ReadText();
+  if (!text) return std::unexpected(Told({&text.error(), 1}));
+  config::Mistakes mistakes;
+  policy::Config config = config::ReadConfig(*text, mistakes);
+  if (override_) override_(config);
+  // The meaning is checked although the shape is wrong, so that all mistakes are told at once.
+  auto policy = policy::Policy::Compile(config);
+  if (policy && mistakes.empty()) return *std::move(policy);
+  if (!policy) mistakes.insert(mistakes.end(), policy.error().begin(), policy.error().end());
+  std::ranges::stable_sort(mistakes, {}, &policy::Mistake::at);
+  return std::unexpected(Told(mistakes));
+}
+
+Lines PolicySource::Warnings(const policy::Policy& policy) const { return Told(policy.warnings()); }
+
+std::string PolicySource::name() const {
+  if (file_.empty()) return "the built-in policy";
+  return file_ == "-" ? "standard input" : file_;
+}
+
+Lines PolicySource::Told(std::span<const policy::Mistake> mistakes) const {
+  Lines lines;
+  for (const policy::Mistake& mistake : mistakes) {
+    lines.push_back(config::FormatMistake(name(), mistake));
+  }
+  return lines;
+}
+
+void TellLines(std::string_view prefix, const Lines& lines) {
+  for (const std::string& line : lines) fmt::print(stderr, "{}{}\n", prefix, line);
+}
+
+}  // namespace sluicegate::app

@@ -1,0 +1,93 @@
+#include "app/words.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+namespace sluicegate::app {
+
+std::string DurationText(std::uint64_t ns) {
+  constexpr std::array<std::pair<std::uint64_t, const char*>, 7> kUnits = {{
+      {86'400'000'000'000, "d"},
+      {3'600'000'000'000, "h"},
+      {60'000'000'000, "m"},
+      {1'000'000'000, "s"},
+      {1'000'000, "ms"},
+      {1'000, "us"},
+      {1, "ns"},
+  }};
+  for (const auto& [unit_ns, name] : kUnits) {
+    if (ns >= unit_ns && ns % unit_ns == 0) return fmt::format("{}{}", ns / unit_ns, name);
+  }
+  return "0s";
+}
+
+std::string CountText(std::uint64_t count) {
+  std::string text = std::to_string(count);
+  for (std::size_t at = text.size(); at > 3;) {
+    at -= 3;
+    text.insert(at, 1, ',');
+  }
+  return text;
+}
+
+std::string BytesText(std::uint64_t bytes) {
+  constexpr std::uint64_t kKiB = 1024;
+  constexpr std::array<const char*, 4> kUnits = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < kKiB) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / kKiB;
+  std::size_t unit = 0;
+  while (value >= kKiB && unit + 1 < kUnits.size()) {
+    value /= kKiB;
+    ++unit;
+  }
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::string_view ModeText(policy::Mode mode) {
+  switch (mode) {
+    case policy::Mode::kOff:
+      return "off";
+    case policy::Mode::kObserve:
+      return "observe";
+    case policy::Mode::kEnforce:
+      return "enforce";
+  }
+  return "unknown";
+}
+
+std::string_view AlgorithmText(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::kSlidingWindow:
+      return "sliding_window";
+    case Algorithm::kTokenBucket:
+      return "token_bucket";
+    case Algorithm::kFixedWindow:
+      return "fixed_window";
+    case Algorithm::kConcurrency:
+      return "concurrency";
+  }
+  return "unknown";
+}
+
+std::string LimitText(const policy::RuleLimit& limit) {
+  const Limit& written = limit.written;
+  const std::string quota = CountText(written.quota);
+  const std::string window = DurationText(static_cast<std::uint64_t>(written.window.count()));
+  switch (written.algorithm) {
+    case Algorithm::kSlidingWindow:
+      return fmt::format("{} in any {}", quota, window);
+    case Algorithm::kTokenBucket:
+      return fmt::format("a burst of {}, refilled by {} each {}", quota,
+                         CountText(written.refill), window);
+    case Algorithm::kFixedWindow:
+      return fmt::format("{} in each calendar window of {} (UTC)", quota,
+                         DurationText(limit.limit.window_ns()));
+    case Algorithm::kConcurrency:
+      return fmt::format("{} at the same time", quota);
+  }
+  return quota;
+}
+
+}  // namespace sluicegate::app

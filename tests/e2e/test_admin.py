@@ -1,0 +1,147 @@
+"""The admin door of the real program."""
+
+import http.client
+import shutil
+import socket
+import subprocess
+import unittest
+
+from harness import WAIT_SECONDS, EndToEnd, read_to_end, run
+
+RULES = "rules:\n  - {name: per-client, key: [client], limits: [3/minute, {burst: 3}]}\n"
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+class Reading(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.door = self.gateway(RULES, upstream=self.origin().url)
+
+    def test_health_readiness_and_status(self):
+        self.assertEqual(self.door.admin(target="/healthz").status, 200)
+        self.assertEqual(self.door.admin(target="/readyz").status, 200)
+        for _ in range(5):
+            self.door.request()
+        status = self.door.admin(target="/api/v1/status").json()
+        self.assertEqual(status["state"], "running")
+        self.assertEqual(status["rules"][0]["name"], "per-client")
+        self.assertEqual(status["rules"][0]["requests"]["allowed"], 3)
+        self.assertEqual(status["rules"][0]["requests"]["limited"], 2)
+        self.assertEqual(
+            [limit["name"] for limit in status["rules"][0]["limits"]], ["per-minute", "burst"]
+        )
+
+    def test_the_metrics_page_counts_and_is_well_formed(self):
+        for _ in range(5):
+            self.door.request()
+        metrics = self.door.metrics()
+        name = 'sluicegate_rule_decisions_total{rule="per-client",verdict="%s"}'
+        self.assertEqual(metrics[name % "allowed"], 3)
+        self.assertEqual(metrics[name % "limited"], 2)
+        self.assertEqual(metrics['sluicegate_table_tracked_keys{rule="per-client"}'], 1)
+        self.assertIn('sluicegate_decision_duration_seconds_bucket{le="+Inf"}', metrics)
+        reply = self.door.admin(target="/metrics")
+        self.assertTrue(reply["Content-Type"].startswith("text/plain; version=0.0.4"))
+        if not shutil.which("promtool"):
+            self.skipTest("promtool is not installed (apt package prometheus)")
+        said = subprocess.run(
+            ["promtool", "check", "metrics"], input=reply.body, capture_output=True, timeout=60,
+            check=False,
+        )
+        self.assertEqual((said.returncode, said.stdout, said.stderr), (0, b"", b""))
+
+    def test_a_page_is_the_same_length_for_head(self):
+        reply = self.door.admin("HEAD", "/healthz")
+        self.assertEqual((reply.status, reply.body, reply["Content-Length"]), (200, b"", "3"))
+
+    def test_keep_alive_serves_many_on_one_connection(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.door.admin_port, timeout=WAIT_SECONDS)
+        self.addCleanup(connection.close)
+        local = None
+        for _ in range(5):
+            connection.request("GET", "/healthz")
+            self.assertEqual(connection.getresponse().read(), b"ok\n")
+            local = local or connection.sock.getsockname()
+            self.assertEqual(connection.sock.getsockname(), local)
+
+    def test_pages_are_never_stored_or_sniffed(self):
+        reply = self.door.admin(target="/api/v1/status")
+        self.assertEqual(reply["Cache-Control"], "no-store")
+        self.assertEqual(reply["X-Content-Type-Options"], "nosniff")
+
+    def test_unknown_paths_and_methods(self):
+        self.assertEqual(self.door.admin(target="/nope").status, 404)
+        reply = self.door.admin("DELETE", "/metrics")
+        self.assertEqual((reply.status, reply["Allow"]), (405, "GET, HEAD"))
+        reply = self.door.admin("GET", "/api/v1/reload")
+        self.assertEqual((reply.status, reply["Allow"]), (405, "POST"))
+
+    def raw(self, data):
+        connection = socket.create_connection(("127.0.0.1", self.door.admin_port), WAIT_SECONDS)
+        with connection:
+            connection.sendall(data)
+            return read_to_end(connection)
+
+    def test_hostile_bytes_are_refused(self):
+        for data in (
+            b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost : a\r\n\r\n",
+            b"POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"GET /healthz HTTP/1.1\nHost: a\n\n",
+            b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70000 + b"\r\n\r\n",
+            b"POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n",
+        ):
+            with self.subTest(data=data[:60]):
+                reply = self.raw(data)
+                self.assertRegex(reply[:13], rb"^HTTP/1\.1 4\d\d ")
+        self.assertEqual(self.door.admin(target="/healthz").status, 200)
+
+
+class Writing(EndToEnd):
+    def door_with(self, mode=0o600):
+        token = self.file("token", TOKEN + "\n", mode)
+        return self.gateway(f"admin: {{token_file: '{token}'}}\n" + RULES, upstream=self.origin().url)
+
+    def reload(self, door, **headers):
+        return door.admin("POST", "/api/v1/reload", headers)
+
+    def test_without_a_token_configured_it_is_forbidden(self):
+        door = self.gateway(RULES, upstream=self.origin().url)
+        reply = self.reload(door, Authorization=f"Bearer {TOKEN}")
+        self.assertEqual(reply.status, 403)
+        self.assertIn("token_file", reply.json()["detail"])
+
+    def test_the_token_opens_it_and_nothing_else_does(self):
+        door = self.door_with()
+        for authorization in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
+            with self.subTest(authorization=authorization):
+                reply = self.reload(door, Authorization=authorization)
+                self.assertEqual(reply.status, 401)
+                self.assertTrue(reply["WWW-Authenticate"].startswith("Bearer"))
+        reply = self.reload(door, Authorization=f"Bearer {TOKEN}")
+        self.assertEqual((reply.status, reply.json()["result"]), (200, "reloaded"))
+        self.assertEqual(door.metrics()["sluicegate_admin_unauthorized_total"], 5)
+        self.assertEqual(door.stop(), 0)
+        self.assertNotIn(TOKEN, door.log())
+
+    def test_a_bad_file_is_told_in_the_answer(self):
+        door = self.door_with()
+        door.write_config(door.config.read_text() + "nonsense: 1\n")
+        reply = self.reload(door, Authorization=f"Bearer {TOKEN}")
+        self.assertEqual(reply.status, 422)
+        self.assertRegex(reply.json()["errors"][0], r"sluicegate\.yaml:\d+:\d+")
+        self.assertEqual(door.request().status, 200)
+
+    def test_a_token_file_that_others_may_read_is_refused_at_start(self):
+        token = self.file("token", TOKEN, 0o644)
+        config = self.file("c.yaml", f"admin: {{token_file: '{token}'}}\n" + RULES)
+        result = run("gateway", "--config", str(config), "--listen", "127.0.0.1:0", "--admin",
+                     "127.0.0.1:0")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("chmod 600", result.stderr)
+        self.assertNotIn(TOKEN, result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

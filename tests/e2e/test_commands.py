@@ -1,0 +1,131 @@
+"""check, explain and describe, as people use them."""
+
+import json
+import unittest
+
+from harness import EndToEnd, run
+
+GOOD = """\
+clients: {trusted_proxies: [10.0.0.0/8]}
+rules:
+  - name: per-client
+    match: {path: "/**"}
+    key: [client]
+    limits: [60/minute, {burst: 10}]
+    exempt: {clients: [192.168.1.0/24]}
+  - name: search
+    match: {path: /search, method: GET}
+    key: [user]
+    limits: [5/minute]
+    mode: observe
+"""
+BAD = """\
+rulez: []
+rules:
+  - name: a
+    limits: [60/minut]
+  - name: a
+    key: [cleint]
+    limits: [0/minute]
+"""
+
+
+class Check(EndToEnd):
+    def test_a_good_file(self):
+        result = run("check", str(self.file("good.yaml", GOOD)))
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn("per-client", result.stdout)
+        self.assertIn("search", result.stdout)
+
+    def test_every_mistake_at_once_with_its_place(self):
+        result = run("check", str(self.file("bad.yaml", BAD)))
+        self.assertEqual(result.returncode, 1, result)
+        for place in ("bad.yaml:1:", "bad.yaml:4:", "bad.yaml:5:", "bad.yaml:6:", "bad.yaml:7:"):
+            self.assertIn(place, result.stderr)
+
+    def test_a_dash_reads_standard_input(self):
+        self.assertEqual(run("check", "-", stdin=GOOD).returncode, 0)
+        result = run("check", "-", stdin=BAD)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(":4:", result.stderr)
+
+    def test_what_is_no_configuration_is_refused(self):
+        for text in ("", "[]", "a: [", "\x00\x01", "&a [*a, *a]", "- " * 5000, "{" * 5000):
+            with self.subTest(text=text[:20]):
+                result = run("check", "-", stdin=text)
+                self.assertEqual(result.returncode, 1, result)
+                self.assertTrue(result.stderr.strip())
+
+    def test_files_that_cannot_be_read(self):
+        for path in (self.folder / "none.yaml", self.folder):
+            result = run("check", str(path))
+            self.assertEqual(result.returncode, 1, result)
+            self.assertIn(str(path), result.stderr)
+
+
+class Explain(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.config = str(self.file("good.yaml", GOOD))
+
+    def explain(self, *args):
+        result = run("explain", "--config", self.config, *args)
+        self.assertEqual(result.returncode, 0, result)
+        return result.stdout
+
+    def test_it_names_rules_keys_limits_and_the_verdict(self):
+        said = self.explain("--client", "203.0.113.7", "GET", "/search?q=x")
+        self.assertIn("per-client", said)
+        self.assertIn("search", said)
+        self.assertIn("203.0.113.7", said)
+        self.assertIn("60", said)
+        self.assertIn("allowed", said)
+        self.assertIn("observe", said)
+
+    def test_an_exempt_client(self):
+        self.assertIn("exempt", self.explain("--client", "192.168.1.9", "GET", "/"))
+
+    def test_a_rule_that_does_not_match_says_so(self):
+        said = self.explain("--client", "203.0.113.7", "POST", "/search")
+        self.assertRegex(said, r"search.*does not match")
+
+    def test_the_path_is_normalised_as_the_gateway_does(self):
+        self.assertRegex(
+            self.explain("--client", "203.0.113.7", "GET", "//x/../%73earch"), r"/search\b"
+        )
+
+    def test_arguments_that_make_no_sense(self):
+        for args in (
+            ["--client", "nobody", "GET", "/"],
+            ["--client", "203.0.113.7", "GET", "no-slash"],
+            ["--client", "203.0.113.7", "GET", "/a%2fb"],
+            ["--client", "203.0.113.7", "--header", "nocolon", "GET", "/"],
+            ["--client", "203.0.113.7", "GET"],
+            [],
+        ):
+            with self.subTest(args=args):
+                result = run("explain", "--config", self.config, *args)
+                self.assertNotEqual(result.returncode, 0, result)
+                self.assertTrue(result.stderr.strip())
+
+
+class Describe(EndToEnd):
+    def test_markdown_and_json(self):
+        config = str(self.file("good.yaml", GOOD))
+        page = run("describe", "--config", config)
+        self.assertEqual(page.returncode, 0, page)
+        self.assertIn("60", page.stdout)
+        told = run("describe", "--config", config, "--format", "json")
+        self.assertEqual(told.returncode, 0, told)
+        self.assertIn("per-client", json.dumps(json.loads(told.stdout)))
+        self.assertNotEqual(run("describe", "--config", config, "--format", "xml").returncode, 0)
+
+    def test_the_default_policy_can_be_described(self):
+        page = run("describe")
+        self.assertEqual(page.returncode, 0, page)
+        for number in ("60", "10"):
+            self.assertIn(number, page.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,146 @@
+"""What a newcomer types first, and what the program says when something is wrong."""
+
+import re
+import signal
+import socket
+import shutil
+import subprocess
+import unittest
+
+import harness
+from harness import EndToEnd, run
+
+
+class TwoCommands(EndToEnd):
+    def test_without_an_upstream_a_demo_starts_and_says_so(self):
+        gateway = self.gateway()
+        self.assertIn("demo", gateway.banner())
+        self.assertEqual(gateway.request().status, 200)
+        self.assertEqual(gateway.stop(), 0)
+
+    def test_the_three_lines_work_as_pasted(self):
+        if not shutil.which("curl"):
+            self.skipTest("curl is not installed")
+        gateway = self.gateway()
+        lines = [
+            line.strip() for line in gateway.banner().splitlines() if re.match(r"\s+\S*curl|\s+for ", line)
+        ]
+        self.assertEqual(len(lines), 3, gateway.banner())
+        said = [
+            subprocess.run(
+                ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False
+            ).stdout
+            for line in lines
+        ]
+        self.assertIn("200", said[0])
+        self.assertIn("429", said[1])
+        self.assertIn("sluicegate_rule_decisions_total", said[2])
+
+    def test_an_upstream_given_is_protected(self):
+        origin = self.origin()
+        gateway = self.gateway(upstream=origin.url)
+        self.assertNotIn("demo", gateway.banner())
+        self.assertEqual(gateway.request(target="/a?b=c").body, b"hello\n")
+        self.assertEqual([(r[0], r[1]) for r in origin.requests], [("GET", "/a?b=c")])
+
+    def test_interrupt_stops_it_with_status_0(self):
+        gateway = self.gateway()
+        gateway.signal(signal.SIGINT)
+        self.assertEqual(gateway.process.wait(harness.WAIT_SECONDS), 0)
+
+    def test_admin_off_opens_no_admin_door(self):
+        gateway = self.gateway(admin="off")
+        self.assertIsNone(gateway.admin_port)
+        self.assertEqual(gateway.request().status, 200)
+
+    def test_a_listener_beyond_loopback_is_warned_of(self):
+        gateway = self.gateway(args=["--admin", "0.0.0.0:0"], admin="127.0.0.1:0")
+        gateway.wait_for_log("0.0.0.0")
+        self.assertRegex(gateway.log(), r"warning .*not loopback")
+
+
+class Mistakes(EndToEnd):
+    def fails(self, *args, status=None):
+        result = run(*args)
+        self.assertNotEqual(result.returncode, 0, result)
+        if status is not None:
+            self.assertEqual(result.returncode, status, result)
+        self.assertNotIn("terminate called", result.stderr)
+        return result.stderr
+
+    def test_a_port_in_use_is_told_with_the_mend(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            error = self.fails(
+                "gateway", "--listen", f"127.0.0.1:{port}", "--admin", "off", status=1
+            )
+            self.assertIn(str(port), error)
+            self.assertIn("in use", error)
+            self.assertIn("--listen", error)
+            error = self.fails(
+                "gateway", "--listen", "127.0.0.1:0", "--admin", f"127.0.0.1:{port}", status=1
+            )
+            self.assertIn(str(port), error)
+            self.assertIn("--admin", error)
+
+    def test_flags_that_make_no_sense_are_refused(self):
+        for flags in (
+            ["--listen", "nonsense"],
+            ["--listen", "localhost:8080"],
+            ["--listen", "127.0.0.1:99999"],
+            ["--admin", "127.0.0.1"],
+            ["--upstream", "ftp://x"],
+            ["--upstream", "https://127.0.0.1"],
+            ["--upstream", ""],
+            ["--threads", "0"],
+            ["--threads", "-1"],
+            ["--threads", "100000"],
+            ["--log-level", "loud"],
+            ["--no-such-flag"],
+            ["stray"],
+        ):
+            with self.subTest(flags=flags):
+                error = self.fails("gateway", *flags)
+                self.assertTrue(error.strip())
+
+    def test_a_missing_configuration_is_told(self):
+        error = self.fails("gateway", "--config", str(self.folder / "none.yaml"), status=1)
+        self.assertIn("none.yaml", error)
+        self.assertIn("No such file", error)
+
+    def test_run_needs_a_configuration(self):
+        self.assertIn("--config", self.fails("run"))
+
+    def test_every_mistake_of_a_configuration_is_told_at_once(self):
+        path = self.file(
+            "bad.yaml",
+            "rules:\n  - name: a\n    limits: [60/minut]\n  - name: b\n    key: [cleint]\n"
+            "    limits: [1/minute]\n",
+        )
+        error = self.fails("gateway", "--config", str(path), "--listen", "127.0.0.1:0", status=1)
+        self.assertRegex(error, r"bad\.yaml:3:\d+")
+        self.assertRegex(error, r"bad\.yaml:5:\d+")
+
+
+class Help(unittest.TestCase):
+    def test_help_teaches(self):
+        for args in (["--help"], ["gateway", "--help"], ["check", "--help"], ["explain", "--help"]):
+            with self.subTest(args=args):
+                result = run(*args)
+                self.assertEqual(result.returncode, 0)
+                self.assertRegex(result.stdout, r"(?i)example")
+                self.assertIn("sluicegate ", result.stdout)
+
+    def test_version(self):
+        result = run("--version")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout, r"^sluicegate \d+\.\d+\.\d+\n$")
+
+    def test_no_command_shows_what_there_is(self):
+        result = run()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("gateway", result.stdout + result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
