@@ -12,8 +12,8 @@ namespace sluicegate::wire {
 
 /// IsHopByHop, or named by Connection (MessageHead::connection()). A stranger cannot use Connection
 /// to take away what a proxy or the upstream relies on: Host, Content-Length, Content-Type,
-/// Authorization, Cookie, Cache-Control, Date, Set-Cookie, Forwarded, X-Real-IP and X-Forwarded-*
-/// are kept.
+/// Authorization, Cookie, Cache-Control, Date, Set-Cookie, Retry-After, Forwarded, X-Real-IP and
+/// X-Forwarded-* are kept.
 [[nodiscard]] bool EndsHere(std::string_view name,
                             std::span<const std::string_view> connection) noexcept;
 

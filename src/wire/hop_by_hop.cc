@@ -1,0 +1,47 @@
+#include "wire/hop_by_hop.h"
+
+#include <algorithm>
+#include <array>
+
+#include "wire/syntax.h"
+
+namespace sluicegate::wire {
+namespace {
+
+template <std::size_t N>
+bool IsOneOf(std::string_view name, const std::array<std::string_view, N>& names) noexcept {
+  return std::ranges::any_of(
+      names, [name](std::string_view other) { return EqualsIgnoreCase(name, other); });
+}
+
+bool IsKept(std::string_view name) noexcept {
+  constexpr std::array<std::string_view, 11> kKept = {
+      "host", "content-length", "content-type", "authorization", "cookie",     "cache-control",
+      "date", "set-cookie",     "forwarded",    "x-real-ip",     "retry-after"};
+  constexpr std::string_view kForwarded = "x-forwarded-";
+  return IsOneOf(name, kKept) || EqualsIgnoreCase(name.substr(0, kForwarded.size()), kForwarded);
+}
+
+}  // namespace
+
+bool IsHopByHop(std::string_view name) noexcept {
+  constexpr std::array<std::string_view, 9> kNames = {"connection",
+                                                      "keep-alive",
+                                                      "proxy-connection",
+                                                      "proxy-authenticate",
+                                                      "proxy-authorization",
+                                                      "te",
+                                                      "trailer",
+                                                      "transfer-encoding",
+                                                      "upgrade"};
+  return IsOneOf(name, kNames);
+}
+
+bool EndsHere(std::string_view name, std::span<const std::string_view> connection) noexcept {
+  if (IsHopByHop(name)) return true;
+  const bool named = std::ranges::any_of(
+      connection, [name](std::string_view other) { return EqualsIgnoreCase(name, other); });
+  return named && !IsKept(name);
+}
+
+}  // namespace sluicegate::wire

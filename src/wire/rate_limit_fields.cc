@@ -1,0 +1,94 @@
+#include "wire/rate_limit_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+
+namespace sluicegate::wire {
+namespace {
+
+// The largest Integer of RFC 9651.
+constexpr std::uint64_t kMaxInteger = 999'999'999'999'999;
+constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+
+void AppendNumber(std::uint64_t number, std::string& out) {
+  std::array<char, 20> digits;  // 2^64 has 20.
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out.append(digits.data(), end);
+}
+
+void AppendParameter(std::string_view name, std::uint64_t value, std::string& out) {
+  out += ';';
+  out += name;
+  out += '=';
+  AppendNumber(std::min(value, kMaxInteger), out);
+}
+
+void AppendLine(std::string_view name, std::uint64_t value, std::string& out) {
+  out += name;
+  out += ": ";
+  AppendNumber(value, out);
+  out += "\r\n";
+}
+
+}  // namespace
+
+void AppendStructuredString(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c >= 0x20 && c < 0x7F ? c : '?';
+  }
+  out += '"';
+}
+
+void AppendRateLimitPolicy(std::span<const QuotaPolicy> policies, std::string& out) {
+  if (policies.empty()) return;
+  std::string_view before = "RateLimit-Policy: ";
+  for (const QuotaPolicy& policy : policies) {
+    out += before;
+    before = ", ";
+    AppendStructuredString(policy.name, out);
+    AppendParameter("q", policy.quota, out);
+    if (policy.window_s > 0) AppendParameter("w", policy.window_s, out);
+  }
+  out += "\r\n";
+}
+
+void AppendRateLimit(const QuotaLeft& left, std::string& out) {
+  out += "RateLimit: ";
+  AppendStructuredString(left.name, out);
+  AppendParameter("r", left.remaining, out);
+  AppendParameter("t", CeilSeconds(left.hold_ns), out);
+  out += "\r\n";
+}
+
+void AppendXRateLimitEpoch(const EpochQuota& quota, std::string& out) {
+  AppendLine("X-RateLimit-Limit", quota.quota, out);
+  AppendLine("X-RateLimit-Remaining", quota.remaining, out);
+  const auto now_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(quota.unix_ns, 0));
+  // The sum of both is below 2^64 for every window that a policy may have (years); saturate else.
+  const std::uint64_t room_ns = std::numeric_limits<std::uint64_t>::max() - now_ns;
+  AppendLine("X-RateLimit-Reset", CeilSeconds(now_ns + std::min(quota.reset_after_ns, room_ns)),
+             out);
+}
+
+std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept {
+  if (retry.retry_after_ns == kNever) return std::nullopt;
+  constexpr std::uint64_t kMinSpread_s = 2;
+  constexpr std::uint64_t kMaxSpread_s = 60;
+  const std::uint64_t truth_s =
+      std::max<std::uint64_t>({CeilSeconds(retry.retry_after_ns), CeilSeconds(retry.hold_ns), 1});
+  const std::uint64_t spread_s = std::clamp(truth_s / 10, kMinSpread_s, kMaxSpread_s);
+  // Fibonacci hashing: the hash's own bits choose buckets of the table, so they are mixed again and
+  // the jitter tells none of them. 32 bits, as a fraction, times the number of values.
+  const std::uint64_t fraction = (retry.key_hash * 0x9E3779B97F4A7C15U) >> 32U;
+  return truth_s + ((fraction * (spread_s + 1)) >> 32U);
+}
+
+void AppendRetryAfter(const RetryAfter& retry, std::string& out) {
+  if (const auto seconds = RetryAfterSeconds(retry)) AppendLine("Retry-After", *seconds, out);
+}
+
+}  // namespace sluicegate::wire
