@@ -35,6 +35,9 @@ class Ruleset {
       std::shared_ptr<const policy::Policy> policy, const Ruleset* before, std::string& afresh);
 
   [[nodiscard]] const policy::Policy& policy() const noexcept { return *policy_; }
+  [[nodiscard]] const std::shared_ptr<const policy::Policy>& shared_policy() const noexcept {
+    return policy_;
+  }
   [[nodiscard]] const RuleState& state(std::size_t rule) const noexcept { return states_[rule]; }
   /// The rules that are not off, in the order in which their buckets are locked: by table id, which
   /// a reload keeps.

@@ -1,0 +1,52 @@
+// The heads that the gateway writes: to the upstream, to the client, and its own answers. Pure but
+// for the strings that they append to.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/ip.h"
+#include "wire/http_head.h"
+#include "wire/problem.h"
+
+namespace sluicegate::gateway {
+
+/// What the upstream is told beside the client's own fields.
+struct ForwardedRequest {
+  const wire::RequestHead& head;
+  std::string_view path;   ///< Normalised.
+  std::string_view query;  ///< With its '?', as sent.
+  std::string peer;        ///< The peer's address as text.
+  std::string client;      ///< The client's.
+  bool peer_trusted = false;
+  std::string_view identity_header;  ///< Lower case; empty: none.
+};
+
+/// The request's head as the upstream gets it: no hop-by-hop fields, framing anew, and of the fields
+/// that say who the client is only what a trusted proxy said or the gateway knows.
+void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
+
+/// The head of an upstream's response as the client gets it. `extra` are whole lines.
+struct ForwardedResponse {
+  const wire::ResponseHead& head;
+  std::string_view extra;
+  bool chunked = false;      ///< The body goes on in chunks.
+  bool keep_alive = true;
+  unsigned client_minor = 1; ///< The client's HTTP/1 version.
+};
+void AppendClientHead(const ForwardedResponse& response, std::string& out);
+
+/// An answer of the gateway's own, with a body of problem+json.
+struct OwnAnswer {
+  wire::Problem problem;
+  std::string_view extra;  ///< Whole lines.
+  std::string_view date;   ///< The Date field's text.
+  bool no_store = true;
+  bool keep_alive = true;
+  bool to_head = false;    ///< It answers HEAD: no body.
+  unsigned client_minor = 1;
+};
+void AppendOwnAnswer(const OwnAnswer& answer, std::string& out);
+
+}  // namespace sluicegate::gateway

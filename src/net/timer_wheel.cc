@@ -1,0 +1,82 @@
+#include "net/timer_wheel.h"
+
+#include <utility>
+
+namespace sluicegate::net {
+
+void Deadline::Set(std::chrono::nanoseconds wait) {
+  Clear();
+  wheel_.Insert(*this, wait);
+}
+
+void Deadline::Clear() noexcept {
+  if (previous_ != nullptr) wheel_.Remove(*this);
+}
+
+// A deadline in a list has a previous_: the one before it, or itself at the head.
+void TimerWheel::Insert(Deadline& deadline, std::chrono::nanoseconds wait) {
+  if (stopped_) return;
+  if (waiting_ == 0 && !armed_) now_time_ = std::chrono::steady_clock::now();
+  // One more than rounding up asks for, as the present tick has partly passed.
+  const auto ticks = static_cast<std::uint64_t>(wait / kTick) + 2;
+  deadline.tick_ = now_ + ticks;
+  Deadline*& head = slots_[deadline.tick_ % kSlots];
+  deadline.next_ = head;
+  deadline.previous_ = &deadline;
+  if (head != nullptr) head->previous_ = &deadline;
+  head = &deadline;
+  ++waiting_;
+  if (!armed_) Arm();
+}
+
+void TimerWheel::Remove(Deadline& deadline) noexcept {
+  if (deadline.previous_ == &deadline) {
+    slots_[deadline.tick_ % kSlots] = deadline.next_;
+    if (deadline.next_ != nullptr) deadline.next_->previous_ = deadline.next_;
+  } else {
+    deadline.previous_->next_ = deadline.next_;
+    if (deadline.next_ != nullptr) deadline.next_->previous_ = deadline.previous_;
+  }
+  deadline.next_ = deadline.previous_ = nullptr;
+  --waiting_;
+}
+
+void TimerWheel::Arm() {
+  armed_ = true;
+  timer_.expires_at(now_time_ + kTick);
+  timer_.async_wait([this](const ErrorCode& error) {
+    armed_ = false;
+    if (!error && !stopped_) OnTimer();
+  });
+}
+
+void TimerWheel::OnTimer() {
+  const auto time = std::chrono::steady_clock::now();
+  while (now_time_ + kTick <= time && waiting_ > 0) {
+    now_time_ += kTick;
+    FireSlot(++now_);
+  }
+  if (waiting_ > 0 && !armed_ && !stopped_) Arm();
+}
+
+void TimerWheel::FireSlot(std::uint64_t tick) {
+  Deadline*& head = slots_[tick % kSlots];
+  // A callback may set, clear or destroy any deadline, so the walk starts anew after each; those of
+  // later turns are passed over.
+  for (Deadline* deadline = head; deadline != nullptr;) {
+    if (deadline->tick_ > tick) {
+      deadline = deadline->next_;
+      continue;
+    }
+    Remove(*deadline);
+    deadline->on_expiry_();
+    deadline = head;
+  }
+}
+
+void TimerWheel::Stop() {
+  stopped_ = true;
+  timer_.cancel();
+}
+
+}  // namespace sluicegate::net

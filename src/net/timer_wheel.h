@@ -1,0 +1,71 @@
+// TimerWheel: many coarse deadlines for the price of one timer. A deadline fires between its time
+// and two ticks later; setting, moving and clearing one is a few pointer writes. Bound to one event
+// loop. Deadlines are owned by whoever waits and must die or be cleared before the wheel.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include "net/asio.h"
+
+namespace sluicegate::net {
+
+class TimerWheel;
+
+/// One wait. Fires its callback once, from the event loop; may then be set again.
+class Deadline {
+ public:
+  explicit Deadline(TimerWheel& wheel, std::function<void()> on_expiry)
+      : wheel_(wheel), on_expiry_(std::move(on_expiry)) {}
+  ~Deadline() { Clear(); }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+
+  /// Fires after `wait` from now, whatever was set before.
+  void Set(std::chrono::nanoseconds wait);
+  void Clear() noexcept;
+  [[nodiscard]] bool set() const noexcept { return previous_ != nullptr; }
+
+ private:
+  friend class TimerWheel;
+  TimerWheel& wheel_;
+  const std::function<void()> on_expiry_;
+  std::uint64_t tick_ = 0;  // When it fires.
+  Deadline* next_ = nullptr;
+  Deadline* previous_ = nullptr;
+};
+
+class TimerWheel {
+ public:
+  static constexpr std::chrono::milliseconds kTick{50};
+
+  explicit TimerWheel(asio::io_context& io) : timer_(io) {}
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
+
+  /// Stops the timer, so that the loop can end. Deadlines do not fire any more.
+  void Stop();
+
+ private:
+  friend class Deadline;
+  // 51 s a turn: a deadline farther away is passed over once a turn.
+  static constexpr std::size_t kSlots = 1024;
+
+  void Insert(Deadline& deadline, std::chrono::nanoseconds wait);
+  void Remove(Deadline& deadline) noexcept;
+  void Arm();
+  void OnTimer();
+  void FireSlot(std::uint64_t tick);
+
+  SteadyTimer timer_;
+  std::array<Deadline*, kSlots> slots_{};  // Heads of lists.
+  std::uint64_t now_ = 0;                  // Ticks done.
+  std::chrono::steady_clock::time_point now_time_;
+  std::size_t waiting_ = 0;
+  bool armed_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace sluicegate::net
