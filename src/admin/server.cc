@@ -6,12 +6,12 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "admin/connection.h"
 #include "admin/routes.h"
+#include "net/listener.h"
 
 namespace sluicegate::admin {
 
@@ -24,16 +24,6 @@ namespace {
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 /// When the system has no descriptor or memory left for a connection: long enough not to spin.
 constexpr std::chrono::milliseconds kAcceptPause{100};
-
-tcp::endpoint EndpointOf(const IpAddress& address, std::uint16_t port) {
-  const auto bytes = address.bytes();
-  if (address.is_v4()) {
-    return {asio::ip::address_v4({bytes[12], bytes[13], bytes[14], bytes[15]}), port};
-  }
-  asio::ip::address_v6::bytes_type octets{};
-  std::copy(bytes.begin(), bytes.end(), octets.begin());
-  return {asio::ip::address_v6(octets), port};
-}
 
 }  // namespace
 
@@ -86,7 +76,7 @@ Server::~Server() { Stop(); }
 
 std::expected<void, std::string> Server::Listen(const IpAddress& address, std::uint16_t port) {
   tcp::acceptor& acceptor = shared_->acceptor;
-  const tcp::endpoint endpoint = EndpointOf(address, port);
+  const tcp::endpoint endpoint = net::EndpointOf(address, port);
   error_code error;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);

@@ -1,11 +1,12 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdio>
 
-#include "app/capacity.h"
 #include "app/commands.h"
 #include "app/policy_source.h"
 #include "app/words.h"
+#include "policy/capacity.h"
 
 namespace sluicegate::app {
 namespace {
@@ -16,7 +17,7 @@ void TellCapacity(const policy::Policy& policy) {
   fmt::print("\n{:<{}}  {:<8}  {:>14}  {:>11}  {:>10}\n", "rule", width, "mode", "keys it holds",
              "memory", "B a key");
   for (const policy::Rule& rule : policy.rules()) {
-    const std::uint64_t keys = KeysHeld(rule);
+    const std::uint64_t keys = policy::LiveKeys(rule);
     fmt::print("{:<{}}  {:<8}  {:>14}  {:>11}  {:>10}\n", rule.name(), width, ModeText(rule.mode()),
                CountText(keys), BytesText(rule.memory()), keys == 0 ? 0 : rule.memory() / keys);
   }
