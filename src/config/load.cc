@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "config/reader.h"
+#include "policy/words.h"
 
 namespace sluicegate::config {
 namespace {
@@ -32,6 +33,27 @@ class Descriptor {
  private:
   int fd_;
 };
+
+// Nobody mends more at once, and a hostile file of 1 MiB could have a hundred thousand.
+void Bound(Mistakes& mistakes) {
+  if (mistakes.size() <= kMaxMistakes) return;
+  const std::size_t more = mistakes.size() - kMaxMistakes;
+  mistakes.resize(kMaxMistakes);
+  mistakes.push_back({.at = mistakes.back().at,
+                      .what = "There are " + std::to_string(more) + " more mistakes behind this.",
+                      .mend = "Mend the ones above first."});
+}
+
+// A message may quote the file; what it shows must not steer the terminal it is shown on.
+std::string Printable(std::string text) {
+  constexpr std::size_t kLongest = 500;
+  if (text.size() > kLongest) text = std::string(policy::Shortened(text, kLongest)) + "...";
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) c = '?';
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -60,19 +82,22 @@ std::expected<std::string, policy::Mistake> ReadFile(const std::string& path) {
   }
 }
 
-std::expected<std::shared_ptr<const policy::Policy>, Mistakes> ParsePolicy(std::string_view yaml) {
+std::expected<std::shared_ptr<const policy::Policy>, Mistakes> ParsePolicy(
+    std::string_view yaml, const std::function<void(policy::Config&)>& edit) {
   if (yaml.size() > kMaxFileBytes) {
     return std::unexpected(
         Mistakes{Unreadable("it is larger than 1 MiB", "Split the policy or remove comments.")});
   }
   Mistakes mistakes;
-  const policy::Config config = ReadConfig(yaml, mistakes);
+  policy::Config config = ReadConfig(yaml, mistakes);
+  if (edit) edit(config);
   // A text that is no map at all has no rules to look at; otherwise its meaning is checked as well,
   // so that all mistakes are told at once.
   auto policy = policy::Policy::Compile(config);
-  if (mistakes.empty()) return policy;
+  if (mistakes.empty() && policy) return policy;
   if (!policy) mistakes.insert(mistakes.end(), policy.error().begin(), policy.error().end());
   std::ranges::stable_sort(mistakes, {}, &policy::Mistake::at);
+  Bound(mistakes);
   return std::unexpected(std::move(mistakes));
 }
 
@@ -88,7 +113,8 @@ std::string FormatMistake(std::string_view file, const policy::Mistake& mistake)
   if (mistake.at.line > 0) {
     text += ":" + std::to_string(mistake.at.line) + ":" + std::to_string(mistake.at.column);
   }
-  return text + ": " + mistake.what + (mistake.mend.empty() ? "" : " " + mistake.mend);
+  return text + ": " + Printable(mistake.what) +
+         (mistake.mend.empty() ? "" : " " + Printable(mistake.mend));
 }
 
 std::string_view DefaultPolicyYaml() noexcept {

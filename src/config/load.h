@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,11 +16,15 @@ namespace sluicegate::config {
 /// Bytes of a file beyond which it is refused unread.
 inline constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20U;
 
+/// Mistakes beyond which only their number is told.
+inline constexpr std::size_t kMaxMistakes = 100;
+
 using Mistakes = std::vector<policy::Mistake>;  ///< In the file's order.
 
-/// The policy that a YAML text means.
+/// The policy that a YAML text means. `edit`, where given, changes what was written before its
+/// meaning is checked: flags of a command line that win over the file.
 [[nodiscard]] std::expected<std::shared_ptr<const policy::Policy>, Mistakes> ParsePolicy(
-    std::string_view yaml);
+    std::string_view yaml, const std::function<void(policy::Config&)>& edit = {});
 
 /// The same from a file. That it cannot be read is a mistake, too.
 [[nodiscard]] std::expected<std::shared_ptr<const policy::Policy>, Mistakes> LoadPolicyFile(

@@ -93,10 +93,11 @@ void MapReader::With(std::string_view key,
   if (child.IsDefined()) read(child);
 }
 
-void MapReader::ForEach(std::string_view key,
-                        const std::function<void(const YAML::Node&)>& read) const {
+void MapReader::ForEach(std::string_view key, const std::function<void(const YAML::Node&)>& read,
+                        Lone lone) const {
   const YAML::Node child = Child(key);
   if (!child.IsDefined()) return;
+  if (lone == kOneAlone && (child.IsScalar() || child.IsMap())) return read(child);
   if (!child.IsSequence()) {
     mistakes_.push_back(
         {.at = PositionOf(child),

@@ -33,8 +33,11 @@ class MapReader {
   [[nodiscard]] bool Has(std::string_view key) const { return static_cast<bool>(Child(key)); }
   /// Calls `read` with the child, if there is one.
   void With(std::string_view key, const std::function<void(const YAML::Node&)>& read) const;
-  /// Calls `read` with each element of a list; a child that is no list is a mistake.
-  void ForEach(std::string_view key, const std::function<void(const YAML::Node&)>& read) const;
+  /// Whether a value that is no list stands for a list of one.
+  enum Lone : bool { kRefused, kOneAlone };
+  /// Calls `read` with each element of a list; a child that is no list is a mistake, or one alone.
+  void ForEach(std::string_view key, const std::function<void(const YAML::Node&)>& read,
+               Lone lone = kRefused) const;
 
  private:
   [[nodiscard]] YAML::Node Child(std::string_view key) const;

@@ -37,6 +37,7 @@ class Inspector final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Count(mark, anchor); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override {
+    if (std::exchange(told_alias_, true)) return;
     Refuse(mark, "Aliases are not read here.", "Write the value out.");
   }
   void OnScalar(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
@@ -61,14 +62,14 @@ class Inspector final : public YAML::EventHandler {
     mistakes_.push_back({.at = At(mark), .what = std::move(what), .mend = std::move(mend)});
   }
   void Count(const YAML::Mark& mark, YAML::anchor_t anchor) {
-    if (anchor != 0)
+    if (anchor != 0 && !std::exchange(told_anchor_, true))
       Refuse(mark, "Anchors are not read here.", "Write the value out where it is used.");
     if (++nodes_ == kMaxNodes)
       Refuse(mark, "The file has more than 100000 values.", "Split the policy.");
   }
   void Open(const YAML::Mark& mark, YAML::anchor_t anchor) {
     Count(mark, anchor);
-    if (++depth_ == kMaxDepth)
+    if (++depth_ == kMaxDepth && !std::exchange(told_depth_, true))
       Refuse(mark, "Maps and lists are nested 32 deep here.", "Nothing of a policy is.");
   }
 
@@ -76,6 +77,10 @@ class Inspector final : public YAML::EventHandler {
   std::size_t documents_ = 0;
   std::size_t nodes_ = 0;
   std::size_t depth_ = 0;
+  // Each is told once: a file of nothing else would have a message for every second byte.
+  bool told_alias_ = false;
+  bool told_anchor_ = false;
+  bool told_depth_ = false;
 };
 
 class Reader {
@@ -202,7 +207,9 @@ class Reader {
 
   std::vector<policy::LimitConfig> ReadLimits(const MapReader& map) {
     std::vector<policy::LimitConfig> limits;
-    map.ForEach("limits", [&](const YAML::Node& node) { limits.push_back(ReadLimit(node)); });
+    map.ForEach(
+        "limits", [&](const YAML::Node& node) { limits.push_back(ReadLimit(node)); },
+        MapReader::kOneAlone);
     return limits;
   }
 
@@ -270,21 +277,47 @@ bool Inspect(const std::string& text, MistakeList& mistakes) {
   return mistakes.empty();
 }
 
-// Bytes that no YAML text has: told here, as the parser's own words for them help nobody.
+// The length of the UTF-8 sequence that `text` begins with; 0 if it is none (RFC 3629: no overlong
+// forms, no surrogates, nothing above U+10FFFF).
+std::size_t Utf8Length(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first < 0xC2   ? 0
+                             : first < 0xE0 ? 2
+                             : first < 0xF0 ? 3
+                             : first < 0xF5 ? 4
+                                            : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80) return 0;
+  }
+  const bool bad = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xED && byte(1) > 0x9F) ||
+                   (first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) > 0x8F);
+  return bad ? 0 : length;
+}
+
+// Bytes that no YAML text has: told here, as the parser's own words for them help nobody. Columns
+// count bytes, as the parser's do.
 bool CheckBytes(std::string_view yaml, MistakeList& mistakes) {
   Position at{.line = 1, .column = 1};
-  for (const char c : yaml) {
+  const auto refuse = [&](std::string what) {
+    mistakes.push_back(
+        {.at = at, .what = std::move(what), .mend = "Save the file as plain UTF-8 text."});
+    return false;
+  };
+  while (!yaml.empty()) {
+    const char c = yaml.front();
     const auto byte = static_cast<unsigned char>(c);
     const bool control = (byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7F;
-    if (control) {
-      mistakes.push_back(
-          {.at = at,
-           .what = "There is a control character here (byte " + std::to_string(byte) + ").",
-           .mend = "Save the file as plain UTF-8 text."});
-      return false;
-    }
-    at = c == '\n' ? Position{.line = at.line + 1, .column = 1}
-                   : Position{.line = at.line, .column = at.column + 1};
+    if (control)
+      return refuse("There is a control character here (byte " + std::to_string(byte) + ").");
+    const std::size_t length = Utf8Length(yaml);
+    if (length == 0) return refuse("These bytes are no UTF-8 (byte " + std::to_string(byte) + ").");
+    at = c == '\n'
+             ? Position{.line = at.line + 1, .column = 1}
+             : Position{.line = at.line, .column = at.column + static_cast<std::uint32_t>(length)};
+    yaml.remove_prefix(length);
   }
   return true;
 }

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "policy/capacity.h"
 #include "policy/policy.h"
 #include "policy/rule_compiler.h"
 #include "policy/values.h"
@@ -12,8 +13,7 @@ namespace sluicegate::policy {
 namespace {
 
 constexpr std::size_t kDefaultMemory = std::size_t{64} << 20U;
-constexpr std::size_t kLeastMemory =
-    1024;  // A bucket of four default limits needs 1.6 KiB; less makes no sense.
+constexpr std::size_t kLeastMemory = 1024;  // A bucket of one window and one of bans.
 constexpr std::string_view kLater = " comes with a later version.";
 
 }  // namespace
@@ -65,6 +65,16 @@ class PolicyCompiler {
     const ClientsConfig& clients = config_.clients;
     settings().clients.trusted_proxies =
         PrefixSet(ReadPrefixes(clients.trusted_proxies, mistakes_));
+    for (const Text& proxy : clients.trusted_proxies) {
+      if (!proxy.value.ends_with("/0")) continue;
+      mistakes_.Warn(proxy.at, "Every client counts as a trusted proxy, so it chooses who it is.",
+                     "Write the proxies' own addresses.");
+    }
+    if (clients.trusted_hops && clients.trusted_proxies.empty()) {
+      mistakes_.Warn(clients.trusted_hops->at,
+                     "No proxy is trusted, so trusted_hops means nothing.",
+                     "Write clients: {trusted_proxies: [ADDRESS]} for the nearest proxy.");
+    }
     if (clients.trusted_hops) {
       const auto hops = ReadNumber(*clients.trusted_hops, "trusted_hops", 1, 16, mistakes_);
       if (hops) settings().clients.trusted_hops = static_cast<unsigned>(*hops);
@@ -92,6 +102,12 @@ class PolicyCompiler {
     }
   }
 
+  std::string ReadPath(const Text& text) {
+    if (text.value.empty())
+      mistakes_.Add(text.at, "The name of this file is empty.", "Write its path.");
+    return text.value;
+  }
+
   void ReadIdentity() {
     const ClientsConfig& clients = config_.clients;
     Identity& identity = settings().clients.identity;
@@ -111,7 +127,7 @@ class PolicyCompiler {
                        "Write clients: {trusted_proxies: [ADDRESS]} for the proxy that sets it.");
       }
     }
-    if (clients.identity_api_keys) identity.api_keys_file = clients.identity_api_keys->value;
+    if (clients.identity_api_keys) identity.api_keys_file = ReadPath(*clients.identity_api_keys);
   }
 
   void ReadTimeouts() {
@@ -156,7 +172,7 @@ class PolicyCompiler {
     if (config_.upstream_url) settings().upstream = ReadUpstream(*config_.upstream_url, mistakes_);
     if (config_.max_body)
       settings().max_body = ReadSize(*config_.max_body, "max_body", mistakes_).value_or(0);
-    if (config_.admin_token_file) settings().admin_token_file = config_.admin_token_file->value;
+    if (config_.admin_token_file) settings().admin_token_file = ReadPath(*config_.admin_token_file);
     settings().memory = kDefaultMemory;
     if (config_.state_memory) {
       settings().memory =
@@ -199,6 +215,18 @@ class PolicyCompiler {
     ShareMemory();
   }
 
+  // Less than a bucket holds nobody; the table would round it up and exceed what was asked for.
+  void SetMemory(Rule& rule, std::size_t bytes, Position at) {
+    RuleCompiler::SetMemory(rule, bytes);
+    const std::uint64_t least = LeastMemory(rule);
+    if (bytes >= least || rule.slot_bytes() == 0) return;
+    mistakes_.Add(
+        at,
+        "The memory of rule " + Quoted(rule.name()) + " (" + std::to_string(bytes) +
+            " bytes) holds no key.",
+        "Give it at least " + std::to_string(least) + " bytes: raise its memory or state.memory.");
+  }
+
   // Rules that name no memory share what the others leave. A rule that is off has none.
   void ShareMemory() {
     std::size_t left = settings().memory;
@@ -211,14 +239,16 @@ class PolicyCompiler {
         ++sharers;
         continue;
       }
-      const std::size_t bytes = ReadSize(*memory, "The rule's memory", mistakes_).value_or(0);
+      const auto read = ReadSize(*memory, "The rule's memory", mistakes_);
+      if (!read) continue;
+      const std::size_t bytes = *read;
       if (bytes > left) {
         mistakes_.Add(memory->at,
                       "The rules' memory together is more than state.memory (" +
                           std::to_string(settings().memory) + " bytes).",
                       "Raise state.memory or lower the rules' own.");
       }
-      RuleCompiler::SetMemory(rule, bytes);
+      SetMemory(rule, bytes, memory->at);
       left -= std::min(bytes, left);
     }
     if (sharers == 0) return;
@@ -226,12 +256,7 @@ class PolicyCompiler {
     for (std::size_t i = 0; i < policy_.rules_.size(); ++i) {
       Rule& rule = policy_.rules_[i];
       if (rule.mode() == Mode::kOff || config_.rules[i].memory) continue;
-      if (share < kLeastMemory) {
-        mistakes_.Add(config_.rules[i].at,
-                      "No memory is left for rule " + Quoted(rule.name()) + ".",
-                      "Raise state.memory or lower the other rules' own.");
-      }
-      RuleCompiler::SetMemory(rule, share);
+      SetMemory(rule, share, config_.rules[i].at);
     }
   }
 

@@ -76,7 +76,14 @@ std::optional<Glob> Glob::Compile(std::string_view pattern) {
     return glob;
   }
   glob.kind_ = Kind::kGeneral;
-  const std::vector<Place> places = Tokenize(pattern);
+  // "/**/**" means no more than "/**", and without it no place that may be skipped leads to
+  // another.
+  std::string simple(pattern);
+  for (std::size_t at = simple.find("/**/**"); at != std::string::npos;
+       at = simple.find("/**/**", at)) {
+    simple.erase(at, 3);
+  }
+  const std::vector<Place> places = Tokenize(simple);
   auto tables = std::make_shared<Tables>();
   const auto slash_at = [&places](std::size_t i) {
     return i < places.size() && places[i].token == Token::kLiteral && places[i].literal == '/';

@@ -16,10 +16,14 @@ class Mistakes {
   void Add(Position at, std::string what, std::string mend) {
     mistakes_.push_back({.at = at, .what = std::move(what), .mend = std::move(mend)});
   }
-  /// A whole sentence with its mend, as the limit module writes them: split at the first full stop.
-  void AddSentence(Position at, const std::string& sentence) {
+  /// A whole sentence with its mend, as the limit module writes them ("a limit of 0 units ..."):
+  /// split at the first full stop, with a capital.
+  void AddSentence(Position at, std::string sentence) {
+    if (!sentence.empty() && sentence.front() >= 'a' && sentence.front() <= 'z') {
+      sentence.front() = static_cast<char>(sentence.front() - 'a' + 'A');
+    }
     const std::size_t stop = sentence.find(". ");
-    if (stop == std::string::npos) return Add(at, sentence, {});
+    if (stop == std::string::npos) return Add(at, std::move(sentence), {});
     Add(at, sentence.substr(0, stop + 1), sentence.substr(stop + 2));
   }
   void Warn(Position at, std::string what, std::string mend) {

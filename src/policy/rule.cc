@@ -30,8 +30,8 @@ void FeedClient(SipHasher& hasher, std::uint64_t kind, const Request& request) n
   FeedText(hasher, kind, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
-// The request's value of a part that is a text. Every argument counts for kMcpArguments, so it is
-// not one.
+}  // namespace
+
 std::string_view TextOf(const KeyPart& part, const Request& request) noexcept {
   switch (part.kind) {
     case KeyKind::kUser:
@@ -57,8 +57,6 @@ std::string_view TextOf(const KeyPart& part, const Request& request) noexcept {
   }
   return {};
 }
-
-}  // namespace
 
 bool Who::Any(const Request& request) const noexcept {
   return (!clients.empty() && clients.Contains(request.client)) ||

@@ -80,6 +80,10 @@ struct KeyPart {
   std::string text;        ///< As written: "header:x-tenant".
 };
 
+/// The request's value of a part that is a text; empty: absent, or no text (the client; arguments
+/// of a tool and descriptors, which no door of this version fills). Pure.
+[[nodiscard]] std::string_view TextOf(const KeyPart& part, const Request& request) noexcept;
+
 /// A condition on who asks: every list that is not empty must hold the request's.
 struct Who {
   PrefixSet clients;

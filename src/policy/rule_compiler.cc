@@ -78,6 +78,36 @@ void RuleCompiler::ReadMode() {
   rule_.mode_ = static_cast<Mode>(found - kModes.begin());
 }
 
+// Paths reach a rule without query and with dot segments and double slashes removed.
+void RuleCompiler::WarnOfDeadPath(const Text& text) {
+  for (const std::string_view never : {"?", "#", "//", "/./", "/../"}) {
+    const bool segment = never.size() > 2;  // May stand at the end, without its slash.
+    const std::string path = segment ? text.value + "/" : text.value;
+    if (path.find(never) == std::string::npos) continue;
+    context_.mistakes.Warn(text.at,
+                           "The path " + Quoted(text.value) +
+                               " never matches: no path that a rule sees has " + Quoted(never) +
+                               " in it.",
+                           "Write it without query, dot segments and double slashes.");
+    return;
+  }
+}
+
+// Hosts reach a rule in small letters and without a port.
+std::vector<Glob> RuleCompiler::ReadHosts(std::vector<Text> texts) {
+  for (Text& text : texts) {
+    for (char& c : text.value) {
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    const std::size_t colon = text.value.find(':');
+    if (colon == std::string::npos || text.value.starts_with('[')) continue;
+    context_.mistakes.Add(text.at, "The host " + Quoted(text.value) + " has a port.",
+                          "Write the host alone, like " +
+                              text.value.substr(0, std::min(colon, std::size_t{60})) + ".");
+  }
+  return ReadGlobs(texts, false);
+}
+
 std::vector<Glob> RuleCompiler::ReadGlobs(const std::vector<Text>& texts, bool path) {
   std::vector<Glob> globs;
   for (const Text& text : texts) {
@@ -89,8 +119,9 @@ std::vector<Glob> RuleCompiler::ReadGlobs(const std::vector<Text>& texts, bool p
     } else if (path && !text.value.starts_with('/') && text.value != "**") {
       context_.mistakes.Add(text.at,
                             "The path " + Quoted(text.value) + " does not begin with a slash.",
-                            "Write /" + text.value.substr(0, 60) + ".");
+                            "Write /" + std::string(Shortened(text.value, 60)) + ".");
     } else {
+      if (path) WarnOfDeadPath(text);
       globs.push_back(std::move(*glob));
     }
   }
@@ -100,7 +131,7 @@ std::vector<Glob> RuleCompiler::ReadGlobs(const std::vector<Text>& texts, bool p
 void RuleCompiler::ReadMatch() {
   const MatchConfig& match = config_.match;
   rule_.match_.paths = ReadGlobs(match.path, true);
-  rule_.match_.hosts = ReadGlobs(match.host, false);
+  rule_.match_.hosts = ReadHosts(match.host);
   rule_.match_.mcp_methods = ReadGlobs(match.mcp_method, false);
   rule_.match_.mcp_tools = ReadGlobs(match.mcp_tool, false);
   for (const Text& method : match.method) {
@@ -117,8 +148,13 @@ void RuleCompiler::ReadMatch() {
   for (const HeaderMatchConfig& header : match.header) {
     const auto name = ReadFieldName(header.name.value, header.name.at, context_.mistakes);
     if (!name) continue;
-    rule_.match_.headers.push_back(
-        {.index = AskHeader(*name), .values = ReadGlobs(header.values, false)});
+    const std::size_t index = AskHeader(*name);
+    if (std::ranges::find(rule_.match_.headers, index, &Match::Header::index) !=
+        rule_.match_.headers.end()) {
+      context_.mistakes.Add(header.name.at, "The header " + Quoted(*name) + " stands here twice.",
+                            "Write it once, with a list of values.");
+    }
+    rule_.match_.headers.push_back({.index = index, .values = ReadGlobs(header.values, false)});
   }
   for (const auto* list : {&match.mcp_method, &match.mcp_tool}) {
     if (!list->empty()) WarnOfMcp(list->front().at);
@@ -191,8 +227,11 @@ void RuleCompiler::WarnOfChosenKey(Position at) {
                          (part.kind == KeyKind::kApiKey && !context_.has_api_keys);
     if (!unknown) continue;
     context_.mistakes.Warn(
-        at, "Nothing says who a request's " + part.text + " is, so its address stands in.",
-        "Write clients: {identity: ...}, or key: [client].");
+        at, "Nothing says what a request's " + part.text + " is, so its address stands in.",
+        part.kind == KeyKind::kApiKey
+            ? "Write clients: {identity: {api_keys: FILE}}, or key: [client]."
+            : "Write clients: {identity: {header: x-user-id}} or {api_keys: FILE}, or key: "
+              "[client].");
   }
 }
 
@@ -201,6 +240,19 @@ Who RuleCompiler::ReadWho(const WhoConfig& config) {
   who.clients = PrefixSet(ReadPrefixes(config.clients, context_.mistakes));
   for (const Text& user : config.users) who.users.insert(user.value);
   for (const Text& key : config.api_keys) who.api_keys.insert(key.value);
+  for (const auto* names : {&config.users, &config.api_keys}) {
+    const bool known = names == &config.users ? context_.has_users : context_.has_api_keys;
+    if (!known && !names->empty()) {
+      context_.mistakes.Warn(
+          names->front().at,
+          "Nothing says who a request's user or API key is, so this holds for nobody.",
+          "Write clients: {identity: {header: x-user-id}} or {api_keys: FILE}.");
+    }
+    for (const Text& name : *names) {
+      if (name.value.empty())
+        context_.mistakes.Add(name.at, "This name is empty.", "Write the user's or key's name.");
+    }
+  }
   return who;
 }
 
@@ -251,6 +303,17 @@ void RuleCompiler::ReadPenalty() {
   }
   if (penalty.escalate.empty()) penalty.escalate.push_back(1);
   if (!violations || !within || !ban) return;
+  const auto counted = limit::CompiledLimit::Compile({.algorithm = Algorithm::kTokenBucket,
+                                                      .quota = *violations,
+                                                      .window = *within,
+                                                      .refill = *violations,
+                                                      .name = {}});
+  if (!counted) {
+    mistakes.Add(config.within->at,
+                 "So many violations within so short a time are finer than the clock.",
+                 "Write a longer time, like within: 1m.");
+    return;
+  }
   penalty.violations = *violations;
   penalty.within = *within;
   penalty.ban = *ban;
@@ -271,7 +334,19 @@ void RuleCompiler::ReadCost() {
     context_.mistakes.Add(config_.cost.max->at, "The highest cost is below the default cost.",
                           "Write at least " + std::to_string(cost.fallback) + ".");
   }
-  if (!config_.cost.argument) return;
+  if (!config_.cost.argument) {
+    if (config_.cost.max) {
+      context_.mistakes.Add(
+          config_.cost.max->at, "Without arg, every request has the default cost.",
+          "Leave max out, or write arg: and the tool's argument that names the cost.");
+    }
+    return;
+  }
+  if (!config_.cost.max) {
+    context_.mistakes.Add(config_.cost.argument->at,
+                          "The client names this cost and nothing bounds it.",
+                          "Write max: and the highest cost of one request.");
+  }
   WarnOfMcp(config_.cost.argument->at);
   auto& asked = context_.asked_arguments;
   const auto found = std::ranges::find(asked, config_.cost.argument->value);

@@ -49,6 +49,8 @@ class RuleCompiler {
   std::optional<Limit> ReadBurst(const LimitConfig& config);
   void CheckQuota(const limit::CompiledLimit& limit, Position at);
   void WarnOfBigBurst(const std::vector<Limit>& limits, const std::vector<Position>& places);
+  void WarnOfDeadPath(const Text& text);
+  std::vector<Glob> ReadHosts(std::vector<Text> texts);
   std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);
   std::size_t AskHeader(const std::string& name);
   void WarnOfMcp(Position at);

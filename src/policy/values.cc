@@ -91,7 +91,8 @@ std::optional<Duration> ReadDuration(const Text& text, std::string_view what, Mi
   constexpr Duration kLongest = std::chrono::hours(24 * 365 * 10);
   const auto length = ParseDuration(text.value);
   if (!length) {
-    mistakes.AddSentence(text.at, std::string(what) + ": " + length.error());
+    mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+                 "Write a number and ns, us, ms, s, min, h, d or w, like 30s or 5min.");
     return std::nullopt;
   }
   if (*length > Duration::zero() && *length <= kLongest) return *length;
@@ -202,13 +203,13 @@ bool CheckName(const Text& text, std::string_view what, Mistakes& mistakes) {
   constexpr std::size_t kLongest = 64;
   const std::string& name = text.value;
   const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  const bool good = !name.empty() && name.size() <= kLongest && word(name.front()) &&
-                    std::ranges::all_of(
-                        name, [&](char c) { return word(c) || c == '-' || c == '_' || c == '.'; });
+  const bool good =
+      !name.empty() && name.size() <= kLongest && word(name.front()) &&
+      std::ranges::all_of(name, [&](char c) { return word(c) || c == '-' || c == '_'; });
   if (good) return true;
   mistakes.Add(text.at, std::string(what) + " is " + Quoted(name) + ".",
-               "Write 1 to 64 small letters, digits, dashes, dots and underscores, a letter or "
-               "digit first.");
+               "Write 1 to 64 small letters, digits, dashes and underscores, a letter or digit "
+               "first.");
   return false;
 }
 

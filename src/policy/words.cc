@@ -54,10 +54,16 @@ std::string Suggest(std::string_view word, std::span<const std::string_view> kno
   return "Write " + Listed(known) + ".";
 }
 
+std::string_view Shortened(std::string_view text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0U) == 0x80) --bytes;
+  return text.substr(0, bytes);
+}
+
 std::string Quoted(std::string_view word) {
   constexpr std::size_t kLongest = 60;
   std::string text = "'";
-  for (const char c : word.substr(0, kLongest)) {
+  for (const char c : Shortened(word, kLongest)) {
     const auto byte = static_cast<unsigned char>(c);
     text += byte < 0x20 || byte == 0x7F ? '?' : c;
   }

@@ -17,6 +17,9 @@ namespace sluicegate::policy {
 /// "Write 'limits'." or, with nothing near, "Write limits, name or key."
 [[nodiscard]] std::string Suggest(std::string_view word, std::span<const std::string_view> known);
 
+/// The first `bytes` of a text, less where that would cut a character.
+[[nodiscard]] std::string_view Shortened(std::string_view text, std::size_t bytes);
+
 /// The word in quotes, cut to 60 bytes, control characters shown as '?': what a message may show of
 /// a file.
 [[nodiscard]] std::string Quoted(std::string_view word);
