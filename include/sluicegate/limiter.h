@@ -1,0 +1,96 @@
+// Limiter: may this key do this now? A few limits, and for each key what it used of them.
+//
+//     auto limiter = sluicegate::Limiter::Create({"60/minute", "1000/hour"});
+//     if (!limiter) return Complain(limiter.error());
+//     if (!limiter->Check("user:42")) return TooManyRequests();
+//
+// A key is charged on all limits or on none, and a denial costs it nothing. Memory is fixed when
+// the limiter is made: nothing expires by a timer and nothing grows. Where more keys are live than
+// fit, the one that used the least of its limits gives way (doc/library.md, "Memory").
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "sluicegate/decision.h"
+#include "sluicegate/limit.h"
+#include "sluicegate/time.h"
+
+namespace sluicegate {
+
+/// What a limiter needs beside its limits.
+struct LimiterOptions {
+  std::size_t memory_bytes = std::size_t{16} << 20U;  ///< For all keys together, taken at once.
+  const Clock* clock = nullptr;  ///< Null: SystemClock(). Must outlive the limiter.
+};
+
+/// A limit in the form that is at hand: a text such as "60/minute", or a Limit. A value type.
+class LimitLike {
+ public:
+  // Implicit, so that a list may mix both.
+  LimitLike(const char* text) : LimitLike(std::string_view(text)) {}
+  LimitLike(std::string_view text) : limit_(Limit::Parse(text)) {}
+  LimitLike(const std::string& text) : LimitLike(std::string_view(text)) {}
+  LimitLike(Limit limit) : limit_(std::move(limit)) {}
+
+  /// The limit, or what is wrong with the text.
+  [[nodiscard]] const std::expected<Limit, std::string>& limit() const noexcept { return limit_; }
+
+ private:
+  std::expected<Limit, std::string> limit_;
+};
+
+/// Thread-safe: any thread may ask; two that ask for the same key wait for each other some
+/// nanoseconds. Owns its memory. Moves, and does not copy; a moved-from limiter may only be
+/// assigned to or destroyed, and no thread may use a limiter while it moves.
+class Limiter {
+ public:
+  /// One to eight limits. The error is a sentence that says what is wrong (a text that is no limit,
+  /// a bucket without a refill, two limits of one name, too little memory) and what to write
+  /// instead.
+  [[nodiscard]] static std::expected<Limiter, std::string> Create(
+      std::initializer_list<LimitLike> limits, LimiterOptions options = {});
+  [[nodiscard]] static std::expected<Limiter, std::string> Create(std::span<const Limit> limits,
+                                                                  LimiterOptions options = {});
+  Limiter(Limiter&& other) noexcept;
+  Limiter& operator=(Limiter&& other) noexcept;
+  ~Limiter();
+
+  /// Charges `key` with `cost` units on every limit, or on none where one has no room. Any bytes
+  /// are a key; the empty one is a key like others. Total: never fails, never throws, allocates
+  /// nothing.
+  ///
+  /// The decision is true in a boolean context if the units were charged. `remaining`,
+  /// `reset_after_ns` and `retry_after_ns` speak of the limit that binds: denied, the one that
+  /// frees up last; else the one with the fewest units left.
+  [[nodiscard]] Decision Check(std::string_view key, std::uint64_t cost = 1) noexcept;
+
+  /// What the key has left, charging nothing: a decision of cost 0, so always allowed.
+  [[nodiscard]] Decision Peek(std::string_view key) noexcept { return Check(key, 0); }
+
+  /// Undoes the charge of an allowed decision, once; a second time would give back what others
+  /// were charged. Does nothing for a denied decision, a charge that expired, or one of another
+  /// limiter.
+  void GiveBack(const Decision& decision) noexcept;
+
+  /// The limits as they are enforced, each with its name and a bucket with its refill, in the given
+  /// order: `limits()[decision.limit]` is the one that binds. Constant while the limiter lives.
+  [[nodiscard]] std::span<const Limit> limits() const noexcept;
+
+  /// How many keys fit.
+  [[nodiscard]] std::uint64_t capacity() const noexcept;
+
+ private:
+  class Impl;
+  explicit Limiter(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluicegate
