@@ -52,8 +52,8 @@ std::expected<ApiKeys, std::string> ApiKeys::Parse(std::string_view text) {
     if (line.empty() || line.front() == '#') continue;
     const std::size_t space = std::min(line.find(' '), line.size());
     const bool scheme = line.starts_with(kScheme);
-    const auto digest = scheme ? ParseDigest(line.substr(kScheme.size(), space - kScheme.size()))
-                               : std::nullopt;
+    const auto digest =
+        scheme ? ParseDigest(line.substr(kScheme.size(), space - kScheme.size())) : std::nullopt;
     std::string_view id = line.substr(std::min(space + 1, line.size()));
     if (!digest || !IsId(id)) {
       return std::unexpected("line " + std::to_string(number) +

@@ -1,5 +1,6 @@
 #include "gateway/heads.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -41,18 +42,34 @@ Fate FateOf(std::string_view name, std::string_view identity_header) {
     return Fate::kForwardIfTrusted;
   }
   switch (name.size()) {
-    case 4: return EqualsIgnoreCase(name, "host") ? Fate::kDrop : Fate::kForward;
-    case 6: return EqualsIgnoreCase(name, "expect") ? Fate::kDrop : Fate::kForward;
+    case 4:
+      return EqualsIgnoreCase(name, "host") ? Fate::kDrop : Fate::kForward;
+    case 6:
+      return EqualsIgnoreCase(name, "expect") ? Fate::kDrop : Fate::kForward;
     case 9:
       if (EqualsIgnoreCase(name, "x-user-id")) return Fate::kForwardIfTrusted;
       if (EqualsIgnoreCase(name, "x-real-ip")) return Fate::kDrop;
       return EqualsIgnoreCase(name, "forwarded") ? Fate::kForwardIfTrusted : Fate::kForward;
-    case 14: return EqualsIgnoreCase(name, "content-length") ? Fate::kDrop : Fate::kForward;
-    case 15: return EqualsIgnoreCase(name, "x-forwarded-for") ? Fate::kCollect : Fate::kForward;
-    case 16: return EqualsIgnoreCase(name, "x-forwarded-host") ? Fate::kForwardIfTrusted : Fate::kForward;
-    case 17: return EqualsIgnoreCase(name, "x-forwarded-proto") ? Fate::kForwardIfTrusted : Fate::kForward;
-    default: return Fate::kForward;
+    case 14:
+      return EqualsIgnoreCase(name, "content-length") ? Fate::kDrop : Fate::kForward;
+    case 15:
+      return EqualsIgnoreCase(name, "x-forwarded-for") ? Fate::kCollect : Fate::kForward;
+    case 16:
+      return EqualsIgnoreCase(name, "x-forwarded-host") ? Fate::kForwardIfTrusted : Fate::kForward;
+    case 17:
+      return EqualsIgnoreCase(name, "x-forwarded-proto") ? Fate::kForwardIfTrusted : Fate::kForward;
+    default:
+      return Fate::kForward;
   }
+}
+
+// Servers behind CGI-like doors read X_Real_IP as X-Real-IP: a guarded name in such clothes is
+// dropped.
+Fate FateOfAnySpelling(std::string_view name, std::string_view identity_header) {
+  if (name.find('_') == std::string_view::npos) return FateOf(name, identity_header);
+  std::string dashed(name);
+  std::ranges::replace(dashed, '_', '-');
+  return FateOf(dashed, identity_header) == Fate::kForward ? Fate::kForward : Fate::kDrop;
 }
 
 void AppendForwardedFor(const ForwardedRequest& request, std::string& out) {
@@ -99,7 +116,7 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
   bool has_proto = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
-    const Fate fate = FateOf(field.name, request.identity_header);
+    const Fate fate = FateOfAnySpelling(field.name, request.identity_header);
     if (fate == Fate::kForward || (fate == Fate::kForwardIfTrusted && request.peer_trusted)) {
       AppendField(field.name, field.value, out);
       has_proto = has_proto || EqualsIgnoreCase(field.name, "x-forwarded-proto");

@@ -23,17 +23,17 @@ struct ForwardedRequest {
   std::string_view identity_header;  ///< Lower case; empty: none.
 };
 
-/// The request's head as the upstream gets it: no hop-by-hop fields, framing anew, and of the fields
-/// that say who the client is only what a trusted proxy said or the gateway knows.
+/// The request's head as the upstream gets it: no hop-by-hop fields, framing anew, and of the
+/// fields that say who the client is only what a trusted proxy said or the gateway knows.
 void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 
 /// The head of an upstream's response as the client gets it. `extra` are whole lines.
 struct ForwardedResponse {
   const wire::ResponseHead& head;
   std::string_view extra;
-  bool chunked = false;      ///< The body goes on in chunks.
+  bool chunked = false;  ///< The body goes on in chunks.
   bool keep_alive = true;
-  unsigned client_minor = 1; ///< The client's HTTP/1 version.
+  unsigned client_minor = 1;  ///< The client's HTTP/1 version.
 };
 void AppendClientHead(const ForwardedResponse& response, std::string& out);
 
@@ -44,7 +44,7 @@ struct OwnAnswer {
   std::string_view date;   ///< The Date field's text.
   bool no_store = true;
   bool keep_alive = true;
-  bool to_head = false;    ///< It answers HEAD: no body.
+  bool to_head = false;  ///< It answers HEAD: no body.
   unsigned client_minor = 1;
 };
 void AppendOwnAnswer(const OwnAnswer& answer, std::string& out);

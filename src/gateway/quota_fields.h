@@ -16,13 +16,13 @@ namespace sluicegate::gateway {
 
 class QuotaFields {
  public:
-  /// Appends RateLimit-Policy, RateLimit, X-RateLimit-* and, for a denial, Retry-After: whole lines.
-  /// `request` is the one that was decided.
+  /// Appends RateLimit-Policy, RateLimit, X-RateLimit-* and, for a denial, Retry-After: whole
+  /// lines. `request` is the one that was decided.
   void Append(const engine::Ruleset& rules, const Request& request, const Decision& decision,
               Now now, std::string& out);
 
-  /// What fields and bodies call the limit that binds: its name, or RULE/NAME where another rule has
-  /// one of that name. Empty if none binds. Lives as long as the ruleset is asked for.
+  /// What fields and bodies call the limit that binds: its name, or RULE/NAME where another rule
+  /// has one of that name. Empty if none binds. Lives as long as the ruleset is asked for.
   [[nodiscard]] std::string_view NameOf(const engine::Ruleset& rules, const Decision& decision);
 
  private:

@@ -11,7 +11,8 @@ namespace {
 
 using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
 
-constexpr int kBacklog = 1024;  // Connections that wait to be accepted; beyond, the system drops SYNs.
+constexpr int kBacklog =
+    1024;  // Connections that wait to be accepted; beyond, the system drops SYNs.
 constexpr std::chrono::milliseconds kPause{100};  // Until a descriptor may be free again.
 
 std::string Sentence(const Tcp::endpoint& endpoint, const ErrorCode& error) {
@@ -55,13 +56,14 @@ Tcp::endpoint EndpointOf(const IpAddress& address, std::uint16_t port) {
 
 std::expected<std::unique_ptr<Listener>, std::string> Listener::Open(EventLoop& loop,
                                                                      const IpAddress& address,
-                                                                     std::uint16_t port) {
+                                                                     std::uint16_t port,
+                                                                     Sharing sharing) {
   const Tcp::endpoint endpoint = EndpointOf(address, port);
   Acceptor acceptor(loop.io());
   ErrorCode error;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor.set_option(ReusePort(true), error);
+  if (!error) acceptor.set_option(ReusePort(sharing == Sharing::kShared), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(kBacklog, error);
   if (!error) acceptor.non_blocking(true, error);

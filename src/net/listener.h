@@ -13,6 +13,12 @@
 
 namespace sluicegate::net {
 
+/// Whether other listeners may have the same address and port beside this one.
+enum class Sharing : std::uint8_t {
+  kAlone,
+  kShared,  ///< With those that ask for it, too: the kernel spreads the connections.
+};
+
 class Listener {
  public:
   using OnAccept = std::function<void(Socket, IpAddress peer)>;
@@ -20,7 +26,7 @@ class Listener {
   /// Binds and listens. `port` 0: the system chooses. The error says what the system said and what
   /// to do.
   [[nodiscard]] static std::expected<std::unique_ptr<Listener>, std::string> Open(
-      EventLoop& loop, const IpAddress& address, std::uint16_t port);
+      EventLoop& loop, const IpAddress& address, std::uint16_t port, Sharing sharing);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
@@ -35,9 +41,7 @@ class Listener {
 
  private:
   Listener(EventLoop& loop, Acceptor acceptor, std::uint16_t port)
-      : acceptor_(std::move(acceptor)),
-        port_(port),
-        pause_(loop.timers(), [this] { Accept(); }) {}
+      : acceptor_(std::move(acceptor)), port_(port), pause_(loop.timers(), [this] { Accept(); }) {}
   void Accept();
 
   Acceptor acceptor_;

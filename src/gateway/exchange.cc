@@ -1,0 +1,386 @@
+#include "gateway/exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/heads.h"
+
+namespace sluicegate::gateway {
+namespace {
+
+using wire::Framing;
+using wire::ParseState;
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+bool IsIdempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE" || method == "TRACE";
+}
+
+// A stream of events may be silent for hours.
+bool IsEventStream(const wire::ResponseHead& head) {
+  constexpr std::string_view kType = "text/event-stream";
+  const std::string_view type = head.Find("content-type").value_or(std::string_view());
+  return type.size() >= kType.size() && wire::EqualsIgnoreCase(type.substr(0, kType.size()), kType);
+}
+
+}  // namespace
+
+Exchange::Exchange(Session& session, std::string_view query)
+    : session_(session),
+      worker_(session.worker()),
+      timeouts_(worker_.settings().timeouts),
+      max_body_(worker_.settings().max_body),
+      request_framing_(session.head().framing),
+      idempotent_(IsIdempotent(session.head().method)),
+      to_head_(session.head().method == "HEAD"),
+      expect_continue_(session.head().expect_continue),
+      client_keep_alive_(session.head().keep_alive),
+      client_minor_(session.head().minor_version) {
+  std::string& head = session.upstream_head();
+  head.clear();
+  AppendUpstreamHead({.head = session.head(),
+                      .path = session.path(),
+                      .query = query,
+                      .peer = session.peer_text(),
+                      .client = session.client().address.ToString(),
+                      .peer_trusted = session.client().peer_trusted,
+                      .identity_header = worker_.settings().clients.identity.header},
+                     head);
+  if (request_framing_ == Framing::kLength) {
+    body_left_ = *session.head().content_length;
+    first_body_ = static_cast<std::size_t>(
+        std::min<std::uint64_t>(body_left_, session.buffer().unread().size()));
+  }
+}
+
+net::Awaitable<bool> Exchange::Run() {
+  for (bool fresh = false;; fresh = true) {
+    Outcome outcome = co_await Connect(fresh);
+    if (outcome == Outcome::kDone) outcome = co_await Attempt();
+    if (outcome != Outcome::kStale) co_return co_await Conclude(outcome);
+    worker_.counters().Add(Event::kUpstreamStaleRetries);
+  }
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::Connect(bool fresh) {
+  const auto target = worker_.upstream();
+  if (!fresh) upstream_ = worker_.pool().Take(target, !idempotent_ || !CanReplay());
+  if (!fresh && upstream_ != nullptr) {
+    worker_.counters().Add(Event::kUpstreamReuses);
+    session_.WatchFor(upstream_);
+    co_return Outcome::kDone;
+  }
+  session_.Await(Phase::kUpstream, timeouts_.connect);
+  for (const net::Tcp::endpoint& endpoint : target->endpoints) {
+    upstream_ = std::make_shared<UpstreamConnection>(net::Socket(worker_.loop().io()));
+    upstream_->target = target;
+    session_.WatchFor(upstream_);
+    auto [error] = co_await upstream_->socket.async_connect(endpoint, net::kAwait);
+    if (session_.expired()) co_return Outcome::kTimeout;
+    if (session_.client_gone()) co_return Outcome::kClientGone;
+    if (!error) upstream_->socket.non_blocking(true, error);
+    if (!error) upstream_->socket.set_option(net::Tcp::no_delay(true), error);
+    if (error) continue;
+    worker_.counters().Add(Event::kUpstreamConnects);
+    session_.AwaitNothing();
+    co_return Outcome::kDone;
+  }
+  session_.AwaitNothing();
+  co_return Outcome::kUnreachable;
+}
+
+bool Exchange::CanReplay() const noexcept {
+  const bool whole = request_framing_ == Framing::kNone ||
+                     (request_framing_ == Framing::kLength && body_left_ == first_body_);
+  return idempotent_ && whole && !body_touched_;
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::Attempt() {
+  Outcome outcome = co_await SendRequest();
+  if (outcome != Outcome::kDone) co_return outcome;
+  if (body_done_) session_.WatchClient();
+  outcome = co_await ReadResponseHead();
+  if (outcome != Outcome::kDone) co_return outcome;
+  co_return co_await Relay();
+}
+
+net::Awaitable<bool> Exchange::SendToUpstream(Pieces pieces) {
+  net::ErrorCode error;
+  if (!pieces.TryWrite(upstream_->socket, error)) {
+    session_.Await(Phase::kUpstream, timeouts_.idle);
+    error = co_await FinishWrite(upstream_->socket, pieces);
+    session_.AwaitNothing();
+  }
+  co_return !error;
+}
+
+// The head leaves together with what of the body is there already. A failed write is no failure
+// yet: the upstream may have answered before it closed.
+net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
+  Pieces pieces(session_.upstream_head());
+  pieces.Add(session_.buffer().unread().substr(0, first_body_));
+  if (!co_await SendToUpstream(pieces)) {
+    co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
+  }
+  if (request_framing_ == Framing::kNone || body_left_ == first_body_) {
+    if (request_framing_ != Framing::kChunked) {
+      body_done_ = true;
+      co_return Outcome::kDone;
+    }
+  }
+  if (expect_continue_ && session_.buffer().unread().empty()) {
+    if (!co_await session_.Write(Pieces(kContinue))) co_return Outcome::kClientGone;
+  }
+  co_return co_await StreamBody();
+}
+
+// An upstream that answers before it has read the body may never read the rest: its first byte ends
+// the sending.
+void Exchange::WatchForEarlyResponse() {
+  early_ = std::make_shared<Early>();
+  upstream_->socket.async_wait(
+      net::Socket::wait_read, [early = early_, upstream = upstream_,
+                               session = session_.shared_from_this()](const net::ErrorCode& error) {
+        if (error || !early->streaming) return;
+        early->came = true;
+        session->socket().cancel();
+        upstream->socket.cancel();
+      });
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::StreamBody() {
+  session_.buffer().Consume(first_body_);
+  body_left_ -= first_body_;
+  first_body_ = 0;
+  body_touched_ = true;
+  WatchForEarlyResponse();
+  const Outcome outcome =
+      request_framing_ == Framing::kChunked ? co_await StreamChunks() : co_await StreamLength();
+  early_->streaming = false;
+  // Whatever else went wrong, the upstream's answer says why.
+  co_return early_->came ? Outcome::kDone : outcome;
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::NextBodyBytes() {
+  session_.Await(Phase::kBody, timeouts_.idle);
+  const bool filled = co_await session_.Fill();
+  session_.AwaitNothing();
+  if (filled) co_return Outcome::kDone;
+  co_return session_.expired() ? Outcome::kClientSlow : Outcome::kClientGone;
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
+  ReadBuffer& buffer = session_.buffer();
+  while (body_left_ > 0) {
+    if (buffer.unread().empty()) {
+      const Outcome outcome = co_await NextBodyBytes();
+      if (outcome != Outcome::kDone) co_return outcome;
+    }
+    const auto bytes =
+        static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, buffer.unread().size()));
+    if (!co_await SendToUpstream(Pieces(buffer.unread().substr(0, bytes)))) {
+      co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
+    }
+    buffer.Consume(bytes);
+    body_left_ -= bytes;
+    if (answered_early()) co_return Outcome::kDone;
+  }
+  body_done_ = true;
+  co_return Outcome::kDone;
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
+  ReadBuffer& buffer = session_.buffer();
+  wire::ChunkedDecoder decoder;
+  for (;;) {
+    if (buffer.unread().empty()) {
+      const Outcome outcome = co_await NextBodyBytes();
+      if (outcome != Outcome::kDone) co_return outcome;
+    }
+    const wire::ChunkedDecoder::Step step = decoder.Read(buffer.unread());
+    if (step.state == ParseState::kRefused) {
+      refusal_ = decoder.refusal();
+      co_return Outcome::kBodyRefused;
+    }
+    body_bytes_ += step.payload.size();
+    if (max_body_ > 0 && body_bytes_ > max_body_) co_return Outcome::kBodyTooLarge;
+    Pieces pieces;
+    const wire::ChunkHead head(std::max<std::size_t>(step.payload.size(), 1));
+    if (!step.payload.empty()) {
+      pieces.Add(head.view());
+      pieces.Add(step.payload);
+      pieces.Add(wire::kChunkEnd);
+    }
+    if (step.state == ParseState::kDone) pieces.Add(wire::kLastChunk);
+    if (!co_await SendToUpstream(pieces)) {
+      co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
+    }
+    buffer.Consume(step.consumed);
+    if (answered_early()) co_return Outcome::kDone;
+    if (step.state == ParseState::kDone) break;
+  }
+  body_done_ = true;
+  co_return Outcome::kDone;
+}
+
+// Reads once more. REQUIRES: everything that was read is used, or the buffer has room.
+net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
+  UpstreamConnection& upstream = *upstream_;
+  if (upstream.begin == upstream.end) upstream.begin = upstream.end = 0;
+  if (upstream.end == upstream.buffer.size()) co_return Outcome::kBroken;
+  auto [error, bytes] = co_await upstream.socket.async_read_some(
+      net::asio::buffer(upstream.buffer.data() + upstream.end,
+                        upstream.buffer.size() - upstream.end),
+      net::kAwait);
+  upstream.end += bytes;
+  if (!error) {
+    upstream_spoke_ = true;
+    co_return Outcome::kDone;
+  }
+  if (session_.client_gone()) co_return Outcome::kClientGone;
+  if (session_.expired()) co_return Outcome::kTimeout;
+  const bool stale = upstream.reused && !upstream_spoke_ && CanReplay();
+  co_return stale ? Outcome::kStale : Outcome::kBroken;
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::ReadResponseHead() {
+  UpstreamConnection& upstream = *upstream_;
+  upstream.parser.Reset();
+  session_.Await(Phase::kUpstream, timeouts_.upstream);
+  for (;;) {
+    while (!upstream.unread().empty()) {
+      const ParseState state = upstream.parser.Parse(upstream.unread(), to_head_, upstream.head);
+      if (state == ParseState::kRefused) co_return Outcome::kBroken;
+      if (state == ParseState::kNeedMore) break;
+      upstream.begin += upstream.head.size;
+      // 101 answers an Upgrade, and none was sent.
+      if (upstream.head.status == 101) co_return Outcome::kBroken;
+      if (!upstream.head.interim()) {
+        session_.AwaitNothing();
+        co_return Outcome::kDone;
+      }
+      upstream.parser.Reset();
+    }
+    const Outcome outcome = co_await ReadUpstream();
+    if (outcome != Outcome::kDone) co_return outcome;
+  }
+}
+
+// One piece of the body, behind `head` where that is not sent yet. Dechunks it for HTTP/1.0.
+net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
+                                                       std::string_view bytes) {
+  if (!dechunk_) {
+    Pieces pieces(head);
+    pieces.Add(bytes);
+    co_return co_await session_.Write(pieces) ? Outcome::kDone : Outcome::kClientGone;
+  }
+  while (!head.empty() || !bytes.empty()) {
+    const auto step = bytes.empty() ? wire::ChunkedDecoder::Step{} : dechunker_.Read(bytes);
+    Pieces pieces(head);
+    pieces.Add(step.payload);
+    if (!co_await session_.Write(pieces)) co_return Outcome::kClientGone;
+    head = {};
+    bytes.remove_prefix(step.consumed);
+    if (step.state != ParseState::kNeedMore) break;
+  }
+  co_return Outcome::kDone;
+}
+
+net::Awaitable<Exchange::Outcome> Exchange::Relay() {
+  UpstreamConnection& upstream = *upstream_;
+  const wire::ResponseHead& head = upstream.head;
+  const bool chunked = head.framing == Framing::kChunked;
+  dechunk_ = chunked && client_minor_ == 0;
+  keep_alive_ = client_keep_alive_ && body_done_ && !worker_.draining() &&
+                head.framing != Framing::kUntilClose && !dechunk_;
+  std::string& out = session_.out();
+  out.clear();
+  AppendClientHead({.head = head,
+                    .extra = session_.quota_fields(),
+                    .chunked = chunked && !dechunk_,
+                    .keep_alive = keep_alive_,
+                    .client_minor = client_minor_},
+                   out);
+  worker_.counters().AddResponse(head.status);
+  const bool upstream_keep_alive = head.keep_alive;
+  const bool patient = IsEventStream(head);
+  wire::BodyEnd end(head);
+  std::string_view head_bytes = out;
+  head_sent_ = true;
+  for (;;) {
+    const std::string_view bytes = upstream.unread();
+    const wire::BodyEnd::Step step = end.Advance(bytes);
+    const Outcome sent = co_await RelayPiece(head_bytes, bytes.substr(0, step.body));
+    if (sent != Outcome::kDone) co_return sent;
+    head_bytes = {};
+    upstream.begin += step.body;
+    if (step.state == ParseState::kRefused) co_return Outcome::kBroken;
+    if (step.state == ParseState::kDone) break;
+    if (!patient) session_.Await(Phase::kUpstream, timeouts_.idle);
+    const Outcome read = co_await ReadUpstream();
+    session_.AwaitNothing();
+    if (read == Outcome::kDone) continue;
+    if (read != Outcome::kBroken || !end.DoneAtClose()) co_return read;
+    break;
+  }
+  const bool clean = upstream.unread().empty() && body_done_ && upstream_keep_alive &&
+                     head.framing != Framing::kUntilClose;
+  if (clean) Release();
+  co_return Outcome::kDone;
+}
+
+void Exchange::Release() {
+  session_.WatchFor(nullptr);
+  worker_.pool().Return(std::move(upstream_));
+}
+
+net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
+  session_.WatchFor(nullptr);
+  upstream_.reset();
+  Counters& counters = worker_.counters();
+  // With part of an answer sent, the only honest end is a closed connection.
+  if (outcome == Outcome::kDone) co_return keep_alive_ && !session_.client_gone();
+  if (outcome == Outcome::kClientGone || session_.client_gone()) {
+    counters.Add(Event::kClientsGone);
+    co_return false;
+  }
+  const bool keep_alive = client_keep_alive_ && body_done_;
+  Session::AnswerOptions answer{.status = 502, .detail = {}, .keep_alive = keep_alive};
+  switch (outcome) {
+    case Outcome::kUnreachable:
+      counters.Add(Event::kUpstreamUnreachable);
+      answer.detail = "The server behind this gateway cannot be reached. Try again later.";
+      answer.keep_alive = client_keep_alive_ && request_framing_ == Framing::kNone;
+      break;
+    case Outcome::kTimeout:
+      counters.Add(Event::kUpstreamTimeouts);
+      answer.status = 504;
+      answer.detail = "The server behind this gateway took too long. Try again later.";
+      break;
+    case Outcome::kClientSlow:
+      counters.Add(Event::kIdleTimeouts);
+      answer.status = 408;
+      answer.detail = "The request's body stopped coming. Send it at once.";
+      break;
+    case Outcome::kBodyRefused:
+      counters.Add(Event::kRefusedFraming);
+      answer.status = refusal_.status;
+      answer.detail = refusal_.detail;
+      break;
+    case Outcome::kBodyTooLarge:
+      counters.Add(Event::kRefusedBody);
+      answer.status = 413;
+      answer.detail = "The request's body is larger than this server takes.";
+      break;
+    default:
+      counters.Add(Event::kUpstreamBroken);
+      answer.detail = "The server behind this gateway closed the connection or answered nonsense.";
+      break;
+  }
+  if (head_sent_) co_return false;
+  co_return co_await session_.Answer(answer);
+}
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,93 @@
+// Exchange: one admitted request, sent to the upstream, and its response, relayed as it comes.
+// Bound to its session, in whose coroutine it runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "gateway/session.h"
+#include "gateway/upstream_pool.h"
+#include "net/event_loop.h"
+#include "wire/body_end.h"
+#include "wire/chunked.h"
+#include "wire/refusal.h"
+
+namespace sluicegate::gateway {
+
+class Exchange {
+ public:
+  /// `query` is the request's, with its '?'.
+  Exchange(Session& session, std::string_view query);
+  ~Exchange() { session_.WatchFor(nullptr); }
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  /// True: the client's connection can carry another request.
+  [[nodiscard]] net::Awaitable<bool> Run();
+
+ private:
+  enum class Outcome : std::uint8_t {
+    kDone,         ///< This step is done.
+    kStale,        ///< A pooled connection that was closed before a byte of the response came.
+    kUnreachable,  ///< No connection.
+    kBroken,       ///< The upstream closed, or what it said is no HTTP.
+    kTimeout,      ///< The upstream took too long.
+    kClientGone,
+    kClientSlow,   ///< It stopped within its body.
+    kBodyRefused,  ///< It is not framed as it says.
+    kBodyTooLarge,
+  };
+
+  [[nodiscard]] net::Awaitable<Outcome> Connect(bool fresh);
+  [[nodiscard]] net::Awaitable<Outcome> Attempt();
+  [[nodiscard]] net::Awaitable<Outcome> SendRequest();
+  [[nodiscard]] net::Awaitable<Outcome> StreamBody();
+  [[nodiscard]] net::Awaitable<Outcome> StreamLength();
+  [[nodiscard]] net::Awaitable<Outcome> StreamChunks();
+  [[nodiscard]] net::Awaitable<Outcome> NextBodyBytes();
+  [[nodiscard]] net::Awaitable<bool> SendToUpstream(Pieces pieces);
+  [[nodiscard]] net::Awaitable<Outcome> ReadResponseHead();
+  [[nodiscard]] net::Awaitable<Outcome> ReadUpstream();
+  [[nodiscard]] net::Awaitable<Outcome> Relay();
+  [[nodiscard]] net::Awaitable<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
+  [[nodiscard]] net::Awaitable<bool> Conclude(Outcome outcome);
+  void WatchForEarlyResponse();
+  void Release();
+  [[nodiscard]] bool CanReplay() const noexcept;
+  [[nodiscard]] bool answered_early() const noexcept { return early_ != nullptr && early_->came; }
+
+  // What the wait for an early response shares with the exchange that may be over by then.
+  struct Early {
+    bool came = false;
+    bool streaming = true;
+  };
+
+  Session& session_;
+  Worker& worker_;
+  const policy::Timeouts timeouts_;
+  const std::uint64_t max_body_;
+  // Copies: reading a body may move the bytes that the head's views point to.
+  const wire::Framing request_framing_;
+  const bool idempotent_;
+  const bool to_head_;
+  const bool expect_continue_;
+  const bool client_keep_alive_;
+  const unsigned client_minor_;
+
+  UpstreamPtr upstream_;
+  std::shared_ptr<Early> early_;
+  std::uint64_t body_left_ = 0;  // kLength: bytes of the body that are not sent yet.
+  std::size_t first_body_ = 0;   // Of it, bytes that lay in the buffer behind the head.
+  bool body_done_ = false;       // The request was sent to its end.
+  bool body_touched_ = false;    // Bytes of it are gone from the buffer: no replay.
+  bool upstream_spoke_ = false;  // A byte of a response came.
+  bool head_sent_ = false;       // The client has the head of the response.
+  bool keep_alive_ = false;
+  bool dechunk_ = false;
+  wire::ChunkedDecoder dechunker_;
+  std::uint64_t body_bytes_ = 0;  // kChunked: payload so far.
+  wire::Refusal refusal_;
+};
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,138 @@
+#include "gateway/gateway.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gateway/worker.h"
+
+namespace sluicegate::gateway {
+
+struct Gateway::Impl {
+  Impl(engine::Engine& engine, const Clock& clock, std::shared_ptr<const UpstreamTarget> target,
+       Options options)
+      : shared{.engine = engine,
+               .clock = clock,
+               .upstream = Snapshot<UpstreamTarget>(std::move(target)),
+               .api_keys = Snapshot<ApiKeys>(std::move(options.api_keys)),
+               .on_denial = std::move(options.on_denial)} {}
+  ~Impl() { StopLoops(); }
+
+  // One listener a loop, all on the same port.
+  std::expected<void, std::string> Bind(const policy::Endpoint& listen, unsigned count);
+  void StopLoops() {
+    for (const auto& worker : workers) worker->loop().Stop();
+    threads.clear();  // Joins.
+  }
+
+  Shared shared;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::uint16_t port = 0;
+  std::vector<std::jthread> threads;
+
+  std::mutex mu;
+  std::condition_variable changed;
+  std::size_t busy = 0;  // Guarded by mu: while draining, workers with connections left.
+  bool hurry = false;    // Guarded by mu.
+};
+
+std::expected<void, std::string> Gateway::Impl::Bind(const policy::Endpoint& listen,
+                                                     unsigned count) {
+  port = listen.port;
+  for (unsigned i = 0; i < count; ++i) {
+    auto worker = std::make_unique<Worker>(shared);
+    // Loops share the port; another program must not, so the first one asks for it alone.
+    if (i == 0 && port != 0) {
+      auto alone = net::Listener::Open(worker->loop(), listen.address, port, net::Sharing::kAlone);
+      if (!alone) return std::unexpected(std::move(alone.error()));
+    }
+    auto listener =
+        net::Listener::Open(worker->loop(), listen.address, port, net::Sharing::kShared);
+    if (!listener) return std::unexpected(std::move(listener.error()));
+    port = (*listener)->port();
+    worker->Serve(std::move(*listener));
+    workers.push_back(std::move(worker));
+  }
+  return {};
+}
+
+std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Engine& engine,
+                                                                     const Clock& clock,
+                                                                     Options options) {
+  auto target = UpstreamTarget::Resolve(options.upstream);
+  if (!target) return std::unexpected(std::move(target.error()));
+  if (options.api_keys == nullptr) options.api_keys = std::make_shared<const ApiKeys>();
+  const policy::Endpoint listen = options.listen;
+  const unsigned threads = std::max(options.threads, 1U);
+  auto impl = std::make_unique<Impl>(engine, clock, std::move(*target), std::move(options));
+  if (auto bound = impl->Bind(listen, threads); !bound) {
+    return std::unexpected(std::move(bound.error()));
+  }
+  return std::unique_ptr<Gateway>(new Gateway(std::move(impl)));
+}
+
+Gateway::Gateway(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Gateway::~Gateway() = default;
+
+std::uint16_t Gateway::port() const noexcept { return impl_->port; }
+
+void Gateway::Start() {
+  for (const auto& worker : impl_->workers) {
+    impl_->threads.emplace_back([&loop = worker->loop()] { loop.Run(); });
+  }
+}
+
+bool Gateway::Drain(std::chrono::nanoseconds patience) {
+  std::unique_lock lock(impl_->mu);
+  impl_->busy = impl_->workers.size();
+  for (const auto& worker : impl_->workers) {
+    worker->loop().Post([impl = impl_.get(), worker = worker.get()] {
+      worker->Drain([impl] {
+        const std::lock_guard guard(impl->mu);
+        --impl->busy;
+        impl->changed.notify_all();
+      });
+    });
+  }
+  impl_->changed.wait_for(lock, patience, [this] { return impl_->busy == 0 || impl_->hurry; });
+  const bool finished = impl_->busy == 0;
+  lock.unlock();
+  impl_->StopLoops();
+  return finished;
+}
+
+void Gateway::HurryUp() {
+  const std::lock_guard guard(impl_->mu);
+  impl_->hurry = true;
+  impl_->changed.notify_all();
+}
+
+std::expected<void, std::string> Gateway::SetUpstream(const policy::Upstream& upstream) {
+  auto target = UpstreamTarget::Resolve(upstream);
+  if (!target) return std::unexpected(std::move(target.error()));
+  const auto current = impl_->shared.upstream.Get();
+  // The same place keeps its pooled connections.
+  if (current->endpoints != (*target)->endpoints)
+    impl_->shared.upstream.Publish(std::move(*target));
+  return {};
+}
+
+void Gateway::SetApiKeys(std::shared_ptr<const ApiKeys> keys) {
+  impl_->shared.api_keys.Publish(keys != nullptr ? std::move(keys)
+                                                 : std::make_shared<const ApiKeys>());
+}
+
+Statistics Gateway::Read() const {
+  Statistics statistics;
+  for (const auto& worker : impl_->workers) {
+    for (std::size_t i = 0; i < kEvents; ++i) {
+      statistics.counts[i] += worker->counters().Read(static_cast<Event>(i));
+    }
+  }
+  return statistics;
+}
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,75 @@
+// Gateway: a reverse proxy that asks the engine about every request before a byte of it reaches the
+// upstream. Runs its own threads, one event loop each.
+//
+// Thread-safe: every public function may be called from any thread but the gateway's own. The
+// engine and the clock must outlive it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "engine/engine.h"
+#include "gateway/api_keys.h"
+#include "gateway/counters.h"
+#include "policy/settings.h"
+#include "sluicegate/decision.h"
+#include "sluicegate/time.h"
+
+namespace sluicegate::gateway {
+
+/// A denied request, for the log. The names are the policy's; views live for the call.
+struct DenialEvent {
+  Verdict verdict = Verdict::kLimited;
+  std::string_view rule;
+  std::string_view limit;  ///< Empty: a ban.
+  std::uint64_t key_hash = 0;
+  Now now;
+};
+
+class Gateway {
+ public:
+  struct Options {
+    policy::Endpoint listen;  ///< Port 0: the system chooses.
+    policy::Upstream upstream;
+    unsigned threads = 1;
+    std::shared_ptr<const ApiKeys> api_keys;                 ///< Null: none.
+    std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
+  };
+
+  /// Resolves the upstream and binds the listeners; clients can connect, and wait, from then on.
+  /// The error says what to do.
+  [[nodiscard]] static std::expected<std::unique_ptr<Gateway>, std::string> Create(
+      engine::Engine& engine, const Clock& clock, Options options);
+  /// Stops at once what still runs.
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const noexcept;
+  /// Begins to serve.
+  void Start();
+
+  /// Stops accepting, closes idle connections and lets requests in flight finish for at most
+  /// `patience`. True if all finished. Serves nothing any more when it returns.
+  bool Drain(std::chrono::nanoseconds patience);
+  /// Ends a Drain that is waiting, as if its patience were over.
+  void HurryUp();
+
+  /// Sends the requests from now on elsewhere. Looks the host up, so it may block.
+  [[nodiscard]] std::expected<void, std::string> SetUpstream(const policy::Upstream& upstream);
+  void SetApiKeys(std::shared_ptr<const ApiKeys> keys);
+
+  [[nodiscard]] Statistics Read() const;
+
+ private:
+  struct Impl;
+  explicit Gateway(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,345 @@
+#include "gateway/session.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "gateway/exchange.h"
+#include "gateway/heads.h"
+#include "wire/path.h"
+
+namespace sluicegate::gateway {
+namespace {
+
+using policy::ForwardedSource;
+using wire::EqualsIgnoreCase;
+
+wire::ClientField FieldOf(ForwardedSource source) {
+  switch (source) {
+    case ForwardedSource::kXForwardedFor:
+      return wire::ClientField::kXForwardedFor;
+    case ForwardedSource::kForwarded:
+      return wire::ClientField::kForwarded;
+    case ForwardedSource::kNone:
+      break;
+  }
+  return wire::ClientField::kNone;
+}
+
+// The value of a field that is there exactly once.
+std::string_view OnlyValue(std::span<const wire::Field> fields, std::string_view name) {
+  std::string_view value;
+  unsigned count = 0;
+  for (const wire::Field& field : fields) {
+    if (!EqualsIgnoreCase(field.name, name)) continue;
+    value = field.value;
+    ++count;
+  }
+  return count == 1 ? value : std::string_view();
+}
+
+std::string_view ShownKey(std::span<const wire::Field> fields) {
+  constexpr std::string_view kBearer = "bearer ";
+  const std::string_view key = OnlyValue(fields, "x-api-key");
+  if (!key.empty()) return key;
+  const std::string_view authorization = OnlyValue(fields, "authorization");
+  if (authorization.size() <= kBearer.size() ||
+      !EqualsIgnoreCase(authorization.substr(0, kBearer.size()), kBearer)) {
+    return {};
+  }
+  return wire::syntax::Trim(authorization.substr(kBearer.size()));
+}
+
+}  // namespace
+
+net::asio::mutable_buffer ReadBuffer::Room() {
+  if (end_ == bytes_.size()) {
+    if (begin_ > 0) {
+      std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    } else {
+      bytes_.resize(bytes_.size() * 2);
+    }
+  }
+  return net::asio::buffer(bytes_.data() + end_, bytes_.size() - end_);
+}
+
+Session::Session(Worker& worker, net::Socket socket, const IpAddress& peer)
+    : worker_(worker),
+      socket_(std::move(socket)),
+      peer_(peer),
+      peer_text_(peer.ToString()),
+      deadline_(worker.loop().timers(), [this] { OnExpiry(); }) {}
+
+Session::~Session() { worker_.Forget(*this); }
+
+void Session::Start() {
+  net::asio::co_spawn(
+      worker_.loop().io(),
+      [self = shared_from_this()]() -> net::Awaitable<void> { return self->Run(); },
+      net::asio::detached);
+}
+
+void Session::OnDrain() {
+  if (phase_ == Phase::kIdle && deadline_.set()) socket_.cancel();
+}
+
+void Session::Abort() {
+  aborted_ = true;
+  net::ErrorCode ignored;
+  if (watched_ != nullptr) watched_->socket.close(ignored);
+  socket_.close(ignored);
+}
+
+void Session::Await(Phase phase, std::chrono::nanoseconds wait) {
+  phase_ = phase;
+  expired_ = false;
+  deadline_.Set(wait);
+}
+
+void Session::OnExpiry() {
+  expired_ = true;
+  if (phase_ != Phase::kUpstream) {
+    socket_.cancel();
+  } else if (watched_ != nullptr) {
+    watched_->socket.cancel();
+  }
+}
+
+void Session::WatchClient() {
+  if (watch_armed_) return;
+  watch_armed_ = true;
+  socket_.async_wait(net::Socket::wait_read,
+                     [self = shared_from_this()](const net::ErrorCode& error) {
+                       self->watch_armed_ = false;
+                       if (!error) self->OnClientReadable();
+                     });
+}
+
+void Session::OnClientReadable() {
+  if (watched_ == nullptr) return;  // No exchange: whoever reads will see.
+  char byte = 0;
+  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  // A byte is the next request, which waits for its turn; behind it an end cannot be seen.
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+  client_gone_ = true;
+  watched_->socket.cancel();
+}
+
+net::Awaitable<bool> Session::Fill() {
+  if (aborted_) co_return false;
+  auto [error, bytes] = co_await socket_.async_read_some(buffer_.Room(), net::kAwait);
+  buffer_.Filled(bytes);
+  co_return !error;
+}
+
+net::Awaitable<bool> Session::Write(Pieces pieces) {
+  net::ErrorCode error;
+  if (!pieces.TryWrite(socket_, error)) {
+    Await(Phase::kBody, worker_.settings().timeouts.idle);
+    error = co_await FinishWrite(socket_, pieces);
+    AwaitNothing();
+  }
+  co_return !error;
+}
+
+net::Awaitable<void> Session::Run() {
+  while (co_await ServeOne()) {
+  }
+  if (linger_ && !aborted_) co_await Linger();
+  AwaitNothing();
+  net::ErrorCode ignored;
+  socket_.close(ignored);
+}
+
+net::Awaitable<bool> Session::ServeOne() {
+  quota_fields_.clear();
+  linger_ = false;
+  if (!co_await ReadHead()) co_return false;
+  worker_.counters().Add(Event::kRequests);
+  co_return co_await Handle();
+}
+
+net::Awaitable<bool> Session::ReadHead() {
+  parser_.Reset();
+  const policy::Timeouts timeouts = worker_.rules().policy().settings().timeouts;
+  if (buffer_.unread().empty()) {
+    if (worker_.draining()) co_return false;
+    Await(Phase::kIdle, timeouts.idle);
+  }
+  for (;;) {
+    if (!buffer_.unread().empty()) {
+      const wire::ParseState state = parser_.Parse(buffer_.unread(), head_);
+      if (state == wire::ParseState::kDone) break;
+      if (state == wire::ParseState::kRefused) co_return co_await Refuse(parser_.refusal());
+      // Absolute from the first byte on, however slowly the others drip.
+      if (phase_ != Phase::kHead || !deadline_.set()) Await(Phase::kHead, timeouts.header);
+    }
+    if (co_await Fill()) continue;
+    if (!expired_) co_return false;
+    worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
+    if (phase_ == Phase::kIdle) co_return false;
+    co_return co_await Answer({.status = 408,
+                               .detail = "The request's head took too long. Send it at once.",
+                               .keep_alive = false});
+  }
+  AwaitNothing();
+  buffer_.Consume(head_.size);
+  co_return true;
+}
+
+net::Awaitable<bool> Session::Refuse(const wire::Refusal& refusal) {
+  worker_.counters().Add(Event::kRefusedFraming);
+  head_.minor_version = 1;  // Nothing that was read can be relied on.
+  head_.method = {};
+  co_return co_await Answer(
+      {.status = refusal.status, .detail = refusal.detail, .keep_alive = false});
+}
+
+net::Awaitable<bool> Session::Answer(AnswerOptions options) {
+  const bool keep_alive = options.keep_alive && !worker_.draining();
+  linger_ = !keep_alive;
+  out_.clear();
+  AppendOwnAnswer({.problem = {.status = options.status, .detail = options.detail},
+                   .extra = quota_fields_,
+                   .date = worker_.Date(worker_.now()),
+                   .keep_alive = keep_alive,
+                   .to_head = head_.method == "HEAD",
+                   .client_minor = head_.minor_version},
+                  out_);
+  worker_.counters().AddResponse(options.status);
+  const bool written = co_await Write(Pieces(out_));
+  co_return written&& keep_alive;
+}
+
+Session::Identity Session::FindIdentity(const policy::Settings& settings) {
+  Identity identity;
+  const policy::Identity& source = settings.clients.identity;
+  if (!source.header.empty()) {
+    if (client_.peer_trusted) identity.user = OnlyValue(head_.fields(), source.header);
+  } else if (!source.api_keys_file.empty()) {
+    identity.api_key_id = worker_.api_keys().IdOf(ShownKey(head_.fields()));
+    identity.user = identity.api_key_id;
+  }
+  return identity;
+}
+
+Decision Session::Decide(const engine::Ruleset& rules, Now now) {
+  const policy::Settings& settings = rules.policy().settings();
+  const Identity identity = FindIdentity(settings);
+  host_.clear();
+  wire::AppendRuleHost(head_.authority, host_);
+  asked_headers_.clear();
+  for (const std::string& name : rules.policy().asked_headers()) {
+    asked_headers_.push_back(head_.Find(name).value_or(std::string_view()));
+  }
+  const Request request{.client = client_.address,
+                        .method = head_.method,
+                        .path = path_,
+                        .host = host_,
+                        .user = identity.user,
+                        .api_key_id = identity.api_key_id,
+                        .headers = asked_headers_};
+  const Decision decision = worker_.Decide(rules, request, now);
+  worker_.fields().Append(rules, request, decision, now, quota_fields_);
+  return decision;
+}
+
+net::Awaitable<bool> Session::Handle() {
+  const engine::Ruleset& rules = worker_.rules();
+  const policy::Settings& settings = rules.policy().settings();
+  std::string_view query;
+  path_.clear();
+  if (head_.form == wire::TargetForm::kAsterisk) {
+    path_ = "*";
+  } else {
+    const auto normal = wire::NormalizePath(head_.path_and_query, path_);
+    if (!normal) co_return co_await Refuse(normal.error());
+    query = *normal;
+  }
+  client_ = wire::FindClientAddress(peer_,
+                                    {.trusted_proxies = settings.clients.trusted_proxies,
+                                     .trusted_hops = settings.clients.trusted_hops,
+                                     .field = FieldOf(settings.clients.forwarded)},
+                                    head_.fields());
+  const Now now = worker_.now();
+  const Decision decision = Decide(rules, now);
+  if (!decision.allowed()) co_return co_await Deny(rules, decision, now);
+  if (settings.max_body > 0 && head_.content_length.value_or(0) > settings.max_body) {
+    worker_.counters().Add(Event::kRefusedBody);
+    co_return co_await Answer({.status = 413,
+                               .detail = "The request's body is larger than this server takes.",
+                               .keep_alive = false});
+  }
+  Exchange exchange(*this, query);
+  co_return co_await exchange.Run();
+}
+
+// Whether the denied request's body is out of the way, so that the next one can be read.
+bool Session::SkipBody() {
+  switch (head_.framing) {
+    case wire::Framing::kNone:
+      return true;
+    case wire::Framing::kLength:
+      if (head_.expect_continue && buffer_.unread().empty()) return false;
+      if (*head_.content_length > buffer_.unread().size()) return false;
+      buffer_.Consume(static_cast<std::size_t>(*head_.content_length));
+      return true;
+    case wire::Framing::kChunked:
+    case wire::Framing::kUntilClose:
+      break;
+  }
+  return false;
+}
+
+net::Awaitable<bool> Session::Deny(const engine::Ruleset& rules, Decision decision, Now now) {
+  worker_.TellDenial(rules, decision, now);
+  const std::string_view name = worker_.fields().NameOf(rules, decision);
+  const bool limited = decision.verdict == Verdict::kLimited;
+  wire::Problem problem{.type = wire::ProblemType::kQuotaExceeded, .status = 429, .detail = {}};
+  if (limited) {
+    problem.detail = decision.retry_after_ns == Decision::kNever
+                         ? "This request costs more than the quota ever allows."
+                         : "Too many requests. Wait as long as Retry-After says.";
+  } else {
+    problem.type = wire::ProblemType::kAbnormalUsageDetected;
+    problem.detail = "Requests went on after many denials, so this client has to wait.";
+  }
+  if (!name.empty()) problem.violated_policies = std::span(&name, 1);
+  const bool keep_alive = head_.keep_alive && !worker_.draining() && SkipBody();
+  linger_ = !keep_alive;
+  out_.clear();
+  AppendOwnAnswer({.problem = problem,
+                   .extra = quota_fields_,
+                   .date = worker_.Date(now),
+                   .keep_alive = keep_alive,
+                   .to_head = head_.method == "HEAD",
+                   .client_minor = head_.minor_version},
+                  out_);
+  worker_.counters().AddResponse(problem.status);
+  const bool written = co_await Write(Pieces(out_));
+  co_return written&& keep_alive;
+}
+
+// A socket that is closed while bytes lie unread sends a reset, and that may overtake the answer:
+// so the answer's end is told first, and what still comes is thrown away for a moment.
+net::Awaitable<void> Session::Linger() {
+  constexpr std::chrono::seconds kLonger{2};
+  constexpr std::size_t kMost = std::size_t{1} << 20U;
+  net::ErrorCode ignored;
+  socket_.shutdown(net::Socket::shutdown_send, ignored);
+  Await(Phase::kBody, kLonger);
+  std::size_t thrown = 0;
+  while (thrown < kMost && !expired_) {
+    buffer_.Consume(buffer_.unread().size());
+    if (!co_await Fill()) break;
+    thrown += buffer_.unread().size();
+  }
+}
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,142 @@
+// Session: one client's connection: reads requests, has them decided, and answers or forwards them,
+// one after the other. Bound to its worker's loop. Lives as long as its coroutine or a handler that
+// still waits holds it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip.h"
+#include "gateway/upstream_pool.h"
+#include "gateway/worker.h"
+#include "gateway/write_all.h"
+#include "net/event_loop.h"
+#include "wire/client_address.h"
+#include "wire/http_head.h"
+
+namespace sluicegate::gateway {
+
+/// The bytes that a client sent and nobody has used yet.
+class ReadBuffer {
+ public:
+  [[nodiscard]] std::string_view unread() const noexcept {
+    return {bytes_.data() + begin_, end_ - begin_};
+  }
+  void Consume(std::size_t bytes) noexcept {
+    begin_ += bytes;
+    if (begin_ == end_) begin_ = end_ = 0;
+  }
+  /// Room for at least one more byte; moves or grows where there is none.
+  [[nodiscard]] net::asio::mutable_buffer Room();
+  void Filled(std::size_t bytes) noexcept { end_ += bytes; }
+
+ private:
+  static constexpr std::size_t kFirst = 4 * 1024;
+  std::vector<char> bytes_ = std::vector<char>(kFirst);
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+/// What a connection waits for: it decides what a deadline means.
+enum class Phase : std::uint8_t {
+  kIdle,      ///< The first byte of the next request.
+  kHead,      ///< The rest of a head.
+  kBody,      ///< The client: to send more of a body, or to read what was written.
+  kUpstream,  ///< The upstream.
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(Worker& worker, net::Socket socket, const IpAddress& peer);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void Start();
+  /// The worker stops: leave now if between requests, else after this one.
+  void OnDrain();
+  /// Leave at once, whatever is under way.
+  void Abort();
+
+  // What an exchange uses.
+  [[nodiscard]] Worker& worker() noexcept { return worker_; }
+  [[nodiscard]] net::Socket& socket() noexcept { return socket_; }
+  [[nodiscard]] ReadBuffer& buffer() noexcept { return buffer_; }
+  [[nodiscard]] const wire::RequestHead& head() const noexcept { return head_; }
+  [[nodiscard]] std::string_view quota_fields() const noexcept { return quota_fields_; }
+  [[nodiscard]] std::string_view path() const noexcept { return path_; }
+  [[nodiscard]] const wire::ClientAddress& client() const noexcept { return client_; }
+  [[nodiscard]] const std::string& peer_text() const noexcept { return peer_text_; }
+  [[nodiscard]] std::string& upstream_head() noexcept { return upstream_head_; }
+  [[nodiscard]] std::string& out() noexcept { return out_; }
+  [[nodiscard]] bool expired() const noexcept { return expired_; }
+  [[nodiscard]] bool client_gone() const noexcept { return client_gone_; }
+
+  /// Waits for `phase` from now on, for at most `wait`.
+  void Await(Phase phase, std::chrono::nanoseconds wait);
+  void AwaitNothing() { deadline_.Clear(); }
+  /// Reads more of the client's bytes into the buffer. False: the client closed, or the wait ended.
+  [[nodiscard]] net::Awaitable<bool> Fill();
+  /// Writes to the client, waiting at most the idle time for it to read on. False: it is gone.
+  [[nodiscard]] net::Awaitable<bool> Write(Pieces pieces);
+  /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
+  void WatchFor(UpstreamPtr upstream) { watched_ = std::move(upstream); }
+  /// From now on the client's leaving cancels what is watched. Half-closing counts as leaving. To
+  /// be called when the request was read to its end.
+  void WatchClient();
+
+  struct AnswerOptions {
+    std::uint16_t status = 0;
+    std::string_view detail;
+    bool keep_alive = true;
+  };
+  /// Answers with a problem of the gateway's own. True: the connection goes on.
+  [[nodiscard]] net::Awaitable<bool> Answer(AnswerOptions options);
+
+ private:
+  [[nodiscard]] net::Awaitable<void> Run();
+  [[nodiscard]] net::Awaitable<bool> ServeOne();
+  [[nodiscard]] net::Awaitable<bool> ReadHead();
+  [[nodiscard]] net::Awaitable<bool> Refuse(const wire::Refusal& refusal);
+  [[nodiscard]] net::Awaitable<bool> Handle();
+  [[nodiscard]] net::Awaitable<bool> Deny(const engine::Ruleset& rules, Decision decision, Now now);
+  [[nodiscard]] net::Awaitable<void> Linger();
+  /// Who asks, as far as it can be trusted.
+  struct Identity {
+    std::string_view user;
+    std::string_view api_key_id;
+  };
+  [[nodiscard]] Identity FindIdentity(const policy::Settings& settings);
+  [[nodiscard]] Decision Decide(const engine::Ruleset& rules, Now now);
+  [[nodiscard]] bool SkipBody();
+  void OnExpiry();
+  void OnClientReadable();
+
+  Worker& worker_;
+  net::Socket socket_;
+  const IpAddress peer_;
+  const std::string peer_text_;
+  net::Deadline deadline_;
+  Phase phase_ = Phase::kIdle;
+  bool expired_ = false;  // The deadline ended what was waited for.
+  bool client_gone_ = false;
+  bool linger_ = false;  // What was answered last must not be lost to a reset.
+  bool aborted_ = false;
+  bool watch_armed_ = false;  // A wait for the client's next byte or its end is under way.
+  UpstreamPtr watched_;
+  ReadBuffer buffer_;
+  wire::RequestParser parser_;
+  wire::RequestHead head_;
+  wire::ClientAddress client_;
+  std::string path_;  // Strings that keep their room from request to request.
+  std::string host_;
+  std::string quota_fields_;
+  std::string out_;
+  std::string upstream_head_;
+  std::vector<std::string_view> asked_headers_;
+};
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,55 @@
+#include "gateway/upstream_pool.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace sluicegate::gateway {
+namespace {
+
+// Whether the peer closed, or sent what nobody asked for.
+bool IsSpoiled(net::Socket& socket) {
+  char byte = 0;
+  const ssize_t got = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return !(got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+}
+
+}  // namespace
+
+std::expected<std::shared_ptr<const UpstreamTarget>, std::string> UpstreamTarget::Resolve(
+    const policy::Upstream& upstream) {
+  net::asio::io_context io;
+  net::Tcp::resolver resolver(io);
+  net::ErrorCode error;
+  const auto found = resolver.resolve(upstream.host, std::to_string(upstream.port),
+                                      net::Tcp::resolver::numeric_service, error);
+  auto target = std::make_shared<UpstreamTarget>();
+  target->host = upstream.host;
+  if (!error) {
+    for (const auto& entry : found) target->endpoints.push_back(entry.endpoint());
+  }
+  if (target->endpoints.empty()) {
+    return std::unexpected("the upstream's host " + upstream.host + " cannot be found: " +
+                           error.message() + ". Check its name, or write its address.");
+  }
+  return target;
+}
+
+UpstreamPtr UpstreamPool::Take(const std::shared_ptr<const UpstreamTarget>& target, bool certain) {
+  while (!idle_.empty()) {
+    UpstreamPtr connection = std::move(idle_.back());
+    idle_.pop_back();
+    if (connection->target != target) continue;  // From before a reload.
+    if (certain && IsSpoiled(connection->socket)) continue;
+    connection->reused = true;
+    return connection;
+  }
+  return nullptr;
+}
+
+void UpstreamPool::Return(UpstreamPtr connection) {
+  connection->begin = connection->end = 0;
+  if (idle_.size() < kMaxIdle) idle_.push_back(std::move(connection));
+}
+
+}  // namespace sluicegate::gateway

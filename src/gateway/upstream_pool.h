@@ -1,0 +1,63 @@
+// UpstreamPool: connections to the upstream of one loop, kept open between requests. Bound to its
+// loop. Connections are owned by whoever took them, and by the pool while they rest.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/event_loop.h"
+#include "policy/settings.h"
+#include "wire/http_head.h"
+
+namespace sluicegate::gateway {
+
+/// Where the upstream is, resolved. Immutable.
+struct UpstreamTarget {
+  std::string host;
+  std::vector<net::Tcp::endpoint> endpoints;  ///< Tried in order; never empty.
+
+  /// Looks the host up (may block). The error says what to check.
+  [[nodiscard]] static std::expected<std::shared_ptr<const UpstreamTarget>, std::string> Resolve(
+      const policy::Upstream& upstream);
+};
+
+/// One connection and its read buffer.
+struct UpstreamConnection {
+  explicit UpstreamConnection(net::Socket s) : socket(std::move(s)) {}
+  net::Socket socket;
+  bool reused = false;  ///< It carried a request before.
+  std::shared_ptr<const UpstreamTarget> target;
+  std::size_t begin = 0;  ///< Bytes read and not used lie in [begin, end).
+  std::size_t end = 0;
+  wire::ResponseParser parser;
+  wire::ResponseHead head;  ///< Of the last response; views into the buffer.
+  // The longest head that is read fits.
+  std::array<char, 48 * 1024> buffer;
+  static_assert(sizeof(buffer) > wire::kMaxHeadBytes);
+
+  [[nodiscard]] std::string_view unread() const noexcept {
+    return {buffer.data() + begin, end - begin};
+  }
+};
+using UpstreamPtr = std::shared_ptr<UpstreamConnection>;
+
+class UpstreamPool {
+ public:
+  static constexpr std::size_t kMaxIdle = 256;  ///< More are closed.
+
+  /// A resting connection to `target`, or null. `certain`: one that the upstream has not closed as
+  /// far as the system knows (costs a system call).
+  [[nodiscard]] UpstreamPtr Take(const std::shared_ptr<const UpstreamTarget>& target, bool certain);
+  /// Lets a connection rest whose last response was read to its end.
+  void Return(UpstreamPtr connection);
+  void Clear() { idle_.clear(); }
+
+ private:
+  std::vector<UpstreamPtr> idle_;  // The last used is taken first: the others may close for age.
+};
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,85 @@
+#include "gateway/worker.h"
+
+#include <chrono>
+#include <utility>
+
+#include "gateway/session.h"
+
+namespace sluicegate::gateway {
+
+Worker::Worker(Shared& shared)
+    : shared_(shared),
+      rules_(shared.engine.rulesets()),
+      upstream_(shared.upstream),
+      api_keys_(shared.api_keys) {}
+
+Worker::~Worker() {
+  if (listener_ != nullptr) listener_->Close();
+  pool_.Clear();
+  on_empty_ = nullptr;
+  for (Session* session : sessions_) session->Abort();
+  // Their coroutines end by themselves when what they wait for is aborted.
+  loop_.Finish();
+  loop_.io().restart();
+  loop_.io().run();
+}
+
+void Worker::Serve(std::unique_ptr<net::Listener> listener) {
+  listener_ = std::move(listener);
+  loop_.Post([this] {
+    listener_->Start([this](net::Socket socket, IpAddress peer) {
+      counters_.Add(Event::kConnections);
+      auto session = std::make_shared<Session>(*this, std::move(socket), peer);
+      sessions_.insert(session.get());
+      session->Start();
+    });
+  });
+}
+
+void Worker::Drain(std::function<void()> on_empty) {
+  on_empty_ = std::move(on_empty);
+  draining_ = true;
+  if (listener_ != nullptr) listener_->Close();
+  pool_.Clear();
+  for (Session* session : sessions_) session->OnDrain();
+  TellWhenEmpty();
+}
+
+void Worker::Forget(Session& session) {
+  counters_.Add(Event::kConnectionsClosed);
+  sessions_.erase(&session);
+  TellWhenEmpty();
+}
+
+void Worker::TellWhenEmpty() {
+  if (!draining_ || !sessions_.empty() || !on_empty_) return;
+  const auto tell = std::exchange(on_empty_, nullptr);
+  tell();
+}
+
+Decision Worker::Decide(const engine::Ruleset& rules, const Request& request, Now now) {
+  constexpr std::uint32_t kSampled = 64;
+  if (++decisions_ % kSampled != 0) return shared_.engine.Decide(rules, request, now);
+  const auto start = std::chrono::steady_clock::now();
+  const Decision decision = shared_.engine.Decide(rules, request, now);
+  const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
+  shared_.engine.ObserveLatency(static_cast<std::uint64_t>(took.count()));
+  return decision;
+}
+
+void Worker::TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now) {
+  counters_.Add(Event::kDenied);
+  if (!shared_.on_denial || decision.rule == Decision::kNone) return;
+  const policy::Rule& rule = rules.policy().rules()[decision.rule];
+  DenialEvent event{.verdict = decision.verdict,
+                    .rule = rule.name(),
+                    .limit = {},
+                    .key_hash = decision.key_hash,
+                    .now = now};
+  if (decision.limit != Decision::kNone) {
+    event.limit = rule.variants()[decision.variant].limits[decision.limit].name;
+  }
+  shared_.on_denial(event);
+}
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,98 @@
+// Worker: one event loop of the gateway and everything that its connections share. Bound to its
+// loop's thread, but for what says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "base/snapshot.h"
+#include "engine/engine.h"
+#include "gateway/api_keys.h"
+#include "gateway/counters.h"
+#include "gateway/gateway.h"
+#include "gateway/quota_fields.h"
+#include "gateway/upstream_pool.h"
+#include "net/event_loop.h"
+#include "net/listener.h"
+#include "wire/date.h"
+
+namespace sluicegate::gateway {
+
+class Session;
+
+/// What all loops share and reloads swap.
+struct Shared {
+  engine::Engine& engine;
+  const Clock& clock;
+  Snapshot<UpstreamTarget> upstream;
+  Snapshot<ApiKeys> api_keys;
+  const std::function<void(const DenialEvent&)> on_denial;
+};
+
+class Worker {
+ public:
+  explicit Worker(Shared& shared);
+  /// REQUIRES: the loop does not run any more. Ends the connections that are left.
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Takes a listener over and accepts from it when the loop runs.
+  void Serve(std::unique_ptr<net::Listener> listener);
+  /// Accepts no more and closes connections that are between requests; `on_empty` is called once,
+  /// when none is left.
+  void Drain(std::function<void()> on_empty);
+  void Forget(Session& session);
+
+  [[nodiscard]] net::EventLoop& loop() noexcept { return loop_; }
+  [[nodiscard]] Counters& counters() noexcept { return counters_; }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }  ///< Thread-safe.
+  [[nodiscard]] UpstreamPool& pool() noexcept { return pool_; }
+  [[nodiscard]] QuotaFields& fields() noexcept { return fields_; }
+  [[nodiscard]] bool draining() const noexcept { return draining_; }
+
+  /// The rules, the upstream and the keys as of now: looked up once a request.
+  [[nodiscard]] const engine::Ruleset& rules() {
+    rules_.Refresh();
+    return *rules_;
+  }
+  [[nodiscard]] const policy::Settings& settings() const { return rules_->policy().settings(); }
+  [[nodiscard]] const std::shared_ptr<const UpstreamTarget>& upstream() {
+    upstream_.Refresh();
+    return upstream_.ptr();
+  }
+  [[nodiscard]] const ApiKeys& api_keys() {
+    api_keys_.Refresh();
+    return *api_keys_;
+  }
+  [[nodiscard]] Now now() const noexcept { return shared_.clock.Read(); }
+  [[nodiscard]] std::string_view Date(Now now) { return date_.At(now.unix_ns / 1'000'000'000); }
+
+  /// Decides, and times one decision in 64.
+  [[nodiscard]] Decision Decide(const engine::Ruleset& rules, const Request& request, Now now);
+  void TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now);
+
+ private:
+  void TellWhenEmpty();
+
+  Shared& shared_;
+  net::EventLoop loop_;
+  std::unique_ptr<net::Listener> listener_;
+  engine::Engine::Rulesets::Reader rules_;
+  Snapshot<UpstreamTarget>::Reader upstream_;
+  Snapshot<ApiKeys>::Reader api_keys_;
+  UpstreamPool pool_;
+  QuotaFields fields_;
+  wire::DateCache date_;
+  Counters counters_;
+  std::unordered_set<Session*> sessions_;
+  std::function<void()> on_empty_;
+  std::uint32_t decisions_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace sluicegate::gateway
