@@ -12,18 +12,33 @@ struct Place {
   char literal;
 };
 
-// Runs of two and more stars are one `**`, so that no two places with stars are neighbours.
+// Replaces every `what` by the shorter `with`, also where that makes a new one.
+void Replace(std::string& text, std::string_view what, std::string_view with) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
+    text.replace(at, what.size(), with);
+  }
+}
+
+// The same pattern with `**` for longer runs of stars and without repeated "/**": so no two places
+// with stars are neighbours, and no place that may be skipped leads to another.
+std::string Simplified(std::string_view pattern) {
+  std::string simple(pattern);
+  Replace(simple, "***", "**");
+  Replace(simple, "/**/**", "/**");
+  return simple;
+}
+
 std::vector<Place> Tokenize(std::string_view pattern) {
   std::vector<Place> places;
-  for (std::size_t i = 0; i < pattern.size();) {
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
     if (pattern[i] != '*') {
-      places.push_back({.token = Token::kLiteral, .literal = pattern[i++]});
-      continue;
+      places.push_back({.token = Token::kLiteral, .literal = pattern[i]});
+    } else if (i + 1 < pattern.size() && pattern[i + 1] == '*') {
+      places.push_back({.token = Token::kDoubleStar, .literal = 0});
+      ++i;
+    } else {
+      places.push_back({.token = Token::kStar, .literal = 0});
     }
-    std::size_t end = pattern.find_first_not_of('*', i);
-    if (end == std::string_view::npos) end = pattern.size();
-    places.push_back({.token = end - i > 1 ? Token::kDoubleStar : Token::kStar, .literal = 0});
-    i = end;
   }
   return places;
 }
@@ -63,6 +78,8 @@ std::optional<Glob> Glob::Compile(std::string_view pattern) {
   if (pattern.empty() || pattern.size() > kMaxLength) return std::nullopt;
   Glob glob;
   glob.pattern_ = pattern;
+  const std::string simple = Simplified(pattern);
+  pattern = simple;
   const std::size_t star = pattern.find('*');
   if (pattern == "/**" || pattern == "**") return glob;
   if (star == std::string_view::npos) {
@@ -76,14 +93,7 @@ std::optional<Glob> Glob::Compile(std::string_view pattern) {
     return glob;
   }
   glob.kind_ = Kind::kGeneral;
-  // "/**/**" means no more than "/**", and without it no place that may be skipped leads to
-  // another.
-  std::string simple(pattern);
-  for (std::size_t at = simple.find("/**/**"); at != std::string::npos;
-       at = simple.find("/**/**", at)) {
-    simple.erase(at, 3);
-  }
-  const std::vector<Place> places = Tokenize(simple);
+  const std::vector<Place> places = Tokenize(pattern);
   auto tables = std::make_shared<Tables>();
   const auto slash_at = [&places](std::size_t i) {
     return i < places.size() && places[i].token == Token::kLiteral && places[i].literal == '/';
@@ -109,15 +119,14 @@ bool Glob::Simulate(std::string_view text) const noexcept {
   Places stars = tables.star;
   Add(stars, tables.double_star);
   // A place with a star may also match nothing: whoever reaches it reaches the next one, too.
-  const auto close = [&](Places& reached) {
-    const Places skipped = Shifted(And(reached, tables.skip_two), 2);
-    Add(reached, skipped);
-    Add(reached, Shifted(And(reached, stars), 1));
-  };
+  const auto close = [&](Places& reached) { Add(reached, Shifted(And(reached, stars), 1)); };
   Places reached{1};
   close(reached);
   for (const char c : text) {
     Places next = Shifted(And(reached, tables.literal[static_cast<unsigned char>(c)]), 1);
+    // Only who comes fresh from the '/' may leave "**/" out: whoever stays in the `**` has bytes
+    // behind that '/' and needs the other one.
+    Add(next, Shifted(And(next, tables.skip_two), 2));
     Add(next, And(reached, c == '/' ? tables.double_star : stars));
     close(next);
     reached = next;

@@ -1,0 +1,135 @@
+// Keys: who shares a bucket with whom, and nobody else.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "policy/config_for_test.h"
+
+namespace sluicegate::policy {
+namespace {
+
+constexpr HashSecret kSecret{};
+
+class KeyTest : public testing::Test {
+ protected:
+  // The key of the request under a rule with these parts.
+  static std::uint64_t Key(std::initializer_list<std::string_view> parts, const Request& request,
+                           std::uint8_t variant = 0) {
+    const auto policy = Policy::Compile(WrittenRules({WrittenRule("a", parts)}));
+    EXPECT_TRUE(policy.has_value());
+    return (*policy)->rules()[0].HashKey(kSecret, request, variant);
+  }
+
+  static Request From(std::string_view client) {
+    Request request;
+    request.client = IpAddress::Parse(client).value();
+    return request;
+  }
+};
+
+TEST_F(KeyTest, AnIpv6ClientIsItsSubnetAndAMappedOneItsIpv4) {
+  EXPECT_EQ(Key({"client"}, From("2001:db8::1")), Key({"client"}, From("2001:db8::ffff:1")));
+  EXPECT_NE(Key({"client"}, From("2001:db8::1")), Key({"client"}, From("2001:db8:0:1::1")));
+  EXPECT_EQ(Key({"client"}, From("::ffff:192.0.2.1")), Key({"client"}, From("192.0.2.1")));
+  EXPECT_NE(Key({"client"}, From("192.0.2.1")), Key({"client"}, From("192.0.2.2")));
+}
+
+TEST_F(KeyTest, PartsDoNotRunIntoEachOther) {
+  Request a = From("192.0.2.1");
+  a.user = "ab";
+  a.path = "c";
+  Request b = From("192.0.2.1");
+  b.user = "a";
+  b.path = "bc";
+  EXPECT_NE(Key({"user", "path"}, a), Key({"user", "path"}, b));
+}
+
+TEST_F(KeyTest, OnePartCannotPretendToBeTwo) {
+  // The bytes that a second part would feed, inside the first.
+  Request inside = From("192.0.2.1");
+  const std::string forged = std::string("a") + std::string("\x05\x01\0\0\0\0\0\0", 8) + "b";
+  inside.user = forged;
+  Request two = From("192.0.2.1");
+  two.user = "a";
+  two.path = "b";
+  EXPECT_NE(Key({"user"}, inside), Key({"user", "path"}, two));
+}
+
+TEST_F(KeyTest, PartsOfOneValueDifferByTheirKind) {
+  Request request = From("192.0.2.1");
+  request.user = request.host = request.path = request.method = request.api_key_id = "same";
+  std::set<std::uint64_t> keys;
+  for (const std::string_view part : {"user", "host", "path", "method", "api_key", "client"}) {
+    keys.insert(Key({part}, request));
+  }
+  EXPECT_EQ(keys.size(), 6U);
+}
+
+TEST_F(KeyTest, AnAbsentPartIsTheClientAndNoUserCanBeIt) {
+  const Request absent = From("192.0.2.1");
+  EXPECT_NE(Key({"user"}, absent), Key({"user"}, From("192.0.2.2")));
+  const auto bytes = absent.client.bytes();
+  const std::string raw(bytes.begin(), bytes.end());
+  for (const std::string& user : {std::string("192.0.2.1"), raw, std::string("::ffff:192.0.2.1")}) {
+    Request named = From("192.0.2.1");
+    named.user = user;
+    EXPECT_NE(Key({"user"}, absent), Key({"user"}, named)) << user;
+  }
+  EXPECT_NE(Key({"user"}, absent), Key({"client"}, absent)) << "absent is no client part";
+}
+
+TEST_F(KeyTest, APresentUserIsTheSameFromEverywhere) {
+  Request here = From("192.0.2.1");
+  Request there = From("2001:db8::1");
+  here.user = there.user = "acme";
+  EXPECT_EQ(Key({"user"}, here), Key({"user"}, there));
+  EXPECT_NE(Key({"user", "client"}, here), Key({"user", "client"}, there));
+}
+
+TEST_F(KeyTest, NoPartIsOneBucketForAll) {
+  Request a = From("192.0.2.1");
+  Request b = From("2001:db8::1");
+  b.user = "acme";
+  b.path = "/x";
+  EXPECT_EQ(Key({}, a), Key({}, b));
+}
+
+TEST_F(KeyTest, EachLimitSetCountsApart) {
+  EXPECT_NE(Key({"client"}, From("192.0.2.1"), 0), Key({"client"}, From("192.0.2.1"), 1));
+}
+
+TEST_F(KeyTest, TheSecretDecides) {
+  const auto policy = Policy::Compile(WrittenRules({WrittenRule("a", {"client"})}));
+  ASSERT_TRUE(policy);
+  const Request request = From("192.0.2.1");
+  const Rule& rule = (*policy)->rules()[0];
+  EXPECT_NE(rule.HashKey(HashSecret::Random(), request, 0),
+            rule.HashKey(HashSecret::Random(), request, 0));
+}
+
+TEST_F(KeyTest, HeadersAreTakenByName) {
+  const auto policy = Policy::Compile(
+      WrittenRules({WrittenRule("a", {"header:X-One"}), WrittenRule("b", {"header:x-two"})}));
+  ASSERT_TRUE(policy);
+  ASSERT_EQ((*policy)->asked_headers().size(), 2U);
+  EXPECT_EQ((*policy)->asked_headers()[0], "x-one");
+  const std::array<std::string_view, 2> values = {"p", "q"};
+  const std::array<std::string_view, 2> other = {"p", "z"};
+  Request request = From("192.0.2.1");
+  request.headers = values;
+  Request changed = request;
+  changed.headers = other;
+  const auto rules = (*policy)->rules();
+  EXPECT_EQ(rules[0].HashKey(kSecret, request, 0), rules[0].HashKey(kSecret, changed, 0));
+  EXPECT_NE(rules[1].HashKey(kSecret, request, 0), rules[1].HashKey(kSecret, changed, 0));
+  // A door that has no fields at all gives none: absent, not out of bounds.
+  changed.headers = {};
+  EXPECT_NE(rules[1].HashKey(kSecret, request, 0), rules[1].HashKey(kSecret, changed, 0));
+}
+
+}  // namespace
+}  // namespace sluicegate::policy
