@@ -23,7 +23,7 @@ enum class ProblemType : std::uint8_t {
 struct Problem {
   ProblemType type = ProblemType::kBlank;
   std::uint16_t status = 0;
-  std::string_view detail;  ///< What is wrong and the mend. Empty: left out.
+  std::string_view detail = {};  ///< What is wrong and the mend. Empty: left out.
   /// kQuotaExceeded only: the names of the limits that deny.
   std::span<const std::string_view> violated_policies = {};
 };

@@ -13,14 +13,14 @@ namespace sluicegate::wire {
 
 /// One member of RateLimit-Policy.
 struct QuotaPolicy {
-  std::string_view name;
+  std::string_view name = {};
   std::uint64_t quota = 0;
   std::uint64_t window_s = 0;  ///< 0: not told.
 };
 
 /// The member of RateLimit: the tightest limit.
 struct QuotaLeft {
-  std::string_view name;
+  std::string_view name = {};
   std::uint64_t remaining = 0;
   std::uint64_t hold_ns = 0;  ///< The time in which no more than `remaining` can be used.
 };

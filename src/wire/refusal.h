@@ -8,8 +8,8 @@
 namespace sluicegate::wire {
 
 struct Refusal {
-  std::uint16_t status = 0;  ///< The HTTP status that answers it; 0: nothing is refused.
-  std::string_view detail;   ///< What is wrong and the mend, for a problem body.
+  std::uint16_t status = 0;      ///< The HTTP status that answers it; 0: nothing is refused.
+  std::string_view detail = {};  ///< What is wrong and the mend, for a problem body.
 
   [[nodiscard]] explicit operator bool() const noexcept { return status != 0; }
   friend bool operator==(const Refusal&, const Refusal&) = default;

@@ -1,0 +1,216 @@
+// What the gateway says: rate limit fields, problems, dates, and which fields end at a proxy.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "wire/date.h"
+#include "wire/hop_by_hop.h"
+#include "wire/problem.h"
+#include "wire/rate_limit_fields.h"
+
+namespace sluicegate::wire {
+namespace {
+
+using namespace std::string_literals;
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+
+TEST(RateLimitFieldsTest, PolicyNamesAllLimits) {
+  std::string out;
+  AppendRateLimitPolicy(std::vector<QuotaPolicy>{{"per-minute", 60, 60}, {"burst", 10, 0}}, out);
+  EXPECT_EQ(out, "RateLimit-Policy: \"per-minute\";q=60;w=60, \"burst\";q=10\r\n");
+  out.clear();
+  AppendRateLimitPolicy({}, out);
+  EXPECT_EQ(out, "");
+}
+
+TEST(RateLimitFieldsTest, TheTightestLimitRoundsItsTimeUp) {
+  std::string out;
+  AppendRateLimit({.name = "per-minute", .remaining = 37, .hold_ns = 11 * kSecond + 1}, out);
+  EXPECT_EQ(out, "RateLimit: \"per-minute\";r=37;t=12\r\n");
+}
+
+TEST(RateLimitFieldsTest, NumbersStayWithinStructuredFields) {
+  std::string out;
+  AppendRateLimit({.name = "x", .remaining = kNever, .hold_ns = 0}, out);
+  EXPECT_EQ(out, "RateLimit: \"x\";r=999999999999999;t=0\r\n");
+}
+
+TEST(RateLimitFieldsTest, NamesAreEscaped) {
+  std::string out;
+  AppendStructuredString("a\"b\\c\r\n\xC3\xA9", out);
+  EXPECT_EQ(out, R"("a\"b\\c????")");
+}
+
+TEST(RateLimitFieldsTest, EpochSecondsRoundUp) {
+  std::string out;
+  AppendXRateLimitEpoch({.quota = 60,
+                         .remaining = 0,
+                         .unix_ns = 1'767'225'600'500'000'000,
+                         .reset_after_ns = 10 * kSecond},
+                        out);
+  EXPECT_EQ(out,
+            "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: "
+            "1767225611\r\n");
+  out.clear();
+  AppendXRateLimitEpoch({.unix_ns = -5, .reset_after_ns = kNever}, out);
+  EXPECT_THAT(out, ::testing::HasSubstr("X-RateLimit-Reset: 18446744074\r\n"));
+}
+
+TEST(RetryAfterTest, IsNeverBelowTheTruthAndBoundedAbove) {
+  for (const std::uint64_t seconds :
+       {0UL, 1UL, 2UL, 19UL, 20UL, 30UL, 100UL, 599UL, 600UL, 86'400UL}) {
+    for (const std::uint64_t extra_ns : {0UL, 1UL, kSecond - 1}) {
+      const std::uint64_t ns = seconds * kSecond + extra_ns;
+      const std::uint64_t truth = std::max<std::uint64_t>(1, seconds + (extra_ns > 0 ? 1 : 0));
+      const std::uint64_t spread =
+          std::min<std::uint64_t>(60, std::max<std::uint64_t>(2, truth / 10));
+      std::set<std::uint64_t> seen;
+      for (std::uint64_t key = 0; key < 5000; ++key) {
+        const auto told = RetryAfterSeconds({.retry_after_ns = ns, .hold_ns = 0, .key_hash = key});
+        ASSERT_TRUE(told);
+        ASSERT_GE(*told, truth);
+        ASSERT_LE(*told, truth + spread);
+        seen.insert(*told);
+      }
+      EXPECT_EQ(seen.size(), spread + 1) << "Not every value is used.";
+    }
+  }
+}
+
+TEST(RetryAfterTest, IsTheSameForAClientThatAsksTwice) {
+  const RetryAfter retry{.retry_after_ns = 100 * kSecond, .hold_ns = 0, .key_hash = 0xABCDEF0123};
+  EXPECT_EQ(RetryAfterSeconds(retry), RetryAfterSeconds(retry));
+}
+
+TEST(RetryAfterTest, IsNotEarlierThanTheHoldTime) {
+  for (std::uint64_t key = 0; key < 100; ++key) {
+    EXPECT_GE(
+        *RetryAfterSeconds({.retry_after_ns = kSecond, .hold_ns = 30 * kSecond, .key_hash = key}),
+        30U);
+  }
+}
+
+TEST(RetryAfterTest, NeverIsNotSent) {
+  std::string out;
+  AppendRetryAfter({.retry_after_ns = kNever}, out);
+  EXPECT_EQ(out, "");
+  AppendRetryAfter({.retry_after_ns = 5 * kSecond, .key_hash = 0}, out);
+  EXPECT_EQ(out, "Retry-After: 5\r\n");
+}
+
+TEST(RetryAfterTest, TheLongestWaitDoesNotOverflow) {
+  EXPECT_GE(
+      *RetryAfterSeconds({.retry_after_ns = kNever - 1, .hold_ns = kNever, .key_hash = kNever}),
+      18'446'744'074U);
+}
+
+TEST(ProblemTest, AQuotaIsUsedUp) {
+  const std::array<std::string_view, 2> names = {"per-minute", "a\"b"};
+  std::string out;
+  AppendProblem({.type = ProblemType::kQuotaExceeded,
+                 .status = 429,
+                 .detail = "60 per minute.",
+                 .violated_policies = names},
+                out);
+  EXPECT_EQ(out,
+            "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
+            "\"title\":\"Request cannot be satisfied as assigned quota has been exceeded\","
+            "\"status\":429,\"detail\":\"60 per minute.\","
+            "\"violated-policies\":[\"per-minute\",\"a\\\"b\"]}");
+}
+
+TEST(ProblemTest, BansAndSheddingHaveTheirTypes) {
+  std::string out;
+  AppendProblem({.type = ProblemType::kAbnormalUsageDetected, .status = 429}, out);
+  EXPECT_THAT(out, ::testing::HasSubstr("#abnormal-usage-detected\""));
+  EXPECT_THAT(out, ::testing::Not(::testing::HasSubstr("violated-policies")));
+  out.clear();
+  AppendProblem({.type = ProblemType::kTemporaryReducedCapacity, .status = 503}, out);
+  EXPECT_THAT(out, ::testing::HasSubstr("#temporary-reduced-capacity\""));
+}
+
+TEST(ProblemTest, ARefusalIsABlankProblem) {
+  std::string out;
+  AppendProblem(ProblemOf({.status = 414, .detail = "Too long."}), out);
+  EXPECT_EQ(out,
+            "{\"type\":\"about:blank\",\"title\":\"URI Too Long\",\"status\":414,"
+            "\"detail\":\"Too long.\"}");
+}
+
+TEST(JsonTest, EscapesWhatJsonDemands) {
+  const auto json = [](std::string_view text) {
+    std::string out;
+    AppendJsonString(text, out);
+    return out;
+  };
+  EXPECT_EQ(json(""), "\"\"");
+  EXPECT_EQ(json("a\"\\/\b\n\r\t\0\x7F"s), R"("a\"\\/\u0008\n\r\t\u0000\u007f")");
+  EXPECT_EQ(json("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"),
+            "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"");
+}
+
+TEST(JsonTest, BytesThatAreNoUtf8AreReplaced) {
+  const std::string replaced = "\xEF\xBF\xBD";
+  const auto json = [](std::string_view text) {
+    std::string out;
+    AppendJsonString(text, out);
+    return out.substr(1, out.size() - 2);
+  };
+  EXPECT_EQ(json("\xFF"), replaced);
+  EXPECT_EQ(json("\xC3"), replaced);
+  EXPECT_EQ(json("\xC3x"), replaced + "x");
+  EXPECT_EQ(json("\xC0\xAF"), replaced + replaced);                 // Overlong.
+  EXPECT_EQ(json("\xED\xA0\x80"), replaced + replaced + replaced);  // A surrogate.
+  EXPECT_EQ(json("\xF4\x90\x80\x80"), replaced + replaced + replaced + replaced);
+  EXPECT_EQ(json("\xE2\x82"), replaced + replaced);
+}
+
+TEST(DateTest, FormatsAsRfc9110Shows) {
+  const auto date = [](std::int64_t unix_s) {
+    const DateText text = FormatDate(unix_s);
+    return std::string(text.data(), text.size());
+  };
+  EXPECT_EQ(date(784'111'777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(date(951'782'399), "Mon, 28 Feb 2000 23:59:59 GMT");
+  EXPECT_EQ(date(951'782'400), "Tue, 29 Feb 2000 00:00:00 GMT");
+  EXPECT_EQ(date(-1), date(0));
+  EXPECT_EQ(date(std::numeric_limits<std::int64_t>::max()), "Fri, 31 Dec 9999 23:59:59 GMT");
+}
+
+TEST(DateTest, TheCacheFollowsTheClock) {
+  DateCache cache;
+  EXPECT_EQ(cache.At(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(cache.At(784'111'777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(cache.At(784'111'777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(cache.At(784'111'776), "Sun, 06 Nov 1994 08:49:36 GMT");
+}
+
+TEST(HopByHopTest, TheStandardOnesAndWhatConnectionNames) {
+  EXPECT_TRUE(IsHopByHop("Connection"));
+  EXPECT_TRUE(IsHopByHop("KEEP-ALIVE"));
+  EXPECT_TRUE(IsHopByHop("te"));
+  EXPECT_TRUE(IsHopByHop("Transfer-Encoding"));
+  EXPECT_FALSE(IsHopByHop("Content-Length"));
+  EXPECT_FALSE(IsHopByHop("T"));
+  const std::array<std::string_view, 2> named = {"close", "X-Hop"};
+  EXPECT_TRUE(EndsHere("x-hop", named));
+  EXPECT_FALSE(EndsHere("x-hop-2", named));
+}
+
+TEST(HopByHopTest, ConnectionCannotTakeAwayWhatOthersRelyOn) {
+  for (const std::string_view name : {"Host", "content-length", "Authorization", "Cookie",
+                                      "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP"}) {
+    EXPECT_FALSE(EndsHere(name, std::array{name})) << name;
+  }
+}
+
+}  // namespace
+}  // namespace sluicegate::wire
