@@ -8,6 +8,7 @@
 
 #include "config/load.h"
 #include "config/reader.h"
+#include "policy/mistakes.h"
 
 namespace sluicegate::app {
 namespace {
@@ -43,7 +44,7 @@ std::expected<PolicySource::PolicyPtr, Lines> PolicySource::Load() const {
   auto policy = policy::Policy::Compile(config);
   if (policy && mistakes.empty()) return *std::move(policy);
   if (!policy) mistakes.insert(mistakes.end(), policy.error().begin(), policy.error().end());
-  std::ranges::stable_sort(mistakes, {}, &policy::Mistake::at);
+  policy::SortByPlace(mistakes);
   return std::unexpected(Told(mistakes));
 }
 

@@ -11,6 +11,7 @@
 
 #include "config/reader.h"
 #include "policy/words.h"
+#include "policy/mistakes.h"
 
 namespace sluicegate::config {
 namespace {
@@ -96,7 +97,7 @@ std::expected<std::shared_ptr<const policy::Policy>, Mistakes> ParsePolicy(
   auto policy = policy::Policy::Compile(config);
   if (mistakes.empty() && policy) return policy;
   if (!policy) mistakes.insert(mistakes.end(), policy.error().begin(), policy.error().end());
-  std::ranges::stable_sort(mistakes, {}, &policy::Mistake::at);
+  policy::SortByPlace(mistakes);
   Bound(mistakes);
   return std::unexpected(std::move(mistakes));
 }

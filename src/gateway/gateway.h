@@ -37,7 +37,7 @@ class Gateway {
     policy::Endpoint listen;  ///< Port 0: the system chooses.
     policy::Upstream upstream;
     unsigned threads = 1;
-    std::shared_ptr<const ApiKeys> api_keys;                 ///< Null: none.
+    std::shared_ptr<const ApiKeys> api_keys = nullptr;       ///< Null: none.
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
   };
 

@@ -11,6 +11,14 @@
 
 namespace sluicegate::policy {
 
+/// Puts mistakes into the file's order, those of one place as they were found. An insertion sort:
+/// the lists are short and nearly sorted. Pure.
+inline void SortByPlace(std::vector<Mistake>& all) {
+  for (auto it = all.begin(); it != all.end(); ++it) {
+    std::rotate(std::ranges::upper_bound(all.begin(), it, it->at, {}, &Mistake::at), it, it + 1);
+  }
+}
+
 class Mistakes {
  public:
   void Add(Position at, std::string what, std::string mend) {
@@ -36,7 +44,7 @@ class Mistakes {
 
  private:
   static std::vector<Mistake> Sorted(std::vector<Mistake> all) {
-    std::ranges::stable_sort(all, {}, &Mistake::at);
+    SortByPlace(all);
     return all;
   }
   std::vector<Mistake> mistakes_;
