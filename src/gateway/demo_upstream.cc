@@ -34,9 +34,15 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
 
  private:
   net::Awaitable<void> Run() {
-    while (co_await ReadRequest()) {
-      const bool sent = path_ == "/stream" ? co_await Stream() : co_await Send(Answer());
-      if (!sent || !keep_alive_) break;
+    for (bool more = true; more;) {
+      more = co_await ReadRequest();
+      if (!more) break;
+      if (path_ == "/stream") {
+        more = co_await Stream();
+      } else {
+        more = co_await Send(Answer());
+      }
+      more = more && keep_alive_;
     }
   }
 
@@ -47,7 +53,8 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
       const auto state = parser.Parse(in_, head);
       if (state == wire::ParseState::kRefused) co_return false;
       if (state == wire::ParseState::kDone) break;
-      if (!co_await ReadMore()) co_return false;
+      const bool read = co_await ReadMore();
+      if (!read) co_return false;
     }
     method_ = head.method;
     path_ = head.path_and_query.substr(0, head.path_and_query.find('?'));
@@ -65,7 +72,8 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
       in_.erase(0, step.body);
       if (step.state == wire::ParseState::kDone) co_return true;
       if (step.state == wire::ParseState::kRefused || body_.size() > kMaxBody) co_return false;
-      if (!co_await ReadMore()) co_return false;
+      const bool read = co_await ReadMore();
+      if (!read) co_return false;
     }
   }
 
@@ -102,16 +110,17 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
   }
 
   net::Awaitable<bool> Stream() {
-    if (!co_await Send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                       "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n")) {
-      co_return false;
-    }
+    const bool begun = co_await Send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n");
+    if (!begun) co_return false;
     net::SteadyTimer timer(socket_.get_executor());
     for (unsigned i = 1; i <= kEvents; ++i) {
       const std::string event = "data: event " + std::to_string(i) + "\n\n";
       std::string chunk(wire::ChunkHead(event.size()).view());
       chunk.append(event).append(wire::kChunkEnd);
-      if (!co_await Send(std::move(chunk))) co_return false;
+      const bool sent = co_await Send(std::move(chunk));
+      if (!sent) co_return false;
       timer.expires_after(kBetweenEvents);
       co_await timer.async_wait(net::kAwait);
     }

@@ -121,9 +121,8 @@ net::Awaitable<bool> Exchange::SendToUpstream(Pieces pieces) {
 net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
   Pieces pieces(session_.upstream_head());
   pieces.Add(session_.buffer().unread().substr(0, first_body_));
-  if (!co_await SendToUpstream(pieces)) {
-    co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
-  }
+  const bool sent = co_await SendToUpstream(pieces);
+  if (!sent) co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
   if (request_framing_ == Framing::kNone || body_left_ == first_body_) {
     if (request_framing_ != Framing::kChunked) {
       body_done_ = true;
@@ -131,7 +130,8 @@ net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
     }
   }
   if (expect_continue_ && session_.buffer().unread().empty()) {
-    if (!co_await session_.Write(Pieces(kContinue))) co_return Outcome::kClientGone;
+    const bool invited = co_await session_.Write(Pieces(kContinue));
+    if (!invited) co_return Outcome::kClientGone;
   }
   co_return co_await StreamBody();
 }
@@ -156,8 +156,12 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamBody() {
   first_body_ = 0;
   body_touched_ = true;
   WatchForEarlyResponse();
-  const Outcome outcome =
-      request_framing_ == Framing::kChunked ? co_await StreamChunks() : co_await StreamLength();
+  Outcome outcome = Outcome::kDone;
+  if (request_framing_ == Framing::kChunked) {
+    outcome = co_await StreamChunks();
+  } else {
+    outcome = co_await StreamLength();
+  }
   early_->streaming = false;
   // Whatever else went wrong, the upstream's answer says why.
   co_return early_->came ? Outcome::kDone : outcome;
@@ -180,9 +184,9 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
     }
     const auto bytes =
         static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, buffer.unread().size()));
-    if (!co_await SendToUpstream(Pieces(buffer.unread().substr(0, bytes)))) {
-      co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
-    }
+    const Pieces piece(buffer.unread().substr(0, bytes));
+    const bool sent = co_await SendToUpstream(piece);
+    if (!sent) co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
     buffer.Consume(bytes);
     body_left_ -= bytes;
     if (answered_early()) co_return Outcome::kDone;
@@ -214,9 +218,8 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
       pieces.Add(wire::kChunkEnd);
     }
     if (step.state == ParseState::kDone) pieces.Add(wire::kLastChunk);
-    if (!co_await SendToUpstream(pieces)) {
-      co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
-    }
+    const bool sent = co_await SendToUpstream(pieces);
+    if (!sent) co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
     buffer.Consume(step.consumed);
     if (answered_early()) co_return Outcome::kDone;
     if (step.state == ParseState::kDone) break;
@@ -274,13 +277,15 @@ net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
   if (!dechunk_) {
     Pieces pieces(head);
     pieces.Add(bytes);
-    co_return co_await session_.Write(pieces) ? Outcome::kDone : Outcome::kClientGone;
+    const bool written = co_await session_.Write(pieces);
+    co_return written ? Outcome::kDone : Outcome::kClientGone;
   }
   while (!head.empty() || !bytes.empty()) {
     const auto step = bytes.empty() ? wire::ChunkedDecoder::Step{} : dechunker_.Read(bytes);
     Pieces pieces(head);
     pieces.Add(step.payload);
-    if (!co_await session_.Write(pieces)) co_return Outcome::kClientGone;
+    const bool written = co_await session_.Write(pieces);
+    if (!written) co_return Outcome::kClientGone;
     head = {};
     bytes.remove_prefix(step.consumed);
     if (step.state != ParseState::kNeedMore) break;

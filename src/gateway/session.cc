@@ -149,8 +149,7 @@ net::Awaitable<bool> Session::Write(Pieces pieces) {
 }
 
 net::Awaitable<void> Session::Run() {
-  while (co_await ServeOne()) {
-  }
+  for (bool more = true; more;) more = co_await ServeOne();
   if (linger_ && !aborted_) co_await Linger();
   AwaitNothing();
   net::ErrorCode ignored;
@@ -160,7 +159,8 @@ net::Awaitable<void> Session::Run() {
 net::Awaitable<bool> Session::ServeOne() {
   quota_fields_.clear();
   linger_ = false;
-  if (!co_await ReadHead()) co_return false;
+  const bool read = co_await ReadHead();
+  if (!read) co_return false;
   worker_.counters().Add(Event::kRequests);
   co_return co_await Handle();
 }
@@ -180,7 +180,8 @@ net::Awaitable<bool> Session::ReadHead() {
       // Absolute from the first byte on, however slowly the others drip.
       if (phase_ != Phase::kHead || !deadline_.set()) Await(Phase::kHead, timeouts.header);
     }
-    if (co_await Fill()) continue;
+    const bool filled = co_await Fill();
+    if (filled) continue;
     if (!expired_) co_return false;
     worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
     if (phase_ == Phase::kIdle) co_return false;
@@ -337,7 +338,8 @@ net::Awaitable<void> Session::Linger() {
   std::size_t thrown = 0;
   while (thrown < kMost && !expired_) {
     buffer_.Consume(buffer_.unread().size());
-    if (!co_await Fill()) break;
+    const bool filled = co_await Fill();
+    if (!filled) break;
     thrown += buffer_.unread().size();
   }
 }
