@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "config/reader.h"
-#include "policy/words.h"
 #include "policy/mistakes.h"
+#include "policy/words.h"
 
 namespace sluicegate::config {
 namespace {

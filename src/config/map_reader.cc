@@ -36,9 +36,10 @@ MapReader::MapReader(const YAML::Node& node, std::string_view what,
                      std::span<const std::string_view> known, MistakeList& mistakes)
     : node_(node), mistakes_(mistakes) {
   if (!node.IsMap()) {
-    mistakes.push_back({.at = PositionOf(node),
-                        .what = "Here should be " + std::string(what) + ", a map.",
-                        .mend = "Write its keys as " + std::string(known.front()) + ": ..."});
+    mistakes.push_back(
+        {.at = PositionOf(node),
+         .what = std::string(what) + " is no map.",
+         .mend = "Write keys and values, like " + std::string(known.front()) + ": ..., in it."});
     node_.reset(YAML::Node(YAML::NodeType::Map));
     return;
   }

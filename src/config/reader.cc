@@ -108,7 +108,11 @@ class Reader {
       config.admin_token_file =
           MapReader(node, "admin", keys::kAdmin, mistakes_).Scalar("token_file");
     });
-    top.ForEach("rules", [&](const YAML::Node& node) { config.rules.push_back(ReadRule(node)); });
+    top.ForEach("rules", [&](const YAML::Node& node) {
+      policy::RuleConfig rule = ReadRule(node);
+      // What is no map is told; that it has no name either helps nobody.
+      if (node.IsMap()) config.rules.push_back(std::move(rule));
+    });
     return config;
   }
 
@@ -163,8 +167,10 @@ class Reader {
                      .users = who.List("users"),
                      .api_keys = who.List("api_keys")};
     });
-    map.ForEach("overrides",
-                [&](const YAML::Node& child) { rule.overrides.push_back(ReadOverride(child)); });
+    map.ForEach("overrides", [&](const YAML::Node& child) {
+      policy::OverrideConfig one = ReadOverride(child);
+      if (child.IsMap()) rule.overrides.push_back(std::move(one));
+    });
     map.With("penalty", [&](const YAML::Node& child) { rule.penalty = ReadPenalty(child); });
     map.With("cost", [&](const YAML::Node& child) { ReadCost(child, rule.cost); });
     return rule;
@@ -207,9 +213,11 @@ class Reader {
 
   std::vector<policy::LimitConfig> ReadLimits(const MapReader& map) {
     std::vector<policy::LimitConfig> limits;
-    map.ForEach(
-        "limits", [&](const YAML::Node& node) { limits.push_back(ReadLimit(node)); },
-        MapReader::kOneAlone);
+    const auto read = [&](const YAML::Node& node) {
+      policy::LimitConfig limit = ReadLimit(node);
+      if (node.IsMap() || node.IsScalar()) limits.push_back(std::move(limit));
+    };
+    map.ForEach("limits", read, MapReader::kOneAlone);
     return limits;
   }
 
@@ -322,6 +330,20 @@ bool CheckBytes(std::string_view yaml, MistakeList& mistakes) {
   return true;
 }
 
+Mistake NotYaml(std::string_view yaml, const YAML::Exception& error) {
+  Mistake mistake{.at = At(error.mark),
+                  .what = "This is not YAML: " + error.msg + ".",
+                  .mend = "Check the indentation, colons, quotes and brackets here."};
+  for (int line = 0; line < error.mark.line; ++line) yaml.remove_prefix(yaml.find('\n') + 1);
+  const std::string_view indentation = yaml.substr(0, yaml.find_first_not_of(" \t"));
+  const std::size_t tab = indentation.find('\t');
+  if (tab == std::string_view::npos) return mistake;
+  mistake.at.column = static_cast<std::uint32_t>(tab + 1);
+  mistake.what = "This is not YAML: there is a tab in the indentation.";
+  mistake.mend = "Write spaces.";
+  return mistake;
+}
+
 }  // namespace
 
 Config ReadConfig(std::string_view yaml, MistakeList& mistakes) {
@@ -340,9 +362,8 @@ Config ReadConfig(std::string_view yaml, MistakeList& mistakes) {
     }
     return Reader(mistakes).Read(root);
   } catch (const YAML::Exception& error) {
-    mistakes.push_back({.at = At(error.mark),
-                        .what = "This is not YAML: " + error.msg + ".",
-                        .mend = "Check the indentation, colons, quotes and brackets here."});
+    // The parser gives up at a depth that is told already.
+    if (mistakes.empty()) mistakes.push_back(NotYaml(yaml, error));
   }
   return {};
 }

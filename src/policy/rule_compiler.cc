@@ -157,7 +157,7 @@ void RuleCompiler::ReadMatch() {
     rule_.match_.headers.push_back({.index = index, .values = ReadGlobs(header.values, false)});
   }
   for (const auto* list : {&match.mcp_method, &match.mcp_tool}) {
-    if (!list->empty()) WarnOfMcp(list->front().at);
+    if (!list->empty()) WarnOfMcp(list->front().at, "this never holds");
   }
 }
 
@@ -169,10 +169,10 @@ std::size_t RuleCompiler::AskHeader(const std::string& name) {
   return index;
 }
 
-void RuleCompiler::WarnOfMcp(Position at) {
-  context_.mistakes.Warn(at,
-                         "The gateway does not read MCP messages yet, so this never holds there.",
-                         "Match the path of the MCP endpoint until a later version does.");
+void RuleCompiler::WarnOfMcp(Position at, std::string_view so) {
+  context_.mistakes.Warn(
+      at, "The gateway does not read MCP messages yet, so " + std::string(so) + " there.",
+      "Match the path of the MCP endpoint until a later version does.");
 }
 
 std::optional<KeyPart> RuleCompiler::ReadKeyPart(const Text& text) {
@@ -192,7 +192,7 @@ std::optional<KeyPart> RuleCompiler::ReadKeyPart(const Text& text) {
   }
   for (const KeyWord& known : kKeyWords) {
     if (known.word != text.value) continue;
-    if (IsMcp(known.kind)) WarnOfMcp(text.at);
+    if (IsMcp(known.kind)) WarnOfMcp(text.at, "the client's address stands in");
     return KeyPart{.kind = known.kind, .text = text.value};
   }
   context_.mistakes.Add(text.at, "No part of a key is called " + Quoted(text.value) + ".",
@@ -347,7 +347,7 @@ void RuleCompiler::ReadCost() {
                           "The client names this cost and nothing bounds it.",
                           "Write max: and the highest cost of one request.");
   }
-  WarnOfMcp(config_.cost.argument->at);
+  WarnOfMcp(config_.cost.argument->at, "every request has the default cost");
   auto& asked = context_.asked_arguments;
   const auto found = std::ranges::find(asked, config_.cost.argument->value);
   cost.argument = static_cast<std::size_t>(found - asked.begin());

@@ -53,7 +53,7 @@ class RuleCompiler {
   std::vector<Glob> ReadHosts(std::vector<Text> texts);
   std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);
   std::size_t AskHeader(const std::string& name);
-  void WarnOfMcp(Position at);
+  void WarnOfMcp(Position at, std::string_view so);
 
   const RuleConfig& config_;
   RuleContext& context_;

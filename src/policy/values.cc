@@ -159,7 +159,11 @@ std::optional<Upstream> ReadUpstream(const Text& text, Mistakes& mistakes) {
     return refuse("The upstream's url is " + Quoted(text.value) + ".", mend);
   std::string_view rest = std::string_view(text.value).substr(kScheme.size());
   if (rest.ends_with('/')) rest.remove_suffix(1);
-  if (rest.find_first_of("/?#@") != std::string_view::npos) {
+  if (rest.find('@') != std::string_view::npos) {
+    // Not quoted: what is before the @ may be a password.
+    return refuse("The upstream's url has a user or a password.", mend);
+  }
+  if (rest.find_first_of("/?#") != std::string_view::npos) {
     return refuse("The upstream's url " + Quoted(text.value) + " has more than a host and a port.",
                   mend);
   }
