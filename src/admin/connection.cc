@@ -182,7 +182,8 @@ asio::awaitable<void> Connection::Run() {
     }
     wire::RequestParser().Parse(head_bytes, head_);
     const Answer answer = routes_.Handle(CallOf(head_));
-    if (!co_await Write(answer, head_only, keep_alive)) break;
+    const bool written = co_await Write(answer, head_only, keep_alive);
+    if (!written) break;
     if (!keep_alive) {
       co_await Linger();
       break;
