@@ -89,8 +89,9 @@ std::set<std::string> SentencesOf(const std::string& source) {
     }
     if (end >= source.size()) break;
     const std::string literal = source.substr(begin + 1, end - begin - 1);
-    const bool sentence =
-        literal.size() > 8 && literal.ends_with('.') && literal.find(' ') != std::string::npos;
+    const bool raw = begin > 0 && source[begin - 1] == 'R';  // The default policy.
+    const bool sentence = !raw && literal.size() > 8 && literal.ends_with('.') &&
+                          literal.find(' ') != std::string::npos;
     if (sentence && literal.find('\\') == std::string::npos) sentences.insert(literal);
     begin = source.find('"', end + 1);
   }

@@ -87,6 +87,8 @@ def check_keys(schema):
     if len(known) < 10:
         yield "keys.h: too few maps were recognised; has its form changed?"
     for path, keys in known.items():
+        if map_at(schema, path).get("additionalProperties") is not False:
+            yield f"{path}: the schema takes unknown keys"
         properties = set(map_at(schema, path)["properties"])
         if properties != keys:
             yield f"{path}: only in the schema {sorted(properties - keys)}, only in keys.h {sorted(keys - properties)}"
