@@ -178,11 +178,11 @@ class Reader {
 
   void ReadMatch(const YAML::Node& node, policy::MatchConfig& match) {
     const MapReader map(node, "match", keys::kMatch, mistakes_);
-    match.path = map.List("path");
-    match.method = map.List("method");
-    match.host = map.List("host");
-    match.mcp_method = map.List("mcp_method");
-    match.mcp_tool = map.List("mcp_tool");
+    match.path = Condition(map, "path");
+    match.method = Condition(map, "method");
+    match.host = Condition(map, "host");
+    match.mcp_method = Condition(map, "mcp_method");
+    match.mcp_tool = Condition(map, "mcp_tool");
     map.With("header", [&](const YAML::Node& child) {
       if (!child.IsMap()) {
         mistakes_.push_back({.at = PositionOf(child),
@@ -197,7 +197,21 @@ class Reader {
     });
   }
 
+  // An empty list would hold for every request, where its writer may mean none.
+  void RefuseEmpty(const YAML::Node& node) {
+    if (!node.IsSequence() || node.size() > 0) return;
+    mistakes_.push_back({.at = PositionOf(node),
+                         .what = "This list is empty, so it says nothing of a request.",
+                         .mend = "Leave it out, or write what must match."});
+  }
+
+  std::vector<policy::Text> Condition(const MapReader& map, std::string_view key) {
+    map.With(key, [this](const YAML::Node& child) { RefuseEmpty(child); });
+    return map.List(key);
+  }
+
   std::vector<policy::Text> Values(const YAML::Node& node) {
+    RefuseEmpty(node);
     std::vector<policy::Text> values;
     if (!node.IsSequence()) {
       if (auto text = ScalarOf(node, "The header's value", mistakes_))

@@ -34,6 +34,7 @@ SHAPE = (
     "There are no limits here",
     "name is '",
     "is no method",
+    "This list is empty",
     "does not begin with a slash",
     "Write a whole number from",
     "Write true or false",
