@@ -11,8 +11,6 @@ namespace sluicegate::policy {
 namespace {
 
 constexpr std::array<std::string_view, 3> kModes = {"off", "observe", "enforce"};
-constexpr std::array<std::string_view, 3> kAlgorithms = {"sliding_window", "token_bucket",
-                                                         "fixed_window"};
 
 struct KeyWord {
   std::string_view word;
@@ -56,9 +54,10 @@ Rule RuleCompiler::Compile() {
   ReadMatch();
   ReadKey();
   ReadCost();
-  rule_.variants_.push_back(ReadLimits(config_.limits, config_.at));
+  LimitSetCompiler limits(context_.mistakes, std::max(rule_.cost_.fallback, rule_.cost_.max));
+  rule_.variants_.push_back(limits.Compile(config_.limits, config_.at));
   ReadExemptions();
-  ReadOverrides();
+  ReadOverrides(limits);
   ReadPenalty();
   for (const LimitSet& set : rule_.variants_)
     rule_.slot_bytes_ = std::max(rule_.slot_bytes_, set.state_bytes);
@@ -258,7 +257,7 @@ Who RuleCompiler::ReadWho(const WhoConfig& config) {
 
 void RuleCompiler::ReadExemptions() { rule_.exempt_ = ReadWho(config_.exempt); }
 
-void RuleCompiler::ReadOverrides() {
+void RuleCompiler::ReadOverrides(LimitSetCompiler& limits) {
   if (config_.overrides.size() > kMaxOverridesPerRule) {
     context_.mistakes.Add(config_.overrides[kMaxOverridesPerRule].at,
                           "A rule has at most 64 overrides.",
@@ -273,7 +272,7 @@ void RuleCompiler::ReadOverrides() {
                             "Write when: {user: NAME}, {api_key: ID} or {client: NETWORK}.");
     }
     rule_.overrides_.push_back(ReadWho(config.when));
-    rule_.variants_.push_back(ReadLimits(config.limits, config.at));
+    rule_.variants_.push_back(limits.Compile(config.limits, config.at));
   }
 }
 
@@ -352,139 +351,6 @@ void RuleCompiler::ReadCost() {
   const auto found = std::ranges::find(asked, config_.cost.argument->value);
   cost.argument = static_cast<std::size_t>(found - asked.begin());
   if (found == asked.end()) asked.push_back(config_.cost.argument->value);
-}
-
-std::optional<Limit> RuleCompiler::ReadWindow(const LimitConfig& config) {
-  std::string algorithm = config.algorithm ? config.algorithm->value : "sliding_window";
-  if (std::ranges::find(kAlgorithms, algorithm) == kAlgorithms.end()) {
-    context_.mistakes.Add(config.algorithm->at, "No algorithm is called " + Quoted(algorithm) + ".",
-                          Suggest(algorithm, kAlgorithms));
-    algorithm = "sliding_window";
-  }
-  auto limit = algorithm == "fixed_window" ? Limit::ParseFixedWindow(config.limit->value)
-                                           : Limit::Parse(config.limit->value);
-  if (!limit) {
-    context_.mistakes.AddSentence(config.limit->at, limit.error());
-    return std::nullopt;
-  }
-  if (config.refill) {
-    context_.mistakes.Add(config.refill->at, "Only a burst has a refill.",
-                          "Write {burst: 10, refill: 1/s}.");
-  }
-  if (algorithm == "token_bucket") {
-    limit->algorithm = Algorithm::kTokenBucket;
-    limit->refill = limit->quota;
-  }
-  return *limit;
-}
-
-std::optional<Limit> RuleCompiler::ReadBurst(const LimitConfig& config) {
-  if (config.algorithm && config.algorithm->value != "token_bucket") {
-    context_.mistakes.Add(config.algorithm->at, "A burst is a token bucket.",
-                          "Leave the algorithm out.");
-  }
-  const auto capacity =
-      ReadNumber(*config.burst, "The burst", 1, 1'000'000'000'000, context_.mistakes);
-  if (!capacity) return std::nullopt;
-  const Limit limit =
-      Limit::Burst(*capacity, config.refill ? config.refill->value : std::string_view());
-  if (limit.window >= Duration::zero()) return limit;
-  context_.mistakes.Add(config.refill->at,
-                        "The refill " + Quoted(config.refill->value) + " cannot be read.",
-                        "Write units per time, like 1/s or 100/5min.");
-  return std::nullopt;
-}
-
-std::optional<Limit> RuleCompiler::ReadLimit(const LimitConfig& config) {
-  const int kinds = (config.limit ? 1 : 0) + (config.burst ? 1 : 0) + (config.concurrency ? 1 : 0);
-  if (kinds != 1) {
-    context_.mistakes.Add(
-        config.at, "A limit is one of limit, burst and concurrency.",
-        "Write 60/minute, {limit: 60/minute, name: x} or {burst: 10, refill: 1/s}.");
-    return std::nullopt;
-  }
-  if (config.concurrency) {
-    context_.mistakes.Add(config.concurrency->at, "Concurrency limits come with a later version.",
-                          "Leave this limit out, or limit the rate instead.");
-    return std::nullopt;
-  }
-  if (config.lease)
-    context_.mistakes.Add(config.lease->at, "Only concurrency has a lease.", "Leave it out.");
-  auto limit = config.burst ? ReadBurst(config) : ReadWindow(config);
-  if (limit && config.name && CheckName(*config.name, "The limit's name", context_.mistakes)) {
-    limit->name = config.name->value;
-  }
-  return limit;
-}
-
-void RuleCompiler::CheckQuota(const limit::CompiledLimit& limit, Position at) {
-  const std::uint64_t cost = std::max(rule_.cost_.fallback, rule_.cost_.max);
-  if (cost <= limit.quota()) return;
-  context_.mistakes.Add(at,
-                        "A request may cost " + std::to_string(cost) +
-                            " units, more than this limit ever has (" +
-                            std::to_string(limit.quota()) + ").",
-                        "Write a higher limit or a lower cost.");
-}
-
-void RuleCompiler::WarnOfBigBurst(const std::vector<Limit>& limits,
-                                  const std::vector<Position>& places) {
-  const Limit* shortest = nullptr;
-  for (const Limit& limit : limits) {
-    if (limit.algorithm != Algorithm::kSlidingWindow) continue;
-    if (shortest == nullptr || limit.window < shortest->window) shortest = &limit;
-  }
-  for (std::size_t i = 0; shortest != nullptr && i < limits.size(); ++i) {
-    if (limits[i].algorithm != Algorithm::kTokenBucket || limits[i].quota <= shortest->quota)
-      continue;
-    context_.mistakes.Warn(places[i],
-                           "This burst is above the shortest window's " +
-                               std::to_string(shortest->quota) +
-                               ", so that window always ends it first.",
-                           "Write a burst of at most " + std::to_string(shortest->quota) + ".");
-  }
-}
-
-LimitSet RuleCompiler::ReadLimits(const std::vector<LimitConfig>& configs, Position at) {
-  Mistakes& mistakes = context_.mistakes;
-  LimitSet set;
-  if (configs.empty()) mistakes.Add(at, "There are no limits here.", "Write limits: [60/minute].");
-  if (configs.size() > kMaxLimitsPerRule) {
-    mistakes.Add(configs[kMaxLimitsPerRule].at, "A rule has at most 8 limits.",
-                 "Make a second rule of some.");
-    return set;
-  }
-  std::vector<Limit> limits;
-  std::vector<Position> places;
-  for (const LimitConfig& config : configs) {
-    auto limit = ReadLimit(config);
-    if (!limit) continue;
-    limits.push_back(std::move(*limit));
-    places.push_back(config.at);
-  }
-  // A window that could not be read is told already; a bucket must not be blamed for it.
-  const bool refilled = limit::ResolveRefills(limits);
-  for (std::size_t i = 0; i < limits.size(); ++i) {
-    Limit& limit = limits[i];
-    const bool without = limit.algorithm == Algorithm::kTokenBucket && limit.refill == 0;
-    if (without && !refilled && limits.size() < configs.size()) continue;
-    auto compiled = limit::CompiledLimit::Compile(limit);
-    if (!compiled) {
-      mistakes.AddSentence(places[i], compiled.error());
-      continue;
-    }
-    CheckQuota(*compiled, places[i]);
-    if (limit.name.empty()) limit.name = limit::DefaultName(limit);
-    if (std::ranges::find(set.limits, limit.name, &RuleLimit::name) != set.limits.end()) {
-      mistakes.Add(places[i], "Two limits here are called " + limit.name + ".",
-                   "Give one a name: {limit: 60/minute, name: other}.");
-    }
-    set.limits.push_back(
-        {.limit = *compiled, .offset = set.state_bytes, .name = limit.name, .written = limit});
-    set.state_bytes += compiled->state_bytes();
-  }
-  WarnOfBigBurst(limits, places);
-  return set;
 }
 
 }  // namespace sluicegate::policy

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "policy/config.h"
+#include "policy/limit_set_compiler.h"
 #include "policy/mistakes.h"
 #include "policy/rule.h"
 
@@ -40,15 +41,9 @@ class RuleCompiler {
   std::optional<KeyPart> ReadKeyPart(const Text& text);
   void ReadExemptions();
   Who ReadWho(const WhoConfig& config);
-  void ReadOverrides();
+  void ReadOverrides(LimitSetCompiler& limits);
   void ReadPenalty();
   void ReadCost();
-  LimitSet ReadLimits(const std::vector<LimitConfig>& limits, Position at);
-  std::optional<Limit> ReadLimit(const LimitConfig& config);
-  std::optional<Limit> ReadWindow(const LimitConfig& config);
-  std::optional<Limit> ReadBurst(const LimitConfig& config);
-  void CheckQuota(const limit::CompiledLimit& limit, Position at);
-  void WarnOfBigBurst(const std::vector<Limit>& limits, const std::vector<Position>& places);
   void WarnOfDeadPath(const Text& text);
   std::vector<Glob> ReadHosts(std::vector<Text> texts);
   std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);

@@ -1,0 +1,146 @@
+#include "policy/limit_set_compiler.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "policy/values.h"
+#include "policy/words.h"
+
+namespace sluicegate::policy {
+namespace {
+
+constexpr std::array<std::string_view, 3> kAlgorithms = {"sliding_window", "token_bucket",
+                                                         "fixed_window"};
+
+}  // namespace
+
+std::optional<Limit> LimitSetCompiler::ReadWindow(const LimitConfig& config) {
+  std::string algorithm = config.algorithm ? config.algorithm->value : "sliding_window";
+  if (std::ranges::find(kAlgorithms, algorithm) == kAlgorithms.end()) {
+    mistakes_.Add(config.algorithm->at, "No algorithm is called " + Quoted(algorithm) + ".",
+                  Suggest(algorithm, kAlgorithms));
+    algorithm = "sliding_window";
+  }
+  auto limit = algorithm == "fixed_window" ? Limit::ParseFixedWindow(config.limit->value)
+                                           : Limit::Parse(config.limit->value);
+  if (!limit) {
+    mistakes_.AddSentence(config.limit->at, limit.error());
+    return std::nullopt;
+  }
+  if (config.refill) {
+    mistakes_.Add(config.refill->at, "Only a burst has a refill.",
+                  "Write {burst: 10, refill: 1/s}.");
+  }
+  if (algorithm == "token_bucket") {
+    limit->algorithm = Algorithm::kTokenBucket;
+    limit->refill = limit->quota;
+  }
+  return *limit;
+}
+
+std::optional<Limit> LimitSetCompiler::ReadBurst(const LimitConfig& config) {
+  if (config.algorithm && config.algorithm->value != "token_bucket") {
+    mistakes_.Add(config.algorithm->at, "A burst is a token bucket.", "Leave the algorithm out.");
+  }
+  const auto capacity = ReadNumber(*config.burst, "The burst", 1, 1'000'000'000'000, mistakes_);
+  if (!capacity) return std::nullopt;
+  Limit limit = Limit::Burst(*capacity, config.refill ? config.refill->value : std::string_view());
+  if (limit.window >= Duration::zero()) return limit;
+  mistakes_.Add(config.refill->at,
+                "The refill " + Quoted(config.refill->value) + " cannot be read.",
+                "Write units per time, like 1/s or 100/5min.");
+  return std::nullopt;
+}
+
+std::optional<Limit> LimitSetCompiler::ReadLimit(const LimitConfig& config) {
+  const int kinds = (config.limit ? 1 : 0) + (config.burst ? 1 : 0) + (config.concurrency ? 1 : 0);
+  if (kinds != 1) {
+    mistakes_.Add(config.at, "A limit is one of limit, burst and concurrency.",
+                  "Write 60/minute, {limit: 60/minute, name: x} or {burst: 10, refill: 1/s}.");
+    return std::nullopt;
+  }
+  if (config.concurrency) {
+    mistakes_.Add(config.concurrency->at, "Concurrency limits come with a later version.",
+                  "Leave this limit out, or limit the rate instead.");
+    return std::nullopt;
+  }
+  if (config.lease)
+    mistakes_.Add(config.lease->at, "Only concurrency has a lease.", "Leave it out.");
+  auto limit = config.burst ? ReadBurst(config) : ReadWindow(config);
+  if (limit && config.name && CheckName(*config.name, "The limit's name", mistakes_)) {
+    limit->name = config.name->value;
+  }
+  return limit;
+}
+
+void LimitSetCompiler::CheckQuota(const limit::CompiledLimit& limit, Position at) {
+  if (most_cost_ <= limit.quota()) return;
+  mistakes_.Add(at,
+                "A request may cost " + std::to_string(most_cost_) +
+                    " units, more than this limit ever has (" + std::to_string(limit.quota()) +
+                    ").",
+                "Write a higher limit or a lower cost.");
+}
+
+void LimitSetCompiler::WarnOfBigBurst(const std::vector<Limit>& limits,
+                                      const std::vector<Position>& places) {
+  const Limit* shortest = nullptr;
+  for (const Limit& limit : limits) {
+    if (limit.algorithm != Algorithm::kSlidingWindow) continue;
+    if (shortest == nullptr || limit.window < shortest->window) shortest = &limit;
+  }
+  for (std::size_t i = 0; shortest != nullptr && i < limits.size(); ++i) {
+    if (limits[i].algorithm != Algorithm::kTokenBucket || limits[i].quota <= shortest->quota)
+      continue;
+    mistakes_.Warn(places[i],
+                   "This burst is above the shortest window's " + std::to_string(shortest->quota) +
+                       ", so that window always ends it first.",
+                   "Write a burst of at most " + std::to_string(shortest->quota) + ".");
+  }
+}
+
+LimitSet LimitSetCompiler::Compile(const std::vector<LimitConfig>& configs, Position at) {
+  LimitSet set;
+  if (configs.empty()) mistakes_.Add(at, "There are no limits here.", "Write limits: [60/minute].");
+  if (configs.size() > kMaxLimitsPerRule) {
+    mistakes_.Add(configs[kMaxLimitsPerRule].at, "A rule has at most 8 limits.",
+                  "Make a second rule of some.");
+    return set;
+  }
+  std::vector<Limit> limits;
+  std::vector<Position> places;
+  for (const LimitConfig& config : configs) {
+    auto limit = ReadLimit(config);
+    if (!limit) continue;
+    limits.push_back(std::move(*limit));
+    places.push_back(config.at);
+  }
+  // A window that could not be read is told already; a bucket must not be blamed for it.
+  const bool refilled = limit::ResolveRefills(limits);
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    Limit& limit = limits[i];
+    const bool without = limit.algorithm == Algorithm::kTokenBucket && limit.refill == 0;
+    if (without && !refilled && limits.size() < configs.size()) continue;
+    auto compiled = limit::CompiledLimit::Compile(limit);
+    if (!compiled) {
+      mistakes_.AddSentence(places[i], compiled.error());
+      continue;
+    }
+    CheckQuota(*compiled, places[i]);
+    if (limit.name.empty()) limit.name = limit::DefaultName(limit);
+    if (std::ranges::find(set.limits, limit.name, &RuleLimit::name) != set.limits.end()) {
+      mistakes_.Add(places[i], "Two limits here are called " + limit.name + ".",
+                    "Give one a name: {limit: 60/minute, name: other}.");
+    }
+    set.limits.push_back(
+        {.limit = *compiled, .offset = set.state_bytes, .name = limit.name, .written = limit});
+    set.state_bytes += compiled->state_bytes();
+  }
+  WarnOfBigBurst(limits, places);
+  return set;
+}
+
+}  // namespace sluicegate::policy
