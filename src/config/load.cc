@@ -69,7 +69,7 @@ std::expected<std::string, policy::Mistake> ReadFile(const std::string& path) {
     return std::unexpected(Unreadable("it is no regular file", "Name the policy file itself."));
   }
   std::string text;
-  std::string chunk(64 * 1024, '\0');
+  std::string chunk(std::size_t{64} << 10U, '\0');
   for (;;) {
     const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
