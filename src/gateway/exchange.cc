@@ -343,10 +343,19 @@ void Exchange::Release() {
 
 net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
   session_.WatchFor(nullptr);
-  upstream_.reset();
+  if (upstream_ != nullptr) {
+    // The wait for an early response may hold it, too, and would keep it open.
+    net::ErrorCode ignored;
+    upstream_->socket.close(ignored);
+    upstream_.reset();
+  }
   Counters& counters = worker_.counters();
   // With part of an answer sent, the only honest end is a closed connection.
-  if (outcome == Outcome::kDone) co_return keep_alive_ && !session_.client_gone();
+  if (outcome == Outcome::kDone) {
+    // It answered before it had read the body, of which more may come.
+    if (!body_done_) session_.LingerAfter();
+    co_return keep_alive_ && !session_.client_gone();
+  }
   if (outcome == Outcome::kClientGone || session_.client_gone()) {
     counters.Add(Event::kClientsGone);
     co_return false;

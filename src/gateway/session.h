@@ -88,6 +88,9 @@ class Session : public std::enable_shared_from_this<Session> {
   /// be called when the request was read to its end.
   void WatchClient();
 
+  /// The connection ends with what was written last; the client still sends.
+  void LingerAfter() noexcept { linger_ = true; }
+
   struct AnswerOptions {
     std::uint16_t status = 0;
     std::string_view detail;
