@@ -38,8 +38,7 @@ Call CallOf(const wire::RequestHead& head) {
   for (const wire::Field& field : head.fields()) {
     if (!wire::EqualsIgnoreCase(field.name, "authorization")) continue;
     // Two of them: servers disagree about which counts, so none does.
-    call.authorization =
-        ++seen == 1 ? std::optional<std::string_view>(field.value) : std::nullopt;
+    call.authorization = ++seen == 1 ? std::optional<std::string_view>(field.value) : std::nullopt;
   }
   return call;
 }
@@ -168,8 +167,8 @@ asio::awaitable<void> Connection::Run() {
       if (co_await Write(AnswerTo(refusal_), false, false)) co_await Linger();
       break;
     }
-    // Nothing is done before the whole request is known to be well formed; its body takes the head's
-    // place in the buffer, so the head is kept apart.
+    // Nothing is done before the whole request is known to be well formed; its body takes the
+    // head's place in the buffer, so the head is kept apart.
     const bool keep_alive = head_.keep_alive;
     const bool head_only = head_.method == "HEAD";
     std::string head_bytes(held().substr(0, head_.size));

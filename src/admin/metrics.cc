@@ -61,8 +61,7 @@ constexpr RuleNumber kRuleNumbers[] = {
     {"sluicegate_rule_observed_total", "Decisions of a rule in mode observe.", MetricType::Counter,
      [](const RuleReport& rule) { return static_cast<double>(rule.observed); }},
     {"sluicegate_rule_observed_denials_total",
-     "Decisions of a rule in mode observe that would have denied the request.",
-     MetricType::Counter,
+     "Decisions of a rule in mode observe that would have denied the request.", MetricType::Counter,
      [](const RuleReport& rule) { return static_cast<double>(rule.observed_denials); }},
     {"sluicegate_rule_violations_total", "Enforced denials outside of bans.", MetricType::Counter,
      [](const RuleReport& rule) { return static_cast<double>(rule.violations); }},
@@ -96,10 +95,10 @@ void AddDecisions(const engine::Report& report, std::vector<MetricFamily>& famil
   MetricFamily decisions =
       NewFamily("sluicegate_rule_decisions_total",
                 "Requests that an enforced rule matched, by verdict.", MetricType::Counter);
-  MetricFamily evictions = NewFamily(
-      "sluicegate_table_evictions_total",
-      "Live keys that gave way in a full bucket, by whether they were at a limit.",
-      MetricType::Counter);
+  MetricFamily evictions =
+      NewFamily("sluicegate_table_evictions_total",
+                "Live keys that gave way in a full bucket, by whether they were at a limit.",
+                MetricType::Counter);
   for (const RuleReport& rule : report.rules) {
     const auto decided = [&](const char* verdict, std::uint64_t count) {
       Add(decisions, {{"rule", rule.rule}, {"verdict", verdict}}, static_cast<double>(count));
@@ -115,16 +114,14 @@ void AddDecisions(const engine::Report& report, std::vector<MetricFamily>& famil
   }
   families.push_back(std::move(decisions));
   families.push_back(std::move(evictions));
-  families.push_back(Single("sluicegate_unmatched_requests_total",
-                            "Requests that no rule matched.", MetricType::Counter,
-                            static_cast<double>(report.unmatched)));
+  families.push_back(Single("sluicegate_unmatched_requests_total", "Requests that no rule matched.",
+                            MetricType::Counter, static_cast<double>(report.unmatched)));
 }
 
 MetricFamily Latency(const engine::LatencyReport& report) {
-  MetricFamily family =
-      NewFamily("sluicegate_decision_duration_seconds",
-                "Time that a decision took, sampled (doors measure one in 64).",
-                MetricType::Histogram);
+  MetricFamily family = NewFamily("sluicegate_decision_duration_seconds",
+                                  "Time that a decision took, sampled (doors measure one in 64).",
+                                  MetricType::Histogram);
   ClientMetric metric;
   for (std::size_t i = 0; i < report.counts.size(); ++i) {
     const bool last = i == report.kBoundsNs.size();
@@ -140,19 +137,19 @@ MetricFamily Latency(const engine::LatencyReport& report) {
 }
 
 void AddReload(const ReloadInfo& reload, std::vector<MetricFamily>& families) {
-  MetricFamily reloads = NewFamily("sluicegate_config_reloads_total",
-                                   "Reloads of the configuration file, by result.",
-                                   MetricType::Counter);
+  MetricFamily reloads =
+      NewFamily("sluicegate_config_reloads_total", "Reloads of the configuration file, by result.",
+                MetricType::Counter);
   Add(reloads, {{"result", "success"}}, static_cast<double>(reload.successes));
   Add(reloads, {{"result", "failure"}}, static_cast<double>(reload.failures));
   families.push_back(std::move(reloads));
   families.push_back(Single("sluicegate_config_last_reload_successful",
                             "1 if the configuration file was good when it was last read, else 0.",
                             MetricType::Gauge, reload.last_good ? 1 : 0));
-  families.push_back(
-      Single("sluicegate_config_last_good_timestamp_seconds",
-             "When the configuration in force was read, in seconds since 1970.", MetricType::Gauge,
-             static_cast<double>(reload.last_good_unix_ns) / kNsPerSecond));
+  families.push_back(Single("sluicegate_config_last_good_timestamp_seconds",
+                            "When the configuration in force was read, in seconds since 1970.",
+                            MetricType::Gauge,
+                            static_cast<double>(reload.last_good_unix_ns) / kNsPerSecond));
 }
 
 void AddProcess(const ProcessInfo& process, std::vector<MetricFamily>& families) {
@@ -171,9 +168,9 @@ void AddProcess(const ProcessInfo& process, std::vector<MetricFamily>& families)
 
 void AddFamilies(const std::vector<Family>& given, std::vector<MetricFamily>& families) {
   for (const Family& from : given) {
-    MetricFamily family = NewFamily(
-        from.name, from.help,
-        from.type == Family::Type::kCounter ? MetricType::Counter : MetricType::Gauge);
+    MetricFamily family =
+        NewFamily(from.name, from.help,
+                  from.type == Family::Type::kCounter ? MetricType::Counter : MetricType::Gauge);
     for (const Family::Sample& sample : from.samples) {
       Labels labels;
       for (const auto& [name, value] : sample.labels) labels.push_back({name, value});

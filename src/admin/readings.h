@@ -47,7 +47,7 @@ struct RuleInfo {
 struct ReloadInfo {
   std::uint64_t successes = 0;
   std::uint64_t failures = 0;
-  bool last_good = true;           ///< The file was good when it was last read.
+  bool last_good = true;  ///< The file was good when it was last read.
   std::int64_t last_good_unix_ns = 0;
 };
 
@@ -61,7 +61,7 @@ struct ProcessInfo {
 
 struct Readings {
   std::string version;
-  bool enabled = true;       ///< The policy's switch.
+  bool enabled = true;  ///< The policy's switch.
   bool draining = false;
   std::string policy_source;  ///< The configuration file's name, or that the policy is built in.
   double uptime_seconds = 0;

@@ -75,9 +75,9 @@ Answer Routes::Handle(const Call& call) {
                          "POST /api/v1/reload.");
   }
   if (!MethodFits(*route, call.method)) {
-    Answer answer = ProblemAnswer(
-        405, "Method Not Allowed",
-        route->write ? "This path takes POST." : "This path takes GET and HEAD.");
+    Answer answer =
+        ProblemAnswer(405, "Method Not Allowed",
+                      route->write ? "This path takes POST." : "This path takes GET and HEAD.");
     answer.fields = route->write ? "Allow: POST\r\n" : "Allow: GET, HEAD\r\n";
     return answer;
   }
@@ -163,10 +163,8 @@ Answer Routes::Reload(const Call& call) {
                              "The configuration has mistakes, so the old policy goes on. Mend what "
                              "'errors' names and reload again.");
   problem["errors"] = result.error();
-  return {.status = 422,
-          .content_type = std::string(kProblem),
-          .fields = {},
-          .body = Dump(problem)};
+  return {
+      .status = 422, .content_type = std::string(kProblem), .fields = {}, .body = Dump(problem)};
 }
 
 }  // namespace sluicegate::admin

@@ -14,7 +14,7 @@ namespace sluicegate::admin {
 /// A request as the routes need it. Views: the caller keeps the bytes alive for the call.
 struct Call {
   std::string_view method;
-  std::string_view path;  ///< Without the query.
+  std::string_view path;                          ///< Without the query.
   std::optional<std::string_view> authorization;  ///< The field's value, if there is exactly one.
 };
 

@@ -66,8 +66,8 @@ TEST_F(RoutesTest, HealthIsOkEvenWhileDraining) {
 TEST_F(RoutesTest, ReadyWhenTheHostIs) { EXPECT_EQ(Get("/readyz").status, 200U); }
 
 TEST_F(RoutesTest, UnknownPathsAre404AndNeverEchoed) {
-  for (const std::string_view path : {"/", "", "/metrics/", "/METRICS", "/api/v1/reload/x",
-                                      "/<script>alert(1)</script>"}) {
+  for (const std::string_view path :
+       {"/", "", "/metrics/", "/METRICS", "/api/v1/reload/x", "/<script>alert(1)</script>"}) {
     const Answer answer = Get(path);
     EXPECT_EQ(answer.status, 404U) << path;
     EXPECT_EQ(answer.content_type, "application/problem+json");

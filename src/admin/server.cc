@@ -86,7 +86,7 @@ std::expected<void, std::string> Server::Listen(const IpAddress& address, std::u
   if (error) {
     error_code ignored;
     acceptor.close(ignored);
-    return std::unexpected(error.message());
+    return std::unexpected(net::ListenFailure(endpoint, error));
   }
   asio::co_spawn(acceptor.get_executor(), shared_->Accept(), asio::detached);
   return {};

@@ -23,9 +23,7 @@ class IdleHost final : public Host {
  public:
   Readings Read() override { return {}; }
   std::expected<void, std::string> Ready() override { return {}; }
-  std::expected<std::vector<std::string>, std::vector<std::string>> Reload() override {
-    return {};
-  }
+  std::expected<std::vector<std::string>, std::vector<std::string>> Reload() override { return {}; }
   const AdminToken* Token() override { return nullptr; }
 };
 

@@ -44,7 +44,7 @@ std::unexpected<std::string> Refuse(const std::string& path, const std::string& 
 
 /// Empty if the file may hold a secret, else what is wrong and the mend.
 std::string FaultOf(int fd, const std::string& path) {
-  struct stat about {};
+  struct stat about{};
   if (fstat(fd, &about) != 0) return std::string("cannot be looked at: ") + std::strerror(errno);
   if (!S_ISREG(about.st_mode)) return "is not a regular file. Name a file that holds the token.";
   if ((about.st_mode & kOthersBits) != 0) {
@@ -79,14 +79,16 @@ std::expected<AdminToken, std::string> AdminToken::Load(const std::string& path)
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.remove_suffix(1);
   std::expected<AdminToken, std::string> result = AdminToken(DigestOf(token));
   if (token.size() < kMinBytes) {
-    result = Refuse(path, "holds fewer than 16 characters, which could be guessed. Make one with: "
-                          "openssl rand -hex 32");
+    result = Refuse(path,
+                    "holds fewer than 16 characters, which could be guessed. Make one with: "
+                    "openssl rand -hex 32");
   } else if (token.size() > kMaxBytes) {
     result = Refuse(path, "holds more than 1024 characters. Make one with: openssl rand -hex 32");
   } else if (token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                      "0123456789-._~+/=") != std::string_view::npos) {
-    result = Refuse(path, "holds a character that a bearer token cannot have (RFC 6750), or more "
-                          "than one line. Make one with: openssl rand -hex 32");
+    result = Refuse(path,
+                    "holds a character that a bearer token cannot have (RFC 6750), or more "
+                    "than one line. Make one with: openssl rand -hex 32");
   }
   OPENSSL_cleanse(buffer.data(), buffer.size());
   return result;

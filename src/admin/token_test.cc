@@ -18,8 +18,8 @@ constexpr std::string_view kSecret = "0123456789abcdef0123456789abcdef";
 class AdminTokenTest : public ::testing::Test {
  protected:
   AdminTokenTest() {
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ("sg-token-" + std::to_string(::getpid()));
+    folder_ =
+        std::filesystem::path(::testing::TempDir()) / ("sg-token-" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
   }
   ~AdminTokenTest() override { std::filesystem::remove_all(folder_); }

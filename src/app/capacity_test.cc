@@ -1,5 +1,7 @@
 // What `check` promises about memory is what the tables really hold.
 
+#include "policy/capacity.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -7,7 +9,6 @@
 #include "base/siphash.h"
 #include "config/load.h"
 #include "engine/engine.h"
-#include "policy/capacity.h"
 
 namespace sluicegate::app {
 namespace {
@@ -22,7 +23,7 @@ rules:
   - name: tagged
     key: [user]
     limits: [60/minute]
-    overrides: [{when: {users: [acme]}, limits: [600/minute]}]
+    overrides: [{when: {user: acme}, limits: [600/minute]}]
   - name: banned
     key: [client]
     limits: [60/minute]
@@ -39,7 +40,8 @@ rules:
   const engine::Report report = (*engine)->Statistics({.engine_ns = 1, .unix_ns = 1});
   ASSERT_EQ(report.rules.size(), (*policy)->rules().size());
   for (std::size_t i = 0; i < report.rules.size(); ++i) {
-    EXPECT_EQ(policy::LiveKeys((*policy)->rules()[i]), report.rules[i].capacity) << report.rules[i].rule;
+    EXPECT_EQ(policy::LiveKeys((*policy)->rules()[i]), report.rules[i].capacity)
+        << report.rules[i].rule;
   }
 }
 

@@ -22,7 +22,8 @@ void TellCapacity(const policy::Policy& policy) {
                CountText(keys), BytesText(rule.memory()), keys == 0 ? 0 : rule.memory() / keys);
   }
   fmt::print(
-      "\nA key is held until its limits are as if never used: a day for a limit by the day. When a\n"
+      "\nA key is held until its limits are as if never used: a day for a limit by the day. When "
+      "a\n"
       "rule's memory is full, the key that used least gives way, and its counters start afresh.\n");
 }
 
@@ -41,7 +42,8 @@ int Check(const std::string& file) {
   const Lines warnings = source.Warnings(**policy);
   TellLines("warning: ", warnings);
   fmt::print("{}: good. {} rule(s), {} warning(s){}.\n", source.name(), (*policy)->rules().size(),
-             warnings.size(), (*policy)->enabled() ? "" : "; enabled: false, so nothing is limited");
+             warnings.size(),
+             (*policy)->enabled() ? "" : "; enabled: false, so nothing is limited");
   TellCapacity(**policy);
   return 0;
 }

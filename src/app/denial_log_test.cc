@@ -32,10 +32,8 @@ class Lines {
   std::vector<std::string> lines_;
 };
 
-const DenialLog::Denial kDenial = {.verdict = Verdict::kLimited,
-                                   .rule = "per-client",
-                                   .limit = "burst",
-                                   .key_hash = 0xabc};
+const DenialLog::Denial kDenial = {
+    .verdict = Verdict::kLimited, .rule = "per-client", .limit = "burst", .key_hash = 0xabc};
 
 TEST(DenialLogTest, ALineNamesRuleLimitAndHash) {
   Lines lines;

@@ -90,8 +90,10 @@ void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& pag
 
 constexpr std::string_view kAdvice =
     "\n## When a limit is reached\n\n"
-    "The answer is 429 with a body of type `application/problem+json` and `Retry-After`: the seconds\n"
-    "after which the same request fits all limits at once. A denied request takes nothing from any\n"
+    "The answer is 429 with a body of type `application/problem+json` and `Retry-After`: the "
+    "seconds\n"
+    "after which the same request fits all limits at once. A denied request takes nothing from "
+    "any\n"
     "limit. Wait as long, do not retry sooner, and spread requests over time.\n";
 
 }  // namespace

@@ -13,8 +13,7 @@ int Describe(const DescribeOptions& options) {
     TellLines("", policy.error());
     return 1;
   }
-  fmt::print("{}",
-             options.format == "json" ? DescribeJson(**policy) : DescribeMarkdown(**policy));
+  fmt::print("{}", options.format == "json" ? DescribeJson(**policy) : DescribeMarkdown(**policy));
   return 0;
 }
 

@@ -142,8 +142,7 @@ void TellRule(const policy::Rule& rule, const Request& request) {
 
 /// How many such requests pass before the first denial, up to `most`.
 std::uint64_t CountAdmitted(engine::Engine& engine, const engine::Ruleset& rules,
-                            const Request& request, Now now, std::uint64_t most,
-                            Decision& denial) {
+                            const Request& request, Now now, std::uint64_t most, Decision& denial) {
   for (std::uint64_t passed = 0; passed < most; ++passed) {
     denial = engine.Decide(rules, request, now);
     if (!denial.allowed()) return passed;
@@ -158,10 +157,9 @@ void TellDecision(const policy::Policy& policy, const Decision& decision) {
     return;
   }
   const policy::Rule& rule = policy.rules()[decision.rule];
-  const std::string limit =
-      decision.limit == Decision::kNone
-          ? std::string("a ban")
-          : rule.variants()[decision.variant].limits[decision.limit].name;
+  const std::string limit = decision.limit == Decision::kNone
+                                ? std::string("a ban")
+                                : rule.variants()[decision.variant].limits[decision.limit].name;
   fmt::print("; what binds is {} of rule {}: {} of {} left.\n", limit, rule.name(),
              decision.remaining, decision.quota);
   if (!decision.allowed() && decision.retry_after_ns == Decision::kNever) {

@@ -23,15 +23,18 @@ using Command = std::function<int()>;
 
 void AddServeFlags(CLI::App& command, ServeOptions& options) {
   command.add_option("--upstream", options.upstream, "The server to protect, http://HOST:PORT")
-      ->type_name("URL");
+      ->type_name("URL")
+      ->take_last();
   command
       .add_option("--listen", options.listen,
                   "Where clients connect (port 0: the system chooses one)")
-      ->type_name("HOST:PORT");
+      ->type_name("HOST:PORT")
+      ->take_last();
   command
       .add_option("--admin", options.admin,
                   "Where /metrics, /healthz, /readyz and /api/v1 are; or off")
-      ->type_name("HOST:PORT|off");
+      ->type_name("HOST:PORT|off")
+      ->take_last();
   command.add_option("--threads", options.threads, "Event loops (default: one a processor)")
       ->type_name("N")
       ->check(CLI::Range(1U, kMaxThreads));
@@ -39,8 +42,7 @@ void AddServeFlags(CLI::App& command, ServeOptions& options) {
       .add_option("--port-file", options.port_file,
                   "Write the addresses in use to this file, once all doors are open")
       ->type_name("FILE");
-  command
-      .add_option("--log-level", options.log_level, "How much to log on standard error")
+  command.add_option("--log-level", options.log_level, "How much to log on standard error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
       ->capture_default_str();
 }
@@ -52,25 +54,25 @@ void AddGateway(CLI::App& app, ServeOptions& options, Command& chosen) {
       ->type_name("FILE");
   AddServeFlags(*command, options);
   command->footer(
-      "A flag wins over the file, also when the file is read again (SIGHUP). Without an upstream a\n"
+      "A flag wins over the file, also when the file is read again (SIGHUP). Without an upstream "
+      "a\n"
       "small demo server is started and protected, so that there is something to try.\n\n"
       "Examples:\n"
       "  sluicegate gateway\n"
       "  sluicegate gateway --upstream http://127.0.0.1:8000\n"
       "  sluicegate gateway --config sluicegate.yaml --listen 0.0.0.0:80\n\n"
-      "Signals: SIGHUP reads the file again; SIGTERM and SIGINT finish what is in flight and stop,\n"
+      "Signals: SIGHUP reads the file again; SIGTERM and SIGINT finish what is in flight and "
+      "stop,\n"
       "a second one stops at once.");
   command->callback([&options, &chosen] {
-    options.demo = true;
+    options.defaults = true;
     chosen = [&options] { return Serve(options); };
   });
 }
 
 void AddRun(CLI::App& app, ServeOptions& options, Command& chosen) {
   CLI::App* const command = app.add_subcommand("run", "Open the doors that a policy file names");
-  command->add_option("--config", options.config, "The policy file")
-      ->type_name("FILE")
-      ->required();
+  command->add_option("--config", options.config, "The policy file")->type_name("FILE")->required();
   AddServeFlags(*command, options);
   command->footer(
       "A door that the file does not name under 'listen:' is not opened.\n\n"
@@ -110,7 +112,8 @@ void AddExplain(CLI::App& app, ExplainOptions& options, Command& chosen) {
   command->footer(
       "Examples:\n"
       "  sluicegate explain --client 203.0.113.7 GET /search\n"
-      "  sluicegate explain --config sluicegate.yaml --client 2001:db8::1 --user acme POST /orders");
+      "  sluicegate explain --config sluicegate.yaml --client 2001:db8::1 --user acme POST "
+      "/orders");
   command->callback([&options, &chosen] { chosen = [&options] { return Explain(options); }; });
 }
 
@@ -161,6 +164,10 @@ int Run(int argc, char** argv) {
   AddExplain(app, explain, chosen);
   AddDescribe(app, describe, chosen);
   AddApiKey(app, argument, chosen);
+  if (argc < 2) {
+    fmt::print(stderr, "{}", app.help());
+    return kUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,7 +1,7 @@
 // What the command line said, command by command. Value types; empty: not given.
 #pragma once
 
-#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,14 +9,15 @@ namespace sluicegate::app {
 
 /// `gateway` and `run`.
 struct ServeOptions {
-  std::string config;    ///< The policy file; empty: the default policy.
-  std::string upstream;  ///< Overrides upstream.url.
-  std::string listen;    ///< Overrides listen.gateway.
-  std::string admin;     ///< Overrides listen.admin; "off": no admin door.
-  unsigned threads = 0;  ///< 0: one a processor.
-  std::string port_file;  ///< Where to write the ports that the system chose.
+  std::string config = {};                   ///< The policy file; empty: the default policy.
+  std::optional<std::string> upstream = {};  ///< Overrides upstream.url.
+  std::optional<std::string> listen = {};    ///< Overrides listen.gateway.
+  std::optional<std::string> admin = {};     ///< Overrides listen.admin; "off": no admin door.
+  unsigned threads = 0;                      ///< 0: one a processor.
+  std::string port_file = {};                ///< Where to write the ports that the system chose.
   std::string log_level = "info";
-  bool demo = false;  ///< Start the demo upstream where none is named; defaults for listeners.
+  /// The `gateway` command: listeners have defaults, and without an upstream a demo is started.
+  bool defaults = false;
 };
 
 struct ExplainOptions {

@@ -2,13 +2,10 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <utility>
 
 #include "config/load.h"
-#include "config/reader.h"
-#include "policy/mistakes.h"
 
 namespace sluicegate::app {
 namespace {
@@ -37,15 +34,9 @@ std::expected<std::string, policy::Mistake> PolicySource::ReadText() const {
 std::expected<PolicySource::PolicyPtr, Lines> PolicySource::Load() const {
   const auto text = ReadText();
   if (!text) return std::unexpected(Told({&text.error(), 1}));
-  config::Mistakes mistakes;
-  policy::Config config = config::ReadConfig(*text, mistakes);
-  if (override_) override_(config);
-  // The meaning is checked although the shape is wrong, so that all mistakes are told at once.
-  auto policy = policy::Policy::Compile(config);
-  if (policy && mistakes.empty()) return *std::move(policy);
-  if (!policy) mistakes.insert(mistakes.end(), policy.error().begin(), policy.error().end());
-  policy::SortByPlace(mistakes);
-  return std::unexpected(Told(mistakes));
+  auto policy = config::ParsePolicy(*text, override_);
+  if (!policy) return std::unexpected(Told(policy.error()));
+  return *std::move(policy);
 }
 
 Lines PolicySource::Warnings(const policy::Policy& policy) const { return Told(policy.warnings()); }

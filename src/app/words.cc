@@ -2,10 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 namespace sluicegate::app {
+namespace {
+
+std::uint64_t NsOf(Duration length) { return static_cast<std::uint64_t>(length.count()); }
+
+/// "1 each 1s" for 60 a minute; as written where that is no whole number of seconds.
+std::string RefillText(const Limit& bucket) {
+  constexpr std::uint64_t kSecondNs = 1'000'000'000;
+  const std::uint64_t window_ns = NsOf(bucket.window);
+  const std::uint64_t common = std::max<std::uint64_t>(std::gcd(bucket.refill, window_ns), 1);
+  if (window_ns / common % kSecondNs == 0) {
+    return fmt::format("{} each {}", CountText(bucket.refill / common),
+                       DurationText(window_ns / common));
+  }
+  return fmt::format("{} each {}", CountText(bucket.refill), DurationText(window_ns));
+}
+
+}  // namespace
 
 std::string DurationText(std::uint64_t ns) {
   constexpr std::array<std::pair<std::uint64_t, const char*>, 7> kUnits = {{
@@ -74,13 +93,12 @@ std::string_view AlgorithmText(Algorithm algorithm) {
 std::string LimitText(const policy::RuleLimit& limit) {
   const Limit& written = limit.written;
   const std::string quota = CountText(written.quota);
-  const std::string window = DurationText(static_cast<std::uint64_t>(written.window.count()));
+  const std::string window = DurationText(NsOf(written.window));
   switch (written.algorithm) {
     case Algorithm::kSlidingWindow:
       return fmt::format("{} in any {}", quota, window);
     case Algorithm::kTokenBucket:
-      return fmt::format("a burst of {}, refilled by {} each {}", quota,
-                         CountText(written.refill), window);
+      return fmt::format("a burst of {}, refilled by {}", quota, RefillText(written));
     case Algorithm::kFixedWindow:
       return fmt::format("{} in each calendar window of {} (UTC)", quota,
                          DurationText(limit.limit.window_ns()));

@@ -133,7 +133,7 @@ Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret)
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
     std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
-  std::string afresh;
+  std::vector<std::string> afresh;
   auto first = Ruleset::Bind(std::move(policy), nullptr, afresh);
   if (!first) return std::unexpected(std::move(first.error()));
   return std::unique_ptr<Engine>(new Engine(std::move(*first), secret));
@@ -179,9 +179,9 @@ void Engine::GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexce
   GiveBackCharge(*rules.state(rule).table, variants[charge.variant], charge, now);
 }
 
-std::expected<std::string, std::string> Engine::Publish(
+std::expected<std::vector<std::string>, std::string> Engine::Publish(
     std::shared_ptr<const policy::Policy> policy) {
-  std::string afresh;
+  std::vector<std::string> afresh;
   auto next = Ruleset::Bind(std::move(policy), rulesets_.Get().get(), afresh);
   if (!next) return std::unexpected(std::move(next.error()));
   rulesets_.Publish(std::move(*next));

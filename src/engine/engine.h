@@ -13,6 +13,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/siphash.h"
 #include "base/snapshot.h"
@@ -52,8 +53,8 @@ class Engine {
   void GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept;
 
   /// Swaps the policy. A rule keeps its table where name, slot layout and memory are unchanged; the
-  /// result says, rule by rule, what starts afresh. On error (memory) the old policy goes on.
-  [[nodiscard]] std::expected<std::string, std::string> Publish(
+  /// result has a line for each rule that starts afresh. On error (memory) the old policy goes on.
+  [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
       std::shared_ptr<const policy::Policy> policy);
 
   /// Counters of every rule, table fill and tracked keys (sampled). For scrapes: takes microseconds

@@ -66,7 +66,8 @@ Ruleset::Ruleset(std::shared_ptr<const policy::Policy> policy) : policy_(std::mo
 }
 
 std::expected<std::shared_ptr<const Ruleset>, std::string> Ruleset::Bind(
-    std::shared_ptr<const policy::Policy> policy, const Ruleset* before, std::string& afresh) {
+    std::shared_ptr<const policy::Policy> policy, const Ruleset* before,
+    std::vector<std::string>& afresh) {
   std::shared_ptr<Ruleset> ruleset(new Ruleset(std::move(policy)));
   for (const Rule& rule : ruleset->policy_->rules()) {
     auto state = ruleset->StateFor(rule, before, afresh);
@@ -78,7 +79,7 @@ std::expected<std::shared_ptr<const Ruleset>, std::string> Ruleset::Bind(
 }
 
 std::expected<RuleState, std::string> Ruleset::StateFor(const Rule& rule, const Ruleset* before,
-                                                        std::string& afresh) {
+                                                        std::vector<std::string>& afresh) {
   if (rule.mode() == policy::Mode::kOff) return RuleState{};
   const std::uint16_t old = before == nullptr ? Decision::kNone : before->RuleNamed(rule.name());
   const bool known = old != Decision::kNone && before->state(old).table != nullptr;
@@ -90,8 +91,8 @@ std::expected<RuleState, std::string> Ruleset::StateFor(const Rule& rule, const 
   auto fresh = FreshState(rule);
   if (fresh && known) {
     fresh->counters = before->state(old).counters;
-    afresh += "rule " + rule.name() +
-              ": its memory, overrides, windows or algorithms changed, so it counts afresh\n";
+    afresh.push_back("rule " + rule.name() +
+                     ": its memory, overrides, windows or algorithms changed, so it counts afresh");
   }
   return fresh;
 }

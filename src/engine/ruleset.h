@@ -32,7 +32,8 @@ class Ruleset {
   /// `afresh` gets a line for each rule of `before` whose state could not be kept. The error says
   /// whose memory could not be had.
   [[nodiscard]] static std::expected<std::shared_ptr<const Ruleset>, std::string> Bind(
-      std::shared_ptr<const policy::Policy> policy, const Ruleset* before, std::string& afresh);
+      std::shared_ptr<const policy::Policy> policy, const Ruleset* before,
+      std::vector<std::string>& afresh);
 
   [[nodiscard]] const policy::Policy& policy() const noexcept { return *policy_; }
   [[nodiscard]] const std::shared_ptr<const policy::Policy>& shared_policy() const noexcept {
@@ -47,9 +48,8 @@ class Ruleset {
 
  private:
   explicit Ruleset(std::shared_ptr<const policy::Policy> policy);
-  [[nodiscard]] static std::expected<RuleState, std::string> StateFor(const policy::Rule& rule,
-                                                                      const Ruleset* before,
-                                                                      std::string& afresh);
+  [[nodiscard]] static std::expected<RuleState, std::string> StateFor(
+      const policy::Rule& rule, const Ruleset* before, std::vector<std::string>& afresh);
   void SortLockOrder();
   [[nodiscard]] std::uint16_t RuleNamed(const std::string& name) const noexcept;
 

@@ -12,11 +12,10 @@
 namespace sluicegate::gateway {
 
 struct Gateway::Impl {
-  Impl(engine::Engine& engine, const Clock& clock, std::shared_ptr<const UpstreamTarget> target,
-       Options options)
+  Impl(engine::Engine& engine, const Clock& clock, Options options)
       : shared{.engine = engine,
                .clock = clock,
-               .upstream = Snapshot<UpstreamTarget>(std::move(target)),
+               .upstream = Snapshot<UpstreamTarget>(std::move(options.upstream)),
                .api_keys = Snapshot<ApiKeys>(std::move(options.api_keys)),
                .on_denial = std::move(options.on_denial)} {}
   ~Impl() { StopLoops(); }
@@ -62,12 +61,10 @@ std::expected<void, std::string> Gateway::Impl::Bind(const policy::Endpoint& lis
 std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Engine& engine,
                                                                      const Clock& clock,
                                                                      Options options) {
-  auto target = UpstreamTarget::Resolve(options.upstream);
-  if (!target) return std::unexpected(std::move(target.error()));
   if (options.api_keys == nullptr) options.api_keys = std::make_shared<const ApiKeys>();
   const policy::Endpoint listen = options.listen;
   const unsigned threads = std::max(options.threads, 1U);
-  auto impl = std::make_unique<Impl>(engine, clock, std::move(*target), std::move(options));
+  auto impl = std::make_unique<Impl>(engine, clock, std::move(options));
   if (auto bound = impl->Bind(listen, threads); !bound) {
     return std::unexpected(std::move(bound.error()));
   }
@@ -110,14 +107,11 @@ void Gateway::HurryUp() {
   impl_->changed.notify_all();
 }
 
-std::expected<void, std::string> Gateway::SetUpstream(const policy::Upstream& upstream) {
-  auto target = UpstreamTarget::Resolve(upstream);
-  if (!target) return std::unexpected(std::move(target.error()));
+void Gateway::SetUpstream(std::shared_ptr<const UpstreamTarget> upstream) {
   const auto current = impl_->shared.upstream.Get();
-  // The same place keeps its pooled connections.
-  if (current->endpoints != (*target)->endpoints)
-    impl_->shared.upstream.Publish(std::move(*target));
-  return {};
+  if (current->endpoints != upstream->endpoints) {
+    impl_->shared.upstream.Publish(std::move(upstream));
+  }
 }
 
 void Gateway::SetApiKeys(std::shared_ptr<const ApiKeys> keys) {

@@ -31,17 +31,19 @@ struct DenialEvent {
   Now now;
 };
 
+struct UpstreamTarget;
+
 class Gateway {
  public:
   struct Options {
-    policy::Endpoint listen;  ///< Port 0: the system chooses.
-    policy::Upstream upstream;
+    policy::Endpoint listen;                         ///< Port 0: the system chooses.
+    std::shared_ptr<const UpstreamTarget> upstream;  ///< REQUIRES: not null.
     unsigned threads = 1;
     std::shared_ptr<const ApiKeys> api_keys = nullptr;       ///< Null: none.
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
   };
 
-  /// Resolves the upstream and binds the listeners; clients can connect, and wait, from then on.
+  /// Binds the listeners; clients can connect, and wait, from then on.
   /// The error says what to do.
   [[nodiscard]] static std::expected<std::unique_ptr<Gateway>, std::string> Create(
       engine::Engine& engine, const Clock& clock, Options options);
@@ -60,8 +62,8 @@ class Gateway {
   /// Ends a Drain that is waiting, as if its patience were over.
   void HurryUp();
 
-  /// Sends the requests from now on elsewhere. Looks the host up, so it may block.
-  [[nodiscard]] std::expected<void, std::string> SetUpstream(const policy::Upstream& upstream);
+  /// Sends the requests from now on elsewhere. The same place keeps its pooled connections.
+  void SetUpstream(std::shared_ptr<const UpstreamTarget> upstream);
   void SetApiKeys(std::shared_ptr<const ApiKeys> keys);
 
   [[nodiscard]] Statistics Read() const;

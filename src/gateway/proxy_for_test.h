@@ -21,6 +21,7 @@
 #include "config/load.h"
 #include "engine/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/upstream_target.h"
 
 namespace sluicegate::gateway {
 
@@ -160,9 +161,11 @@ class Proxy : public testing::Test {
     auto engine = engine::Engine::Create(std::move(policy), HashSecret{});
     ASSERT_TRUE(engine) << engine.error();
     engine_ = std::move(*engine);
+    auto upstream = UpstreamTarget::Resolve({.host = "127.0.0.1", .port = upstream_port_});
+    ASSERT_TRUE(upstream) << upstream.error();
     auto gateway = Gateway::Create(*engine_, clock_,
                                    {.listen = {.address = IpAddress::V4({127, 0, 0, 1}), .port = 0},
-                                    .upstream = {.host = "127.0.0.1", .port = upstream_port_}});
+                                    .upstream = std::move(*upstream)});
     ASSERT_TRUE(gateway) << gateway.error();
     gateway_ = std::move(*gateway);
     gateway_->Start();

@@ -16,25 +16,6 @@ bool IsSpoiled(net::Socket& socket) {
 
 }  // namespace
 
-std::expected<std::shared_ptr<const UpstreamTarget>, std::string> UpstreamTarget::Resolve(
-    const policy::Upstream& upstream) {
-  net::asio::io_context io;
-  net::Tcp::resolver resolver(io);
-  net::ErrorCode error;
-  const auto found = resolver.resolve(upstream.host, std::to_string(upstream.port),
-                                      net::Tcp::resolver::numeric_service, error);
-  auto target = std::make_shared<UpstreamTarget>();
-  target->host = upstream.host;
-  if (!error) {
-    for (const auto& entry : found) target->endpoints.push_back(entry.endpoint());
-  }
-  if (target->endpoints.empty()) {
-    return std::unexpected("the upstream's host " + upstream.host + " cannot be found: " +
-                           error.message() + ". Check its name, or write its address.");
-  }
-  return target;
-}
-
 UpstreamPtr UpstreamPool::Take(const std::shared_ptr<const UpstreamTarget>& target, bool certain) {
   while (!idle_.empty()) {
     UpstreamPtr connection = std::move(idle_.back());

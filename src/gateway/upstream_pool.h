@@ -3,27 +3,16 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <expected>
+#include <cstddef>
 #include <memory>
-#include <string>
+#include <string_view>
 #include <vector>
 
+#include "gateway/upstream_target.h"
 #include "net/event_loop.h"
-#include "policy/settings.h"
 #include "wire/http_head.h"
 
 namespace sluicegate::gateway {
-
-/// Where the upstream is, resolved. Immutable.
-struct UpstreamTarget {
-  std::string host;
-  std::vector<net::Tcp::endpoint> endpoints;  ///< Tried in order; never empty.
-
-  /// Looks the host up (may block). The error says what to check.
-  [[nodiscard]] static std::expected<std::shared_ptr<const UpstreamTarget>, std::string> Resolve(
-      const policy::Upstream& upstream);
-};
 
 /// One connection and its read buffer.
 struct UpstreamConnection {

@@ -15,21 +15,6 @@ constexpr int kBacklog =
     1024;  // Connections that wait to be accepted; beyond, the system drops SYNs.
 constexpr std::chrono::milliseconds kPause{100};  // Until a descriptor may be free again.
 
-std::string Sentence(const Tcp::endpoint& endpoint, const ErrorCode& error) {
-  std::string where = endpoint.address().is_v6() ? "[" + endpoint.address().to_string() + "]"
-                                                 : endpoint.address().to_string();
-  where += ":" + std::to_string(endpoint.port());
-  std::string mend = "Check the address.";
-  if (error == asio::error::address_in_use) {
-    mend = "Stop the program that listens there, or choose another port.";
-  } else if (error == asio::error::access_denied) {
-    mend = "Choose a port above 1023, or give the program CAP_NET_BIND_SERVICE.";
-  } else if (error == boost::system::errc::address_not_available) {
-    mend = "Choose an address that this machine has.";
-  }
-  return "cannot listen on " + where + ": " + error.message() + ". " + mend;
-}
-
 bool IsShortage(const ErrorCode& error) {
   return error == boost::system::errc::too_many_files_open ||
          error == boost::system::errc::too_many_files_open_in_system ||
@@ -54,6 +39,24 @@ Tcp::endpoint EndpointOf(const IpAddress& address, std::uint16_t port) {
   return {asio::ip::address_v6(all), port};
 }
 
+std::string EndpointText(const Tcp::endpoint& endpoint) {
+  const std::string address = endpoint.address().to_string();
+  const std::string port = ":" + std::to_string(endpoint.port());
+  return endpoint.address().is_v6() ? "[" + address + "]" + port : address + port;
+}
+
+std::string ListenFailure(const Tcp::endpoint& endpoint, const ErrorCode& error) {
+  std::string mend = "Check the address.";
+  if (error == asio::error::address_in_use) {
+    mend = "Stop the program that listens there, or choose another port.";
+  } else if (error == asio::error::access_denied) {
+    mend = "Choose a port above 1023, or give the program CAP_NET_BIND_SERVICE.";
+  } else if (error == boost::system::errc::address_not_available) {
+    mend = "Choose an address that this machine has.";
+  }
+  return "cannot listen on " + EndpointText(endpoint) + ": " + error.message() + ". " + mend;
+}
+
 std::expected<std::unique_ptr<Listener>, std::string> Listener::Open(EventLoop& loop,
                                                                      const IpAddress& address,
                                                                      std::uint16_t port,
@@ -67,7 +70,7 @@ std::expected<std::unique_ptr<Listener>, std::string> Listener::Open(EventLoop& 
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(kBacklog, error);
   if (!error) acceptor.non_blocking(true, error);
-  if (error) return std::unexpected(Sentence(endpoint, error));
+  if (error) return std::unexpected(ListenFailure(endpoint, error));
   const std::uint16_t bound = acceptor.local_endpoint().port();
   return std::unique_ptr<Listener>(new Listener(loop, std::move(acceptor), bound));
 }
@@ -84,6 +87,7 @@ void Listener::Close() {
 }
 
 void Listener::Accept() {
+  if (!acceptor_.is_open()) return;  // Closed before its loop began to run.
   acceptor_.async_accept([this](const ErrorCode& error, Socket socket) {
     if (error == asio::error::operation_aborted) return;
     if (IsShortage(error)) {

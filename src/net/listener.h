@@ -54,5 +54,9 @@ class Listener {
 /// The address of an endpoint, IPv4-mapped folded to IPv4.
 [[nodiscard]] IpAddress AddressOf(const Tcp::endpoint& endpoint) noexcept;
 [[nodiscard]] Tcp::endpoint EndpointOf(const IpAddress& address, std::uint16_t port);
+/// "192.0.2.1:80" or "[2001:db8::1]:80".
+[[nodiscard]] std::string EndpointText(const Tcp::endpoint& endpoint);
+/// "cannot listen on ADDRESS:PORT: REASON. MEND."
+[[nodiscard]] std::string ListenFailure(const Tcp::endpoint& endpoint, const ErrorCode& error);
 
 }  // namespace sluicegate::net

@@ -109,7 +109,7 @@ bool Cell::Claim(const Weigher& weigher, std::uint8_t variant, Now now) noexcept
 }
 
 std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
-  constexpr std::uint64_t kSample = 512;
+  constexpr std::uint64_t kSample = 524'288;
   const std::uint64_t sampled = std::min(buckets_, kSample);
   std::uint64_t live = 0;
   for (std::uint64_t i = 0; i < sampled; ++i) {

@@ -128,7 +128,8 @@ TEST(Table, TheVictimUsedTheLowestShareAndAmongEqualsClearsFirst) {
   }
   Put(*table, 13, {.used_ppm = 999'999, .clears_at_ns = 2000});
   EXPECT_FALSE(Has(*table, 5));  // 500 ppm like 1 to 4, but the first to clear.
-  for (const std::uint64_t key : {1U, 2U, 3U, 4U, 6U, 12U, 13U}) EXPECT_TRUE(Has(*table, key)) << key;
+  for (const std::uint64_t key : {1U, 2U, 3U, 4U, 6U, 12U, 13U})
+    EXPECT_TRUE(Has(*table, key)) << key;
   EXPECT_EQ(table->counts().evictions, 1U);
   EXPECT_EQ(table->counts().evictions_at_limit, 0U);
 }

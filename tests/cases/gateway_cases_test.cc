@@ -21,6 +21,7 @@
 #include "engine/engine.h"
 #include "gateway/demo_upstream.h"
 #include "gateway/gateway.h"
+#include "gateway/upstream_target.h"
 
 namespace sluicegate::cases {
 namespace {
@@ -128,10 +129,12 @@ class GatewayRunner {
     auto engine = engine::Engine::Create(std::move(policy), kSecret);
     if (!engine) return;
     engine_ = std::move(*engine);
+    auto upstream = gateway::UpstreamTarget::Resolve({.host = "127.0.0.1", .port = upstream_port_});
+    if (!upstream) return;
     auto gateway =
         gateway::Gateway::Create(*engine_, clock_,
                                  {.listen = {.address = IpAddress::V4({127, 0, 0, 1}), .port = 0},
-                                  .upstream = {.host = "127.0.0.1", .port = upstream_port_}});
+                                  .upstream = std::move(*upstream)});
     if (!gateway) return;
     gateway_ = std::move(*gateway);
     gateway_->Start();

@@ -59,9 +59,14 @@ class Origin:
             def handle_error(self, request, client_address):
                 pass  # A client that goes away is what some tests are about.
 
+            def process_request(self, request, client_address):
+                origin.connections.append(request)
+                super().process_request(request, client_address)
+
         self.requests = []  # (method, target, [(field, value)], body)
         self.disconnects = queue.Queue()  # Paths whose reader went away.
         self.release = threading.Event()  # What /held waits for.
+        self.connections = []  # Every socket that was accepted.
         self.entered = threading.Semaphore(0)  # Released as /held is entered.
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
@@ -73,10 +78,14 @@ class Origin:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self):
+        """Goes away like a server that is stopped: kept connections are closed as well."""
         self.release.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join(WAIT_SECONDS)
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def read_body(handler):
@@ -218,6 +227,7 @@ class Gateway:
             command += ["--config", str(self.config)]
         if upstream is not None:
             command += ["--upstream", upstream]
+        self.connections = []  # What raw() opened.
         self.out = open(self.folder / "stdout", "w+b")
         self.err = open(self.folder / "stderr", "w+b")
         self.process = subprocess.Popen(
@@ -271,6 +281,8 @@ class Gateway:
 
     def close(self):
         self.kill()
+        for connection in self.connections:
+            connection.close()
         self.out.close()
         self.err.close()
 
@@ -302,6 +314,7 @@ class Gateway:
     def raw(self, data=b""):
         """A bare connection to the gateway that has sent `data`."""
         connection = socket.create_connection(("127.0.0.1", self.port), WAIT_SECONDS)
+        self.connections.append(connection)
         if data:
             connection.sendall(data)
         return connection

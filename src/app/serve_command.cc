@@ -1,0 +1,127 @@
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "app/banner.h"
+#include "app/commands.h"
+#include "app/configuration.h"
+#include "app/log.h"
+#include "app/overrides.h"
+#include "app/policy_source.h"
+#include "app/service.h"
+#include "gateway/demo_upstream.h"
+
+namespace sluicegate::app {
+namespace {
+
+int Refuse(const Lines& lines, int status) {
+  TellLines("sluicegate: ", lines);
+  return status;
+}
+
+/// A connection takes two descriptors, and the soft limit is often 1,024.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    spdlog::warn("start: the limit of open files stays as it is: {}", std::strerror(errno));
+  }
+}
+
+/// A demo server, where the command may have one and the policy names no other.
+std::expected<std::unique_ptr<gateway::DemoUpstream>, std::string> StartDemo(
+    const std::string& config, Overrides& overrides) {
+  if (!overrides.defaults || overrides.upstream) return nullptr;
+  const auto named =
+      PolicySource(config, [&](policy::Config& read) { overrides.Apply(read); }).Load();
+  // Mistakes are told when the configuration is loaded for good.
+  if (!named || (*named)->settings().upstream) return nullptr;
+  auto demo = gateway::DemoUpstream::Start();
+  if (demo) overrides.demo_upstream = fmt::format("http://127.0.0.1:{}", (*demo)->port());
+  return demo;
+}
+
+std::string UrlOf(const policy::Upstream& upstream) {
+  const bool bare_v6 = upstream.host.find(':') != std::string::npos;
+  return bare_v6 ? fmt::format("http://[{}]:{}", upstream.host, upstream.port)
+                 : fmt::format("http://{}:{}", upstream.host, upstream.port);
+}
+
+/// Writes the addresses for whoever started the program; all of them or none are seen.
+std::expected<void, std::string> WritePortFile(const std::string& path, const Service& service) {
+  const std::string unfinished = path + ".new";
+  std::ofstream file(unfinished, std::ios::trunc);
+  file << "gateway=" << service.gateway_address() << '\n';
+  if (const auto admin = service.admin_address()) file << "admin=" << *admin << '\n';
+  file.close();
+  if (!file || std::rename(unfinished.c_str(), path.c_str()) != 0) {
+    return std::unexpected(fmt::format("--port-file: {} cannot be written: {}. Check the folder.",
+                                       path, std::strerror(errno)));
+  }
+  return {};
+}
+
+void ShowBanner(const Service& service, const policy::Policy& policy, const PolicySource& source,
+                bool demo) {
+  const std::string banner = Banner({.gateway = service.gateway_address(),
+                                     .admin = service.admin_address().value_or(""),
+                                     .upstream = UrlOf(*policy.settings().upstream),
+                                     .demo = demo,
+                                     .policy = source.built_in() ? "" : source.name(),
+                                     .requests_to_limit = RequestsToLimit(policy)});
+  fmt::print("{}", banner);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int Serve(const ServeOptions& options) {
+  constexpr int kUsage = 2;
+  auto overrides = Overrides::Read(options);
+  if (!overrides) return Refuse(overrides.error(), kUsage);
+  if (options.config == "-") {
+    return Refuse({"--config: standard input cannot be read again at a reload. Name a file."},
+                  kUsage);
+  }
+  // A reader of ours that goes away is no reason to die.
+  std::signal(SIGPIPE, SIG_IGN);
+  const Log log(options.log_level);
+  RaiseFileLimit();
+
+  const auto demo = StartDemo(options.config, *overrides);
+  if (!demo) return Refuse({demo.error()}, 1);
+  const PolicySource source(options.config,
+                            [&](policy::Config& config) { overrides->Apply(config); });
+  auto first = Configuration::Load(source);
+  if (!first) return Refuse(first.error(), 1);
+  const auto policy = first->policy;
+  for (const std::string& line : source.Warnings(*policy)) spdlog::warn("start: {}", line);
+
+  const unsigned threads =
+      options.threads > 0 ? options.threads : std::max(std::thread::hardware_concurrency(), 1U);
+  auto service = Service::Open(
+      {.source = source, .first = *std::move(first), .threads = threads, .clock = SystemClock()});
+  if (!service) return Refuse({service.error()}, 1);
+  if (!options.port_file.empty()) {
+    if (auto wrote = WritePortFile(options.port_file, **service); !wrote) {
+      return Refuse({wrote.error()}, 1);
+    }
+  }
+  ShowBanner(**service, *policy, source, *demo != nullptr);
+  (*service)->Run();
+  return 0;
+}
+
+}  // namespace sluicegate::app

@@ -1,0 +1,237 @@
+#include "app/service.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <utility>
+
+#include "app/readings.h"
+#include "app/version.h"
+#include "app/words.h"
+#include "base/siphash.h"
+#include "net/listener.h"
+
+namespace sluicegate::app {
+namespace {
+
+constexpr std::chrono::seconds kSecond{1};
+
+bool IsLoopback(const IpAddress& address) {
+  return net::EndpointOf(address, 0).address().is_loopback();
+}
+
+std::string AddressText(const IpAddress& address, std::uint16_t port) {
+  return net::EndpointText(net::EndpointOf(address, port));
+}
+
+/// "127.0.0.1:8080", also for a door that listens on every address.
+std::string ReachableText(const IpAddress& address, std::uint16_t port) {
+  const IpAddress all_v4 = IpAddress::V4({0, 0, 0, 0});
+  const bool everywhere = address == all_v4 || address == IpAddress();
+  return AddressText(everywhere ? IpAddress::V4({127, 0, 0, 1}) : address, port);
+}
+
+bool SameEndpoint(const std::optional<policy::Endpoint>& a,
+                  const std::optional<policy::Endpoint>& b) {
+  if (!a || !b) return a.has_value() == b.has_value();
+  return a->address == b->address && a->port == b->port;
+}
+
+void WarnOfListener(std::string_view door, const policy::Endpoint& listen) {
+  if (IsLoopback(listen.address)) return;
+  spdlog::warn(
+      "start: the {} listens on {}, which is not loopback: everybody who reaches it is served, and "
+      "without TLS",
+      door, AddressText(listen.address, listen.port));
+}
+
+}  // namespace
+
+Service::Service(Options options)
+    : source_(std::move(options.source)),
+      clock_(options.clock),
+      threads_(options.threads),
+      start_(clock_.Read()),
+      opened_(options.first.policy->settings()),
+      now_(std::move(options.first)),
+      reloads_{.last_good_unix_ns = start_.unix_ns},
+      denials_([](const std::string& line) { spdlog::info(line); }),
+      signals_(loop_.io(), SIGHUP, SIGTERM, SIGINT),
+      second_(loop_.timers(), [this] { OnSecond(); }) {}
+
+std::expected<std::unique_ptr<Service>, std::string> Service::Open(Options options) {
+  std::unique_ptr<Service> service(new Service(std::move(options)));
+  auto engine = engine::Engine::Create(service->now_.policy, HashSecret::Random());
+  if (!engine) return std::unexpected(std::move(engine.error()));
+  service->engine_ = std::move(*engine);
+  if (auto opened = service->OpenGateway(); !opened) {
+    return std::unexpected(fmt::format("--listen or listen.gateway: {}", opened.error()));
+  }
+  if (auto opened = service->OpenAdmin(); !opened) {
+    return std::unexpected(fmt::format("--admin or listen.admin: {}", opened.error()));
+  }
+  return service;
+}
+
+std::expected<void, std::string> Service::OpenGateway() {
+  const auto log_denial = [this](const gateway::DenialEvent& event) {
+    denials_.Note({.verdict = event.verdict,
+                   .rule = event.rule,
+                   .limit = event.limit,
+                   .key_hash = event.key_hash},
+                  event.now.engine_ns);
+  };
+  auto gateway = gateway::Gateway::Create(*engine_, clock_,
+                                          {.listen = *opened_.gateway,
+                                           .upstream = now_.upstream,
+                                           .threads = threads_,
+                                           .api_keys = now_.api_keys,
+                                           .on_denial = log_denial});
+  if (!gateway) return std::unexpected(std::move(gateway.error()));
+  gateway_ = std::move(*gateway);
+  return {};
+}
+
+std::expected<void, std::string> Service::OpenAdmin() {
+  if (!opened_.admin) return {};
+  admin_ = std::make_unique<admin::Server>(loop_.io(), static_cast<admin::Host&>(*this));
+  return admin_->Listen(opened_.admin->address, opened_.admin->port);
+}
+
+void Service::Run() {
+  WarnOfListeners();
+  gateway_->Start();
+  AwaitSignal();
+  second_.Set(kSecond);
+  spdlog::info("start: gateway on {}, admin door {}, policy from {}, {} rule(s)", gateway_address(),
+               admin_address().value_or("off"), source_.name(), now_.policy->rules().size());
+  loop_.Run();
+  if (drainer_.joinable()) drainer_.join();
+  denials_.Flush(clock_.Read().engine_ns + std::chrono::nanoseconds(kSecond).count());
+  spdlog::info("stop: done");
+}
+
+std::string Service::gateway_address() const {
+  return ReachableText(opened_.gateway->address, gateway_->port());
+}
+
+std::optional<std::string> Service::admin_address() const {
+  if (admin_ == nullptr) return std::nullopt;
+  return ReachableText(opened_.admin->address, admin_->port());
+}
+
+void Service::WarnOfListeners() const {
+  WarnOfListener("gateway", *opened_.gateway);
+  if (opened_.admin) WarnOfListener("admin door", *opened_.admin);
+}
+
+void Service::AwaitSignal() {
+  signals_.async_wait([this](const net::ErrorCode& error, int number) {
+    if (error) return;
+    OnSignal(number);
+    AwaitSignal();
+  });
+}
+
+void Service::OnSignal(int number) {
+  if (number != SIGHUP) return OnStop(number);
+  OnHangup();
+}
+
+void Service::OnHangup() {
+  // The lines are logged by Reload, for the admin door's reloads as well.
+  static_cast<void>(Reload());
+}
+
+void Service::OnStop(int number) {
+  if (draining_) {
+    spdlog::warn("stop: a second signal: what is in flight is cut");
+    gateway_->HurryUp();
+    return;
+  }
+  draining_ = true;
+  const Duration patience = now_.policy->settings().timeouts.drain;
+  spdlog::info("stop: {}: requests in flight have {} to finish",
+               number == SIGINT ? "SIGINT" : "SIGTERM",
+               DurationText(static_cast<std::uint64_t>(patience.count())));
+  // Waiting blocks, and the admin door goes on answering meanwhile.
+  drainer_ = std::jthread([this, patience] {
+    if (!gateway_->Drain(patience)) spdlog::warn("stop: requests that did not finish were cut");
+    loop_.Stop();
+  });
+}
+
+void Service::OnSecond() {
+  denials_.Flush(clock_.Read().engine_ns);
+  second_.Set(kSecond);
+}
+
+Lines Service::NotesOnDoors(const policy::Settings& settings) const {
+  Lines notes;
+  if (!SameEndpoint(settings.gateway, opened_.gateway)) {
+    notes.emplace_back("listen.gateway changed: a restart opens the new listener");
+  }
+  if (!SameEndpoint(settings.admin, opened_.admin)) {
+    notes.emplace_back("listen.admin changed: a restart opens the new listener");
+  }
+  return notes;
+}
+
+std::expected<Lines, Lines> Service::Reload() {
+  const auto refuse = [this](Lines mistakes) -> std::expected<Lines, Lines> {
+    ++reloads_.failures;
+    reloads_.last_good = false;
+    for (const std::string& line : mistakes) spdlog::error("reload: {}", line);
+    spdlog::error("reload: refused: the policy of before goes on");
+    return std::unexpected(std::move(mistakes));
+  };
+  auto next = Configuration::Load(source_);
+  if (!next) return refuse(std::move(next.error()));
+  auto afresh = engine_->Publish(next->policy);
+  if (!afresh) return refuse({std::move(afresh.error())});
+  gateway_->SetUpstream(next->upstream);
+  gateway_->SetApiKeys(next->api_keys);
+  now_ = *std::move(next);
+  ++reloads_.successes;
+  reloads_.last_good = true;
+  reloads_.last_good_unix_ns = clock_.Read().unix_ns;
+
+  Lines notes = source_.Warnings(*now_.policy);
+  for (const std::string& line : notes) spdlog::warn("reload: {}", line);
+  for (std::string& line : NotesOnDoors(now_.policy->settings())) {
+    spdlog::warn("reload: {}", line);
+    notes.push_back(std::move(line));
+  }
+  for (std::string& line : *afresh) {
+    spdlog::info("reload: {}", line);
+    notes.push_back(std::move(line));
+  }
+  spdlog::info("reload: done: {} rule(s) from {}", now_.policy->rules().size(), source_.name());
+  return notes;
+}
+
+admin::Readings Service::Read() {
+  const Now now = clock_.Read();
+  return {.version = std::string(kVersion),
+          .enabled = now_.policy->enabled(),
+          .draining = draining_,
+          .policy_source = source_.name(),
+          .uptime_seconds = static_cast<double>(now.engine_ns - start_.engine_ns) / 1e9,
+          .engine = engine_->Statistics(now),
+          .rules = RuleInfos(*now_.policy),
+          .reload = reloads_,
+          .process = admin::ReadProcess(static_cast<double>(start_.unix_ns) / 1e9),
+          .families = GatewayFamilies(gateway_->Read())};
+}
+
+std::expected<void, std::string> Service::Ready() {
+  if (draining_) return std::unexpected("it is stopping");
+  return {};
+}
+
+const admin::AdminToken* Service::Token() {
+  return now_.admin_token ? &*now_.admin_token : nullptr;
+}
+
+}  // namespace sluicegate::app

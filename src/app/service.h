@@ -1,0 +1,89 @@
+// Service: the running program: the engine, the doors of a configuration, and what signals and the
+// admin door ask of them. The gateway has threads of its own; everything else happens on the
+// thread that calls Run.
+#pragma once
+
+#include <boost/asio/signal_set.hpp>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "admin/host.h"
+#include "admin/server.h"
+#include "app/configuration.h"
+#include "app/denial_log.h"
+#include "app/policy_source.h"
+#include "engine/engine.h"
+#include "gateway/gateway.h"
+#include "net/event_loop.h"
+#include "sluicegate/time.h"
+
+namespace sluicegate::app {
+
+class Service final : private admin::Host {
+ public:
+  struct Options {
+    PolicySource source;   ///< Read again at each reload.
+    Configuration first;   ///< What it said at the start.
+    unsigned threads = 1;  ///< Of the gateway.
+    const Clock& clock;    ///< Must outlive the service.
+  };
+
+  /// Takes the memory and opens the doors. The error says which setting is to blame, and the mend.
+  [[nodiscard]] static std::expected<std::unique_ptr<Service>, std::string> Open(Options options);
+  ~Service() override = default;
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  /// Serves until SIGTERM or SIGINT, then lets requests in flight finish; a second one cuts them
+  /// short. SIGHUP reads the configuration again.
+  void Run();
+
+  /// Where a client reaches the doors: ADDRESS:PORT. Constant while the service lives.
+  [[nodiscard]] std::string gateway_address() const;
+  [[nodiscard]] std::optional<std::string> admin_address() const;  ///< Absent: not open.
+
+ private:
+  explicit Service(Options options);
+  [[nodiscard]] std::expected<void, std::string> OpenGateway();
+  [[nodiscard]] std::expected<void, std::string> OpenAdmin();
+  void WarnOfListeners() const;
+  void AwaitSignal();
+  void OnSignal(int number);
+  void OnHangup();
+  void OnStop(int number);
+  void OnSecond();
+  [[nodiscard]] std::vector<std::string> NotesOnDoors(const policy::Settings& settings) const;
+
+  // admin::Host
+  [[nodiscard]] admin::Readings Read() override;
+  [[nodiscard]] std::expected<void, std::string> Ready() override;
+  [[nodiscard]] std::expected<Lines, Lines> Reload() override;
+  [[nodiscard]] const admin::AdminToken* Token() override;
+
+  // Constant after construction.
+  const PolicySource source_;
+  const Clock& clock_;
+  const unsigned threads_;
+  const Now start_;
+  const policy::Settings opened_;  // With the doors' addresses: a reload cannot move them.
+
+  Configuration now_;  // What holds now.
+  admin::ReloadInfo reloads_;
+  bool draining_ = false;
+
+  // In the order in which each needs the one before.
+  DenialLog denials_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+  net::EventLoop loop_;
+  std::unique_ptr<admin::Server> admin_;
+  boost::asio::basic_signal_set<net::Executor> signals_;
+  net::Deadline second_;
+  std::jthread drainer_;
+};
+
+}  // namespace sluicegate::app
