@@ -1,6 +1,7 @@
 // The answer to "may this request pass?", the same at every door.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -39,10 +40,11 @@ struct Decision {
   static constexpr std::uint16_t kNone = std::numeric_limits<std::uint16_t>::max();
 
   Verdict verdict = Verdict::kAllowed;
-  std::uint8_t variant = 0;     ///< Which limit set of the rule: 0, or 1 + the override's index.
-  std::uint16_t rule = kNone;   ///< Index of the rule that binds, in the policy's order.
-  std::uint16_t limit = kNone;  ///< Index of the limit that binds, in that rule's order.
-  std::uint64_t quota = 0;      ///< The binding limit's, in units.
+  std::uint8_t variant = 0;        ///< Which limit set of the rule: 0, or 1 + the override's index.
+  std::uint16_t rule = kNone;      ///< Index of the rule that binds, in the policy's order.
+  std::uint16_t limit = kNone;     ///< Index of the limit that binds, in that rule's order.
+  std::uint8_t denied_limits = 0;  ///< Limited: which limits of that rule have no room; see Denies.
+  std::uint64_t quota = 0;         ///< The binding limit's, in units.
   /// Units left on the binding limit after this decision. A denied request took none; it asked for
   /// more than these.
   std::uint64_t remaining = 0;
@@ -57,6 +59,8 @@ struct Decision {
   [[nodiscard]] bool allowed() const noexcept {
     return verdict == Verdict::kAllowed || verdict == Verdict::kExempt;
   }
+  /// Whether limit `i` of the rule that binds has no room for the request. REQUIRES: i < 8.
+  [[nodiscard]] bool Denies(std::size_t i) const noexcept { return (denied_limits >> i & 1U) != 0; }
   [[nodiscard]] explicit operator bool() const noexcept { return allowed(); }
 };
 

@@ -190,8 +190,7 @@ std::expected<Lines, Lines> Service::Reload() {
   if (!next) return refuse(std::move(next.error()));
   auto afresh = engine_->Publish(next->policy);
   if (!afresh) return refuse({std::move(afresh.error())});
-  gateway_->SetUpstream(next->upstream);
-  gateway_->SetApiKeys(next->api_keys);
+  gateway_->TakeReload(next->upstream, next->api_keys);
   now_ = *std::move(next);
   ++reloads_.successes;
   reloads_.last_good = true;

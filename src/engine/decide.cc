@@ -18,7 +18,7 @@ using table::Cell;
 // on demand: a zeroed array of all that could match would cost more than the decision.
 class LockedCells {
  public:
-  explicit LockedCells(std::span<Claim> claims) noexcept {
+  explicit LockedCells(std::span<const Claim> claims) noexcept {
     for (const Claim& claim : claims) {
       new (&cells()[size_]) Cell(claim.table->Lock(claim.hash));
       ++size_;
@@ -71,7 +71,9 @@ void OfferDenial(Binding& binding, std::size_t claim, std::size_t limit, std::ui
              .denied = true};
 }
 
-// Asks every limit of every claim. Marks the claims that have no room.
+static_assert(policy::kMaxLimitsPerRule <= 8, "a claim marks its limits in a byte");
+
+// Asks every limit of every claim. Marks those that have no room.
 Binding FindBinding(std::span<Claim> claims, LockedCells& cells, Now now) noexcept {
   Binding binding;
   for (std::size_t i = 0; i < claims.size(); ++i) {
@@ -82,7 +84,7 @@ Binding FindBinding(std::span<Claim> claims, LockedCells& cells, Now now) noexce
       const std::byte* at = state + limits[j].offset;
       const std::uint64_t remaining = limits[j].limit.Remaining(at, now);
       if (claim.cost > remaining) {
-        claim.denied = true;
+        claim.denied |= static_cast<std::uint8_t>(1U << j);
         OfferDenial(binding, i, j, remaining, limits[j].limit.RetryAfter(at, now, claim.cost));
       } else if (!binding.denied) {
         OfferRoom(binding, i, j, remaining - claim.cost);
@@ -142,6 +144,7 @@ void Describe(Decision& decision, const Binding& binding, std::span<const Claim>
   decision.rule = claim.rule;
   decision.limit = static_cast<std::uint16_t>(binding.limit);
   decision.remaining = binding.remaining;
+  decision.denied_limits = claim.denied;
   decision.retry_after_ns = binding.retry_after_ns;
   decision.key_hash = claim.hash;
   const RuleLimit& rule_limit = claim.limits->limits[binding.limit];
@@ -168,6 +171,18 @@ Decision DecideClaims(std::span<Claim> claims, Now now, std::span<Stamp> stamps)
   }
   Describe(decision, binding, claims, cells, now);
   return decision;
+}
+
+std::uint64_t RetryAfterOf(std::span<const Claim> claims, Now now) noexcept {
+  LockedCells cells(claims);
+  std::uint64_t latest_ns = 0;
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    for (const RuleLimit& limit : claims[i].limits->limits) {
+      const std::byte* at = cells[i].state() + limit.offset;
+      latest_ns = std::max(latest_ns, limit.limit.RetryAfter(at, now, claims[i].cost));
+    }
+  }
+  return latest_ns;
 }
 
 void GiveBackCharge(table::Table& table, const LimitSet& limits, const Stamp& charge,

@@ -19,10 +19,11 @@ struct Claim {
   std::span<const policy::LimitSet>
       variants;  ///< All of the rule's: to weigh a bucket's other keys.
   std::uint64_t hash = 0;
-  std::uint64_t cost = 1;    ///< Units; 0 peeks.
-  std::uint16_t rule = 0;    ///< For Decision::rule.
-  std::uint8_t variant = 0;  ///< For Decision::variant and the stamp.
-  bool denied = false;       ///< Out: this claim's limits had no room.
+  std::uint64_t ban_hash = 0;  ///< For bans: the same client's whatever limits it has.
+  std::uint64_t cost = 1;      ///< Units; 0 peeks.
+  std::uint16_t rule = 0;      ///< For Decision::rule.
+  std::uint8_t variant = 0;    ///< For Decision::variant and the stamp.
+  std::uint8_t denied = 0;     ///< Out: bit i: this claim's limit i had no room.
 };
 
 /// Decides over all claims: charges every limit of every one, or none. Thread-safe. Allocates
@@ -31,6 +32,10 @@ struct Claim {
 /// REQUIRES: as long as `claims` then.
 [[nodiscard]] Decision DecideClaims(std::span<Claim> claims, Now now,
                                     std::span<Stamp> stamps = {}) noexcept;
+
+/// Until all claims fit at once, as far as their limits go; 0: now; Decision::kNever: one costs
+/// more than a quota. Charges nothing. Thread-safe. REQUIRES: as DecideClaims.
+[[nodiscard]] std::uint64_t RetryAfterOf(std::span<const Claim> claims, Now now) noexcept;
 
 /// Gives a charge back to the slice that was charged, on every limit of `limits`; nothing if it
 /// expired or its slot has another key now. Thread-safe. REQUIRES: `table.id() == charge.table`.

@@ -32,10 +32,12 @@ Claim ClaimOf(const Ruleset& rules, std::uint16_t index, const Request& request,
               const HashSecret& secret) noexcept {
   const Rule& rule = rules.policy().rules()[index];
   const std::uint8_t variant = rule.VariantOf(request);
+  const policy::KeyHashes hashes = rule.HashKeys(secret, request, variant);
   return {.table = rules.state(index).table.get(),
           .limits = &rule.variants()[variant],
           .variants = rule.variants(),
-          .hash = rule.HashKey(secret, request, variant),
+          .hash = hashes.limits,
+          .ban_hash = hashes.client,
           .cost = rule.CostOf(request),
           .rule = index,
           .variant = variant};
@@ -64,7 +66,7 @@ Decision FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) n
   for (const Claim& claim : claims) {
     const RuleState& state = rules.state(claim.rule);
     if (state.bans == nullptr) continue;
-    const std::uint64_t left_ns = state.bans->Left(claim.hash, now);
+    const std::uint64_t left_ns = state.bans->Left(claim.ban_hash, now);
     if (left_ns <= decision.retry_after_ns) continue;
     decision.verdict = Verdict::kBanned;
     decision.variant = claim.variant;
@@ -78,12 +80,12 @@ Decision FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) n
 // What a limited decision does to the rules that denied: counters, and a step towards a ban.
 void Punish(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
   for (const Claim& claim : claims) {
-    if (!claim.denied) continue;
+    if (claim.denied == 0) continue;
     const RuleState& state = rules.state(claim.rule);
     state.counters->Add(Count::kLimited);
     if (state.bans == nullptr) continue;
     state.counters->Add(Count::kViolations);
-    if (state.bans->RecordViolation(claim.hash, state.penalty, now)) {
+    if (state.bans->RecordViolation(claim.ban_hash, state.penalty, now)) {
       state.counters->Add(Count::kBans);
     }
   }
@@ -155,6 +157,8 @@ Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
   Decision decision = FindBan(rules, enforced, now);
   if (decision.verdict == Verdict::kBanned) {
     rules.state(decision.rule).counters->Add(Count::kBanned);
+    // A limit may have no room yet when the ban ends.
+    decision.retry_after_ns = std::max(decision.retry_after_ns, RetryAfterOf(enforced, now));
     return decision;
   }
   const std::span<Stamp> stamps =

@@ -2,6 +2,7 @@
 // locked instruction.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -63,7 +64,8 @@ struct Statistics {
     return counts[static_cast<std::size_t>(event)];
   }
   [[nodiscard]] std::uint64_t open_connections() const noexcept {
-    return (*this)[Event::kConnections] - (*this)[Event::kConnectionsClosed];
+    const std::uint64_t opened = (*this)[Event::kConnections];
+    return opened - std::min(opened, (*this)[Event::kConnectionsClosed]);
   }
 };
 

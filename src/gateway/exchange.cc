@@ -46,6 +46,7 @@ Exchange::Exchange(Session& session, std::string_view query)
                       .peer = session.peer_text(),
                       .client = session.client().address.ToString(),
                       .peer_trusted = session.client().peer_trusted,
+                      .forwarded = worker_.settings().clients.forwarded,
                       .identity_header = worker_.settings().clients.identity.header},
                      head);
   if (request_framing_ == Framing::kLength) {
@@ -66,7 +67,8 @@ net::Awaitable<bool> Exchange::Run() {
 
 net::Awaitable<Exchange::Outcome> Exchange::Connect(bool fresh) {
   const auto target = worker_.upstream();
-  if (!fresh) upstream_ = worker_.pool().Take(target, !idempotent_ || !CanReplay());
+  if (session_.client_gone()) co_return Outcome::kClientGone;
+  if (!fresh) upstream_ = worker_.pool().Take(target);
   if (!fresh && upstream_ != nullptr) {
     worker_.counters().Add(Event::kUpstreamReuses);
     session_.WatchFor(upstream_);
@@ -78,8 +80,8 @@ net::Awaitable<Exchange::Outcome> Exchange::Connect(bool fresh) {
     upstream_->target = target;
     session_.WatchFor(upstream_);
     auto [error] = co_await upstream_->socket.async_connect(endpoint, net::kAwait);
-    if (session_.expired()) co_return Outcome::kTimeout;
     if (session_.client_gone()) co_return Outcome::kClientGone;
+    if (session_.expired()) co_return Outcome::kTimeout;
     if (!error) upstream_->socket.non_blocking(true, error);
     if (!error) upstream_->socket.set_option(net::Tcp::no_delay(true), error);
     if (error) continue;
@@ -145,8 +147,9 @@ void Exchange::WatchForEarlyResponse() {
                                session = session_.shared_from_this()](const net::ErrorCode& error) {
         if (error || !early->streaming) return;
         early->came = true;
-        session->socket().cancel();
-        upstream->socket.cancel();
+        net::ErrorCode ignored;
+        session->socket().cancel(ignored);
+        upstream->socket.cancel(ignored);
       });
 }
 
@@ -228,10 +231,14 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
   co_return Outcome::kDone;
 }
 
-// Reads once more. REQUIRES: everything that was read is used, or the buffer has room.
+// Reads once more. REQUIRES: no view of what was read is needed any more, as bytes may move.
 net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
   UpstreamConnection& upstream = *upstream_;
   if (upstream.begin == upstream.end) upstream.begin = upstream.end = 0;
+  if (upstream.end == upstream.buffer.size()) {
+    std::ranges::copy(upstream.unread(), upstream.buffer.begin());
+    upstream.end -= std::exchange(upstream.begin, 0);
+  }
   if (upstream.end == upstream.buffer.size()) co_return Outcome::kBroken;
   auto [error, bytes] = co_await upstream.socket.async_read_some(
       net::asio::buffer(upstream.buffer.data() + upstream.end,
@@ -244,6 +251,7 @@ net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
   }
   if (session_.client_gone()) co_return Outcome::kClientGone;
   if (session_.expired()) co_return Outcome::kTimeout;
+  upstream_ended_ = error == net::asio::error::eof;
   const bool stale = upstream.reused && !upstream_spoke_ && CanReplay();
   co_return stale ? Outcome::kStale : Outcome::kBroken;
 }
@@ -298,12 +306,12 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
   const wire::ResponseHead& head = upstream.head;
   const bool chunked = head.framing == Framing::kChunked;
   dechunk_ = chunked && client_minor_ == 0;
-  keep_alive_ = client_keep_alive_ && body_done_ && !worker_.draining() &&
-                head.framing != Framing::kUntilClose && !dechunk_;
+  ends_by_close_ = dechunk_ || head.framing == Framing::kUntilClose;
+  keep_alive_ = client_keep_alive_ && body_done_ && !worker_.draining() && !ends_by_close_;
   std::string& out = session_.out();
   out.clear();
   AppendClientHead({.head = head,
-                    .extra = session_.quota_fields(),
+                    .quota = session_.quota(),
                     .chunked = chunked && !dechunk_,
                     .keep_alive = keep_alive_,
                     .client_minor = client_minor_},
@@ -323,11 +331,11 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
     upstream.begin += step.body;
     if (step.state == ParseState::kRefused) co_return Outcome::kBroken;
     if (step.state == ParseState::kDone) break;
-    if (!patient) session_.Await(Phase::kUpstream, timeouts_.idle);
+    session_.Await(patient ? Phase::kStream : Phase::kUpstream, timeouts_.idle);
     const Outcome read = co_await ReadUpstream();
     session_.AwaitNothing();
     if (read == Outcome::kDone) continue;
-    if (read != Outcome::kBroken || !end.DoneAtClose()) co_return read;
+    if (read != Outcome::kBroken || !upstream_ended_ || !end.DoneAtClose()) co_return read;
     break;
   }
   const bool clean = upstream.unread().empty() && body_done_ && upstream_keep_alive &&
@@ -338,7 +346,7 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
 
 void Exchange::Release() {
   session_.WatchFor(nullptr);
-  worker_.pool().Return(std::move(upstream_));
+  worker_.Rest(std::move(upstream_));
 }
 
 net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
@@ -349,6 +357,8 @@ net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
     upstream_->socket.close(ignored);
     upstream_.reset();
   }
+  // A body that came with its head was kept in case the request had to be sent once more.
+  if (body_done_ && !body_touched_) session_.buffer().Consume(first_body_);
   Counters& counters = worker_.counters();
   // With part of an answer sent, the only honest end is a closed connection.
   if (outcome == Outcome::kDone) {
@@ -393,7 +403,10 @@ net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
       answer.detail = "The server behind this gateway closed the connection or answered nonsense.";
       break;
   }
-  if (head_sent_) co_return false;
+  if (head_sent_) {
+    if (ends_by_close_) session_.ResetAfter();
+    co_return false;
+  }
   co_return co_await session_.Answer(answer);
 }
 

@@ -82,6 +82,8 @@ class Exchange {
   bool body_done_ = false;       // The request was sent to its end.
   bool body_touched_ = false;    // Bytes of it are gone from the buffer: no replay.
   bool upstream_spoke_ = false;  // A byte of a response came.
+  bool upstream_ended_ = false;  // It closed in good order.
+  bool ends_by_close_ = false;   // The client can tell the body's end by the connection's only.
   bool head_sent_ = false;       // The client has the head of the response.
   bool keep_alive_ = false;
   bool dechunk_ = false;

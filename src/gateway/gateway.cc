@@ -27,15 +27,16 @@ struct Gateway::Impl {
     threads.clear();  // Joins.
   }
 
-  Shared shared;
-  std::vector<std::unique_ptr<Worker>> workers;
-  std::uint16_t port = 0;
-  std::vector<std::jthread> threads;
-
+  // Before the workers: what a worker has still to tell uses them.
   std::mutex mu;
   std::condition_variable changed;
   std::size_t busy = 0;  // Guarded by mu: while draining, workers with connections left.
   bool hurry = false;    // Guarded by mu.
+
+  Shared shared;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::uint16_t port = 0;
+  std::vector<std::jthread> threads;
 };
 
 std::expected<void, std::string> Gateway::Impl::Bind(const policy::Endpoint& listen,
@@ -107,22 +108,23 @@ void Gateway::HurryUp() {
   impl_->changed.notify_all();
 }
 
-void Gateway::SetUpstream(std::shared_ptr<const UpstreamTarget> upstream) {
+void Gateway::TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
+                         std::shared_ptr<const ApiKeys> keys) {
   const auto current = impl_->shared.upstream.Get();
   if (current->endpoints != upstream->endpoints) {
     impl_->shared.upstream.Publish(std::move(upstream));
   }
-}
-
-void Gateway::SetApiKeys(std::shared_ptr<const ApiKeys> keys) {
-  impl_->shared.api_keys.Publish(keys != nullptr ? std::move(keys)
-                                                 : std::make_shared<const ApiKeys>());
+  impl_->shared.api_keys.Publish(std::move(keys));
+  for (const auto& worker : impl_->workers) {
+    worker->loop().Post([worker = worker.get()] { worker->TakeReload(); });
+  }
 }
 
 Statistics Gateway::Read() const {
   Statistics statistics;
+  // From the last to the first, so that no closed connection is counted whose opening is not.
   for (const auto& worker : impl_->workers) {
-    for (std::size_t i = 0; i < kEvents; ++i) {
+    for (std::size_t i = kEvents; i-- > 0;) {
       statistics.counts[i] += worker->counters().Read(static_cast<Event>(i));
     }
   }

@@ -62,9 +62,11 @@ class Gateway {
   /// Ends a Drain that is waiting, as if its patience were over.
   void HurryUp();
 
-  /// Sends the requests from now on elsewhere. The same place keeps its pooled connections.
-  void SetUpstream(std::shared_ptr<const UpstreamTarget> upstream);
-  void SetApiKeys(std::shared_ptr<const ApiKeys> keys);
+  /// After the engine published another policy: sends the requests from now on to `upstream` (the
+  /// same place keeps its pooled connections), knows `keys`, and has every loop let go of what was.
+  /// REQUIRES: neither is null.
+  void TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
+                  std::shared_ptr<const ApiKeys> keys);
 
   [[nodiscard]] Statistics Read() const;
 

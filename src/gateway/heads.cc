@@ -9,6 +9,7 @@
 namespace sluicegate::gateway {
 namespace {
 
+using policy::ForwardedSource;
 using wire::EqualsIgnoreCase;
 using wire::Field;
 using wire::Framing;
@@ -34,47 +35,58 @@ void AppendConnection(bool keep_alive, unsigned client_minor, std::string& out) 
   }
 }
 
-enum class Fate : std::uint8_t { kForward, kDrop, kForwardIfTrusted, kCollect };
+enum class Fate : std::uint8_t { kForward, kDrop, kForwardIfTrusted };
 
-// What becomes of a client's field. Most names differ from all of these in length or first letter.
-Fate FateOf(std::string_view name, std::string_view identity_header) {
-  if (!identity_header.empty() && EqualsIgnoreCase(name, identity_header)) {
-    return Fate::kForwardIfTrusted;
-  }
-  switch (name.size()) {
-    case 4:
-      return EqualsIgnoreCase(name, "host") ? Fate::kDrop : Fate::kForward;
-    case 6:
-      return EqualsIgnoreCase(name, "expect") ? Fate::kDrop : Fate::kForward;
-    case 9:
-      if (EqualsIgnoreCase(name, "x-user-id")) return Fate::kForwardIfTrusted;
-      if (EqualsIgnoreCase(name, "x-real-ip")) return Fate::kDrop;
-      return EqualsIgnoreCase(name, "forwarded") ? Fate::kForwardIfTrusted : Fate::kForward;
-    case 14:
-      return EqualsIgnoreCase(name, "content-length") ? Fate::kDrop : Fate::kForward;
-    case 15:
-      return EqualsIgnoreCase(name, "x-forwarded-for") ? Fate::kCollect : Fate::kForward;
-    case 16:
-      return EqualsIgnoreCase(name, "x-forwarded-host") ? Fate::kForwardIfTrusted : Fate::kForward;
-    case 17:
-      return EqualsIgnoreCase(name, "x-forwarded-proto") ? Fate::kForwardIfTrusted : Fate::kForward;
-    default:
-      return Fate::kForward;
-  }
+// '_' and '-' are the same to servers behind CGI-like doors, which read X_Real_IP as X-Real-IP.
+bool IsAlike(std::string_view a, std::string_view b) {
+  const auto folded = [](char c) { return c == '_' ? '-' : wire::syntax::ToLower(c); };
+  return std::ranges::equal(a, b, {}, folded, folded);
 }
 
-// Servers behind CGI-like doors read X_Real_IP as X-Real-IP: a guarded name in such clothes is
-// dropped.
-Fate FateOfAnySpelling(std::string_view name, std::string_view identity_header) {
-  if (name.find('_') == std::string_view::npos) return FateOf(name, identity_header);
-  std::string dashed(name);
-  std::ranges::replace(dashed, '_', '-');
-  return FateOf(dashed, identity_header) == Fate::kForward ? Fate::kForward : Fate::kDrop;
+// What becomes of a field that says who the client is or where the message ends. Most names differ
+// from all of these in length.
+Fate FateOfGuarded(std::string_view name, ForwardedSource forwarded) {
+  constexpr std::string_view kPrefix = "x-forwarded-";
+  switch (name.size()) {
+    case 4:
+      return IsAlike(name, "host") ? Fate::kDrop : Fate::kForward;
+    case 6:
+      return IsAlike(name, "expect") ? Fate::kDrop : Fate::kForward;
+    case 9:
+      if (IsAlike(name, "x-user-id")) return Fate::kForwardIfTrusted;
+      if (IsAlike(name, "x-real-ip")) return Fate::kDrop;
+      if (!IsAlike(name, "forwarded")) return Fate::kForward;
+      // A proxy that is trusted for one of the two fields may relay a stranger's in the other.
+      return forwarded == ForwardedSource::kForwarded ? Fate::kForwardIfTrusted : Fate::kDrop;
+    case 14:
+      if (IsAlike(name, "content-length")) return Fate::kDrop;
+      break;
+    case 15:
+      if (IsAlike(name, "x-forwarded-for")) return Fate::kDrop;  // Written anew.
+      break;
+    case 17:
+      if (IsAlike(name, "transfer-encoding")) return Fate::kDrop;
+      break;
+    default:
+      break;
+  }
+  return IsAlike(name.substr(0, kPrefix.size()), kPrefix) ? Fate::kForwardIfTrusted
+                                                          : Fate::kForward;
+}
+
+Fate FateOf(std::string_view name, const ForwardedRequest& request) {
+  const std::string_view identity = request.identity_header;
+  if (!identity.empty() && IsAlike(name, identity)) {
+    return EqualsIgnoreCase(name, identity) ? Fate::kForwardIfTrusted : Fate::kDrop;
+  }
+  const Fate fate = FateOfGuarded(name, request.forwarded);
+  if (fate == Fate::kForward || name.find('_') == std::string_view::npos) return fate;
+  return Fate::kDrop;  // A guarded name in other clothes: no proxy vouches for it.
 }
 
 void AppendForwardedFor(const ForwardedRequest& request, std::string& out) {
   out += "X-Forwarded-For: ";
-  if (request.peer_trusted) {
+  if (request.peer_trusted && request.forwarded == ForwardedSource::kXForwardedFor) {
     for (const Field& field : request.head.fields()) {
       if (!EqualsIgnoreCase(field.name, "x-forwarded-for") || field.value.empty()) continue;
       out += field.value;
@@ -93,6 +105,26 @@ void AppendRequestFraming(const wire::RequestHead& head, std::string& out) {
     AppendNumber(*head.content_length, out);
     out += "\r\n";
   }
+}
+
+// X-RateLimit-* are no lists: of two triples a client reads whichever it likes, so the tighter one
+// stands alone.
+bool IsEpochField(std::string_view name) {
+  constexpr std::string_view kPrefix = "x-ratelimit-";
+  if (!EqualsIgnoreCase(name.substr(0, kPrefix.size()), kPrefix)) return false;
+  name.remove_prefix(kPrefix.size());
+  return EqualsIgnoreCase(name, "limit") || EqualsIgnoreCase(name, "remaining") ||
+         EqualsIgnoreCase(name, "reset");
+}
+
+bool IsTighterAtOrigin(const ForwardedResponse& response) {
+  const auto value = response.head.Find("x-ratelimit-remaining");
+  if (!value) return false;
+  std::uint64_t remaining = 0;
+  const auto [end, error] =
+      std::from_chars(value->data(), value->data() + value->size(), remaining);
+  return error == std::errc() && end == value->data() + value->size() &&
+         remaining < response.quota.remaining;
 }
 
 void AppendStatusLine(unsigned status, std::string_view reason, std::string& out) {
@@ -116,7 +148,7 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
   bool has_proto = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
-    const Fate fate = FateOfAnySpelling(field.name, request.identity_header);
+    const Fate fate = FateOf(field.name, request);
     if (fate == Fate::kForward || (fate == Fate::kForwardIfTrusted && request.peer_trusted)) {
       AppendField(field.name, field.value, out);
       has_proto = has_proto || EqualsIgnoreCase(field.name, "x-forwarded-proto");
@@ -132,11 +164,15 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
 
 void AppendClientHead(const ForwardedResponse& response, std::string& out) {
   const wire::ResponseHead& head = response.head;
+  const bool ours = !response.quota.epoch.empty() && !IsTighterAtOrigin(response);
   AppendStatusLine(head.status, head.reason, out);
   for (const Field& field : head.fields()) {
-    if (!wire::EndsHere(field.name, head.connection())) AppendField(field.name, field.value, out);
+    if (wire::EndsHere(field.name, head.connection())) continue;
+    if (ours && IsEpochField(field.name)) continue;
+    AppendField(field.name, field.value, out);
   }
-  out += response.extra;
+  out += response.quota.lines;
+  if (ours) out += response.quota.epoch;
   if (response.chunked) out += "Transfer-Encoding: chunked\r\n";
   AppendConnection(response.keep_alive, response.client_minor, out);
   out += "\r\n";
@@ -147,7 +183,8 @@ void AppendOwnAnswer(const OwnAnswer& answer, std::string& out) {
   AppendField("Date", answer.date, out);
   AppendField("Content-Type", wire::kProblemContentType, out);
   if (answer.no_store) out += "Cache-Control: no-store\r\n";
-  out += answer.extra;
+  out += answer.quota.lines;
+  out += answer.quota.epoch;
   AppendConnection(answer.keep_alive, answer.client_minor, out);
   // The body's length comes before it: formatted into a string of its own that keeps its room.
   thread_local std::string body;

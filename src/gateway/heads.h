@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/ip.h"
+#include "gateway/quota_fields.h"
+#include "policy/settings.h"
 #include "wire/http_head.h"
 #include "wire/problem.h"
 
@@ -20,17 +21,19 @@ struct ForwardedRequest {
   std::string peer;        ///< The peer's address as text.
   std::string client;      ///< The client's.
   bool peer_trusted = false;
-  std::string_view identity_header;  ///< Lower case; empty: none.
+  policy::ForwardedSource forwarded = policy::ForwardedSource::kNone;  ///< The field that counts.
+  std::string_view identity_header;                                    ///< Lower case; empty: none.
 };
 
 /// The request's head as the upstream gets it: no hop-by-hop fields, framing anew, and of the
 /// fields that say who the client is only what a trusted proxy said or the gateway knows.
 void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 
-/// The head of an upstream's response as the client gets it. `extra` are whole lines.
+/// The head of an upstream's response as the client gets it. The origin's own fields stay, but of
+/// two X-RateLimit-* triples only the tighter one is sent.
 struct ForwardedResponse {
   const wire::ResponseHead& head;
-  std::string_view extra;
+  const QuotaLines& quota;
   bool chunked = false;  ///< The body goes on in chunks.
   bool keep_alive = true;
   unsigned client_minor = 1;  ///< The client's HTTP/1 version.
@@ -40,8 +43,8 @@ void AppendClientHead(const ForwardedResponse& response, std::string& out);
 /// An answer of the gateway's own, with a body of problem+json.
 struct OwnAnswer {
   wire::Problem problem;
-  std::string_view extra;  ///< Whole lines.
-  std::string_view date;   ///< The Date field's text.
+  const QuotaLines& quota;
+  std::string_view date;  ///< The Date field's text.
   bool no_store = true;
   bool keep_alive = true;
   bool to_head = false;  ///< It answers HEAD: no body.

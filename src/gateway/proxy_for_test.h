@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -111,12 +112,23 @@ class Peer {
   void Close() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
+  /// Closes so that the other end sees a failure.
+  void Reset() {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    Close();
+  }
+  /// Says that nothing more comes, and goes on reading.
+  void Finish() { ::shutdown(fd_, SHUT_WR); }
+  /// The other end failed, rather than closed.
+  [[nodiscard]] bool was_reset() const { return was_reset_; }
 
  private:
   bool More() {
     char bytes[16384];
     const ssize_t got = ::recv(fd_, bytes, sizeof(bytes), 0);
-    if (got == 0 || (got < 0 && errno == ECONNRESET)) ended_ = true;
+    was_reset_ = got < 0 && errno == ECONNRESET;
+    if (got == 0 || was_reset_) ended_ = true;
     if (got <= 0) return false;
     in_.append(bytes, static_cast<std::size_t>(got));
     return true;
@@ -130,6 +142,7 @@ class Peer {
   int fd_;
   std::string in_;
   bool ended_ = false;
+  bool was_reset_ = false;
 };
 
 class Proxy : public testing::Test {
@@ -155,7 +168,8 @@ class Proxy : public testing::Test {
     return nullptr;
   }
 
-  void Serve(std::string_view yaml = "rules: []") {
+  void Serve(std::string_view yaml = "rules: []",
+             std::function<void(const DenialEvent&)> on_denial = {}) {
     auto policy = Compile(yaml);
     ASSERT_NE(policy, nullptr);
     auto engine = engine::Engine::Create(std::move(policy), HashSecret{});
@@ -165,7 +179,8 @@ class Proxy : public testing::Test {
     ASSERT_TRUE(upstream) << upstream.error();
     auto gateway = Gateway::Create(*engine_, clock_,
                                    {.listen = {.address = IpAddress::V4({127, 0, 0, 1}), .port = 0},
-                                    .upstream = std::move(*upstream)});
+                                    .upstream = std::move(*upstream),
+                                    .on_denial = std::move(on_denial)});
     ASSERT_TRUE(gateway) << gateway.error();
     gateway_ = std::move(*gateway);
     gateway_->Start();

@@ -67,10 +67,10 @@ void QuotaFields::Prepare(const engine::Ruleset& rules) {
   }
 }
 
-std::string_view QuotaFields::NameOf(const engine::Ruleset& rules, const Decision& decision) {
-  if (decision.rule == Decision::kNone || decision.limit == Decision::kNone) return {};
+std::span<const std::string> QuotaFields::NamesOf(const engine::Ruleset& rules, std::uint16_t rule,
+                                                  std::uint8_t variant) {
   Prepare(rules);
-  return rules_[decision.rule][decision.variant].names[decision.limit];
+  return rules_[rule][variant].names;
 }
 
 void QuotaFields::AppendPolicyLine(const engine::Ruleset& rules, const Request& request,
@@ -90,16 +90,17 @@ void QuotaFields::AppendPolicyLine(const engine::Ruleset& rules, const Request& 
 }
 
 void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
-                         const Decision& decision, Now now, std::string& out) {
+                         const Decision& decision, Now now, QuotaLines& out) {
   if (decision.rule == Decision::kNone) return;
-  Prepare(rules);
   const policy::Settings& settings = rules.policy().settings();
-  const std::string_view name = NameOf(rules, decision);
+  const auto names = NamesOf(rules, decision.rule, decision.variant);
+  const std::string_view name =
+      decision.limit == Decision::kNone ? std::string_view() : names[decision.limit];
   if (Sends(settings, HeaderMode::kDraft11)) {
-    AppendPolicyLine(rules, request, out);
+    AppendPolicyLine(rules, request, out.lines);
     if (!name.empty()) {
       wire::AppendRateLimit(
-          {.name = name, .remaining = decision.remaining, .hold_ns = decision.hold_ns}, out);
+          {.name = name, .remaining = decision.remaining, .hold_ns = decision.hold_ns}, out.lines);
     }
   }
   if (Sends(settings, HeaderMode::kXRateLimitEpoch) && !name.empty()) {
@@ -107,13 +108,14 @@ void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
                                  .remaining = decision.remaining,
                                  .unix_ns = now.unix_ns,
                                  .reset_after_ns = decision.reset_after_ns},
-                                out);
+                                out.epoch);
+    out.remaining = decision.remaining;
   }
   if (decision.allowed()) return;
   wire::AppendRetryAfter({.retry_after_ns = decision.retry_after_ns,
                           .hold_ns = decision.hold_ns,
                           .key_hash = decision.key_hash},
-                         out);
+                         out.lines);
 }
 
 }  // namespace sluicegate::gateway

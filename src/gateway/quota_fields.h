@@ -2,7 +2,9 @@
 // once. Bound to one loop.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,16 +16,29 @@
 
 namespace sluicegate::gateway {
 
+/// The fields of one decision: whole lines, CRLF included. Keeps its room from request to request.
+struct QuotaLines {
+  std::string lines;            ///< RateLimit-Policy, RateLimit and, for a denial, Retry-After.
+  std::string epoch;            ///< X-RateLimit-Limit, -Remaining and -Reset.
+  std::uint64_t remaining = 0;  ///< What `epoch` tells.
+
+  void Clear() {
+    lines.clear();
+    epoch.clear();
+  }
+};
+
 class QuotaFields {
  public:
-  /// Appends RateLimit-Policy, RateLimit, X-RateLimit-* and, for a denial, Retry-After: whole
-  /// lines. `request` is the one that was decided.
+  /// Fills `out`, which is clear, for the request that was decided.
   void Append(const engine::Ruleset& rules, const Request& request, const Decision& decision,
-              Now now, std::string& out);
+              Now now, QuotaLines& out);
 
-  /// What fields and bodies call the limit that binds: its name, or RULE/NAME where another rule
-  /// has one of that name. Empty if none binds. Lives as long as the ruleset is asked for.
-  [[nodiscard]] std::string_view NameOf(const engine::Ruleset& rules, const Decision& decision);
+  /// What fields and bodies call the limits of a rule's limit set, in their order: each by its
+  /// name, or RULE/NAME where another rule has one of that name. Valid until another policy is
+  /// asked for.
+  [[nodiscard]] std::span<const std::string> NamesOf(const engine::Ruleset& rules,
+                                                     std::uint16_t rule, std::uint8_t variant);
 
  private:
   struct Set {

@@ -1,8 +1,10 @@
 #include "gateway/session.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -40,6 +42,12 @@ std::string_view OnlyValue(std::span<const wire::Field> fields, std::string_view
     ++count;
   }
   return count == 1 ? value : std::string_view();
+}
+
+// Whether the peer closed, also behind bytes that nobody has read yet.
+bool HasLeft(net::Socket& socket) {
+  pollfd look{.fd = socket.native_handle(), .events = POLLRDHUP, .revents = 0};
+  return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 std::string_view ShownKey(std::span<const wire::Field> fields) {
@@ -86,11 +94,13 @@ void Session::Start() {
 }
 
 void Session::OnDrain() {
-  if (phase_ == Phase::kIdle && deadline_.set()) socket_.cancel();
+  net::ErrorCode ignored;
+  if (phase_ == Phase::kIdle && deadline_.set()) socket_.cancel(ignored);
 }
 
 void Session::Abort() {
   aborted_ = true;
+  deadline_.Clear();
   net::ErrorCode ignored;
   if (watched_ != nullptr) watched_->socket.close(ignored);
   socket_.close(ignored);
@@ -98,17 +108,30 @@ void Session::Abort() {
 
 void Session::Await(Phase phase, std::chrono::nanoseconds wait) {
   phase_ = phase;
+  wait_ = wait;
   expired_ = false;
   deadline_.Set(wait);
 }
 
 void Session::OnExpiry() {
+  net::ErrorCode ignored;
+  if (phase_ == Phase::kStream) {
+    if (HasLeft(socket_)) return LoseClient();
+    deadline_.Set(wait_);
+    return;
+  }
   expired_ = true;
   if (phase_ != Phase::kUpstream) {
-    socket_.cancel();
+    socket_.cancel(ignored);
   } else if (watched_ != nullptr) {
-    watched_->socket.cancel();
+    watched_->socket.cancel(ignored);
   }
+}
+
+void Session::LoseClient() {
+  client_gone_ = true;
+  net::ErrorCode ignored;
+  if (watched_ != nullptr) watched_->socket.cancel(ignored);
 }
 
 void Session::WatchClient() {
@@ -122,13 +145,13 @@ void Session::WatchClient() {
 }
 
 void Session::OnClientReadable() {
-  if (watched_ == nullptr) return;  // No exchange: whoever reads will see.
+  if (watched_ == nullptr || aborted_) return;  // No exchange: whoever reads will see.
   char byte = 0;
   const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // A byte is the next request, which waits for its turn; behind it an end cannot be seen.
+  // A byte is the next request, which waits for its turn. An end behind it is seen by whoever
+  // writes, or by the next look at a stream.
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
-  client_gone_ = true;
-  watched_->socket.cancel();
+  LoseClient();
 }
 
 net::Awaitable<bool> Session::Fill() {
@@ -150,14 +173,15 @@ net::Awaitable<bool> Session::Write(Pieces pieces) {
 
 net::Awaitable<void> Session::Run() {
   for (bool more = true; more;) more = co_await ServeOne();
-  if (linger_ && !aborted_) co_await Linger();
+  if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
   net::ErrorCode ignored;
+  if (reset_) socket_.set_option(net::Socket::linger(true, 0), ignored);
   socket_.close(ignored);
 }
 
 net::Awaitable<bool> Session::ServeOne() {
-  quota_fields_.clear();
+  quota_.Clear();
   linger_ = false;
   const bool read = co_await ReadHead();
   if (!read) co_return false;
@@ -167,21 +191,27 @@ net::Awaitable<bool> Session::ServeOne() {
 
 net::Awaitable<bool> Session::ReadHead() {
   parser_.Reset();
+  to_head_ = false;
   const policy::Timeouts timeouts = worker_.rules().policy().settings().timeouts;
   if (buffer_.unread().empty()) {
     if (worker_.draining()) co_return false;
     Await(Phase::kIdle, timeouts.idle);
   }
-  for (;;) {
+  for (bool begun = false;;) {
     if (!buffer_.unread().empty()) {
       const wire::ParseState state = parser_.Parse(buffer_.unread(), head_);
       if (state == wire::ParseState::kDone) break;
-      if (state == wire::ParseState::kRefused) co_return co_await Refuse(parser_.refusal());
+      if (state == wire::ParseState::kRefused) {
+        worker_.counters().Add(Event::kRequests);
+        co_return co_await Refuse(parser_.refusal());
+      }
       // Absolute from the first byte on, however slowly the others drip.
-      if (phase_ != Phase::kHead || !deadline_.set()) Await(Phase::kHead, timeouts.header);
+      if (!begun) Await(Phase::kHead, timeouts.header);
+      begun = true;
     }
     const bool filled = co_await Fill();
-    if (filled) continue;
+    // A byte that came in the turn in which the time was up does not buy more of it.
+    if (filled && !(expired_ && begun)) continue;
     if (!expired_) co_return false;
     worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
     if (phase_ == Phase::kIdle) co_return false;
@@ -190,6 +220,7 @@ net::Awaitable<bool> Session::ReadHead() {
                                .keep_alive = false});
   }
   AwaitNothing();
+  to_head_ = head_.method == "HEAD";
   buffer_.Consume(head_.size);
   co_return true;
 }
@@ -197,7 +228,7 @@ net::Awaitable<bool> Session::ReadHead() {
 net::Awaitable<bool> Session::Refuse(const wire::Refusal& refusal) {
   worker_.counters().Add(Event::kRefusedFraming);
   head_.minor_version = 1;  // Nothing that was read can be relied on.
-  head_.method = {};
+  to_head_ = false;
   co_return co_await Answer(
       {.status = refusal.status, .detail = refusal.detail, .keep_alive = false});
 }
@@ -207,10 +238,10 @@ net::Awaitable<bool> Session::Answer(AnswerOptions options) {
   linger_ = !keep_alive;
   out_.clear();
   AppendOwnAnswer({.problem = {.status = options.status, .detail = options.detail},
-                   .extra = quota_fields_,
+                   .quota = quota_,
                    .date = worker_.Date(worker_.now()),
                    .keep_alive = keep_alive,
-                   .to_head = head_.method == "HEAD",
+                   .to_head = to_head_,
                    .client_minor = head_.minor_version},
                   out_);
   worker_.counters().AddResponse(options.status);
@@ -247,7 +278,7 @@ Decision Session::Decide(const engine::Ruleset& rules, Now now) {
                         .api_key_id = identity.api_key_id,
                         .headers = asked_headers_};
   const Decision decision = worker_.Decide(rules, request, now);
-  worker_.fields().Append(rules, request, decision, now, quota_fields_);
+  worker_.fields().Append(rules, request, decision, now, quota_);
   return decision;
 }
 
@@ -300,10 +331,16 @@ bool Session::SkipBody() {
 
 net::Awaitable<bool> Session::Deny(const engine::Ruleset& rules, Decision decision, Now now) {
   worker_.TellDenial(rules, decision, now);
-  const std::string_view name = worker_.fields().NameOf(rules, decision);
+  std::array<std::string_view, policy::kMaxLimitsPerRule> violated;
+  std::size_t violations = 0;
   const bool limited = decision.verdict == Verdict::kLimited;
   wire::Problem problem{.type = wire::ProblemType::kQuotaExceeded, .status = 429, .detail = {}};
   if (limited) {
+    const auto names = worker_.fields().NamesOf(rules, decision.rule, decision.variant);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (decision.Denies(i)) violated[violations++] = names[i];
+    }
+    problem.violated_policies = std::span(violated).first(violations);
     problem.detail = decision.retry_after_ns == Decision::kNever
                          ? "This request costs more than the quota ever allows."
                          : "Too many requests. Wait as long as Retry-After says.";
@@ -311,15 +348,14 @@ net::Awaitable<bool> Session::Deny(const engine::Ruleset& rules, Decision decisi
     problem.type = wire::ProblemType::kAbnormalUsageDetected;
     problem.detail = "Requests went on after many denials, so this client has to wait.";
   }
-  if (!name.empty()) problem.violated_policies = std::span(&name, 1);
   const bool keep_alive = head_.keep_alive && !worker_.draining() && SkipBody();
   linger_ = !keep_alive;
   out_.clear();
   AppendOwnAnswer({.problem = problem,
-                   .extra = quota_fields_,
+                   .quota = quota_,
                    .date = worker_.Date(now),
                    .keep_alive = keep_alive,
-                   .to_head = head_.method == "HEAD",
+                   .to_head = to_head_,
                    .client_minor = head_.minor_version},
                   out_);
   worker_.counters().AddResponse(problem.status);

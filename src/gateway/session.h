@@ -46,6 +46,7 @@ enum class Phase : std::uint8_t {
   kHead,      ///< The rest of a head.
   kBody,      ///< The client: to send more of a body, or to read what was written.
   kUpstream,  ///< The upstream.
+  kStream,    ///< The upstream, for as long as it takes: expiry only looks whether the client left.
 };
 
 class Session : public std::enable_shared_from_this<Session> {
@@ -66,14 +67,15 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] net::Socket& socket() noexcept { return socket_; }
   [[nodiscard]] ReadBuffer& buffer() noexcept { return buffer_; }
   [[nodiscard]] const wire::RequestHead& head() const noexcept { return head_; }
-  [[nodiscard]] std::string_view quota_fields() const noexcept { return quota_fields_; }
+  [[nodiscard]] const QuotaLines& quota() const noexcept { return quota_; }
   [[nodiscard]] std::string_view path() const noexcept { return path_; }
   [[nodiscard]] const wire::ClientAddress& client() const noexcept { return client_; }
   [[nodiscard]] const std::string& peer_text() const noexcept { return peer_text_; }
   [[nodiscard]] std::string& upstream_head() noexcept { return upstream_head_; }
   [[nodiscard]] std::string& out() noexcept { return out_; }
   [[nodiscard]] bool expired() const noexcept { return expired_; }
-  [[nodiscard]] bool client_gone() const noexcept { return client_gone_; }
+  /// The client left, or the gateway ends its connection.
+  [[nodiscard]] bool client_gone() const noexcept { return client_gone_ || aborted_; }
 
   /// Waits for `phase` from now on, for at most `wait`.
   void Await(Phase phase, std::chrono::nanoseconds wait);
@@ -90,6 +92,9 @@ class Session : public std::enable_shared_from_this<Session> {
 
   /// The connection ends with what was written last; the client still sends.
   void LingerAfter() noexcept { linger_ = true; }
+  /// The connection ends within an answer whose end the client could not tell from this one: with a
+  /// reset.
+  void ResetAfter() noexcept { reset_ = true; }
 
   struct AnswerOptions {
     std::uint16_t status = 0;
@@ -117,6 +122,7 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool SkipBody();
   void OnExpiry();
   void OnClientReadable();
+  void LoseClient();
 
   Worker& worker_;
   net::Socket socket_;
@@ -124,9 +130,12 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::string peer_text_;
   net::Deadline deadline_;
   Phase phase_ = Phase::kIdle;
+  std::chrono::nanoseconds wait_{};
   bool expired_ = false;  // The deadline ended what was waited for.
   bool client_gone_ = false;
-  bool linger_ = false;  // What was answered last must not be lost to a reset.
+  bool linger_ = false;   // What was answered last must not be lost to a reset.
+  bool reset_ = false;    // What was answered last must not pass for whole.
+  bool to_head_ = false;  // The request is HEAD. The head's own views die with the next read.
   bool aborted_ = false;
   bool watch_armed_ = false;  // A wait for the client's next byte or its end is under way.
   UpstreamPtr watched_;
@@ -136,7 +145,7 @@ class Session : public std::enable_shared_from_this<Session> {
   wire::ClientAddress client_;
   std::string path_;  // Strings that keep their room from request to request.
   std::string host_;
-  std::string quota_fields_;
+  QuotaLines quota_;
   std::string out_;
   std::string upstream_head_;
   std::vector<std::string_view> asked_headers_;

@@ -16,12 +16,12 @@ bool IsSpoiled(net::Socket& socket) {
 
 }  // namespace
 
-UpstreamPtr UpstreamPool::Take(const std::shared_ptr<const UpstreamTarget>& target, bool certain) {
+UpstreamPtr UpstreamPool::Take(const std::shared_ptr<const UpstreamTarget>& target) {
   while (!idle_.empty()) {
     UpstreamPtr connection = std::move(idle_.back());
     idle_.pop_back();
     if (connection->target != target) continue;  // From before a reload.
-    if (certain && IsSpoiled(connection->socket)) continue;
+    if (IsSpoiled(connection->socket)) continue;
     connection->reused = true;
     return connection;
   }
@@ -31,6 +31,12 @@ UpstreamPtr UpstreamPool::Take(const std::shared_ptr<const UpstreamTarget>& targ
 void UpstreamPool::Return(UpstreamPtr connection) {
   connection->begin = connection->end = 0;
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(connection));
+}
+
+void UpstreamPool::Sweep(const std::shared_ptr<const UpstreamTarget>& target) {
+  std::erase_if(idle_, [&target](const UpstreamPtr& connection) {
+    return connection->target != target || IsSpoiled(connection->socket);
+  });
 }
 
 }  // namespace sluicegate::gateway

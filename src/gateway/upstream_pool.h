@@ -38,12 +38,16 @@ class UpstreamPool {
  public:
   static constexpr std::size_t kMaxIdle = 256;  ///< More are closed.
 
-  /// A resting connection to `target`, or null. `certain`: one that the upstream has not closed as
-  /// far as the system knows (costs a system call).
-  [[nodiscard]] UpstreamPtr Take(const std::shared_ptr<const UpstreamTarget>& target, bool certain);
+  /// A resting connection to `target`, or null; one that the upstream closed or sent something on
+  /// meanwhile is dropped, as what it sent would pass for the next answer (costs a system call).
+  [[nodiscard]] UpstreamPtr Take(const std::shared_ptr<const UpstreamTarget>& target);
   /// Lets a connection rest whose last response was read to its end.
   void Return(UpstreamPtr connection);
+  /// Drops those that the upstream closed or sent something on, or that lead elsewhere than to
+  /// `target`.
+  void Sweep(const std::shared_ptr<const UpstreamTarget>& target);
   void Clear() { idle_.clear(); }
+  [[nodiscard]] bool empty() const noexcept { return idle_.empty(); }
 
  private:
   std::vector<UpstreamPtr> idle_;  // The last used is taken first: the others may close for age.

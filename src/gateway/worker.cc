@@ -6,16 +6,23 @@
 #include "gateway/session.h"
 
 namespace sluicegate::gateway {
+namespace {
+
+constexpr std::chrono::seconds kSweep{1};
+
+}  // namespace
 
 Worker::Worker(Shared& shared)
     : shared_(shared),
       rules_(shared.engine.rulesets()),
       upstream_(shared.upstream),
-      api_keys_(shared.api_keys) {}
+      api_keys_(shared.api_keys),
+      sweep_(loop_.timers(), [this] { Sweep(); }) {}
 
 Worker::~Worker() {
   if (listener_ != nullptr) listener_->Close();
   pool_.Clear();
+  sweep_.Clear();
   on_empty_ = nullptr;
   for (Session* session : sessions_) session->Abort();
   // Their coroutines end by themselves when what they wait for is aborted.
@@ -43,6 +50,22 @@ void Worker::Drain(std::function<void()> on_empty) {
   pool_.Clear();
   for (Session* session : sessions_) session->OnDrain();
   TellWhenEmpty();
+}
+
+void Worker::Rest(UpstreamPtr connection) {
+  pool_.Return(std::move(connection));
+  if (!sweep_.set()) sweep_.Set(kSweep);
+}
+
+void Worker::Sweep() {
+  pool_.Sweep(upstream());
+  if (!pool_.empty()) sweep_.Set(kSweep);
+}
+
+void Worker::TakeReload() {
+  rules_.Refresh();
+  api_keys_.Refresh();
+  pool_.Sweep(upstream());
 }
 
 void Worker::Forget(Session& session) {

@@ -52,6 +52,10 @@ class Worker {
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }  ///< Thread-safe.
   [[nodiscard]] UpstreamPool& pool() noexcept { return pool_; }
+  /// Lets an upstream connection rest. What rests is looked through once a second.
+  void Rest(UpstreamPtr connection);
+  /// Lets go of what a reload replaced, also where no request comes.
+  void TakeReload();
   [[nodiscard]] QuotaFields& fields() noexcept { return fields_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
 
@@ -78,6 +82,7 @@ class Worker {
 
  private:
   void TellWhenEmpty();
+  void Sweep();
 
   Shared& shared_;
   net::EventLoop loop_;
@@ -86,6 +91,7 @@ class Worker {
   Snapshot<UpstreamTarget>::Reader upstream_;
   Snapshot<ApiKeys>::Reader api_keys_;
   UpstreamPool pool_;
+  net::Deadline sweep_;
   QuotaFields fields_;
   wire::DateCache date_;
   Counters counters_;

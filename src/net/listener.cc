@@ -1,5 +1,6 @@
 #include "net/listener.h"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -20,6 +21,18 @@ bool IsShortage(const ErrorCode& error) {
          error == boost::system::errc::too_many_files_open_in_system ||
          error == boost::system::errc::no_buffer_space ||
          error == boost::system::errc::not_enough_memory;
+}
+
+// A peer that vanished without a word (a pulled cable, a lost mapping) is given up after two
+// minutes, where nothing that is written would find out sooner.
+void WatchForVanishedPeer(Socket& socket, ErrorCode& error) {
+  using IdleSeconds = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPIDLE>;
+  using ProbeSeconds = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPINTVL>;
+  using Probes = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPCNT>;
+  socket.set_option(asio::socket_base::keep_alive(true), error);
+  if (!error) socket.set_option(IdleSeconds(60), error);
+  if (!error) socket.set_option(ProbeSeconds(15), error);
+  if (!error) socket.set_option(Probes(4), error);
 }
 
 }  // namespace
@@ -89,7 +102,8 @@ void Listener::Close() {
 void Listener::Accept() {
   if (!acceptor_.is_open()) return;  // Closed before its loop began to run.
   acceptor_.async_accept([this](const ErrorCode& error, Socket socket) {
-    if (error == asio::error::operation_aborted) return;
+    // A connection whose acceptance was on its way when the door closed is dropped.
+    if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
     if (IsShortage(error)) {
       // The connection stays in the backlog: asking again at once would spin.
       ++pauses_;
@@ -101,6 +115,7 @@ void Listener::Accept() {
     if (!trouble) peer = socket.remote_endpoint(trouble);
     if (!trouble) socket.non_blocking(true, trouble);
     if (!trouble) socket.set_option(Tcp::no_delay(true), trouble);
+    if (!trouble) WatchForVanishedPeer(socket, trouble);
     // A connection that is gone already is nobody's loss.
     if (!trouble) on_accept_(std::move(socket), AddressOf(peer));
     Accept();

@@ -1,5 +1,6 @@
-// Listener: accepts connections on one address. Bound to one event loop. Several loops listen on
-// the same address side by side, and the kernel spreads the connections (SO_REUSEPORT).
+// Listener: accepts connections on one address. Bound to one event loop, which must not run any
+// more when the listener dies. Several loops listen on the same address side by side, and the
+// kernel spreads the connections (SO_REUSEPORT).
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,7 @@ class Listener {
 
   /// Begins to accept: `on_accept` gets each connection, non-blocking and without Nagle's delay.
   void Start(OnAccept on_accept);
-  /// Stops listening: new connections are refused by the system.
+  /// Stops listening: new connections are refused by the system, and none is handed over any more.
   void Close();
 
  private:

@@ -1,8 +1,13 @@
 #include "net/timer_wheel.h"
 
-#include <utility>
+#include <algorithm>
 
 namespace sluicegate::net {
+namespace {
+
+constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24 * 365 * 100);
+
+}  // namespace
 
 void Deadline::Set(std::chrono::nanoseconds wait) {
   Clear();
@@ -16,9 +21,12 @@ void Deadline::Clear() noexcept {
 // A deadline in a list has a previous_: the one before it, or itself at the head.
 void TimerWheel::Insert(Deadline& deadline, std::chrono::nanoseconds wait) {
   if (stopped_) return;
-  if (waiting_ == 0 && !armed_) now_time_ = std::chrono::steady_clock::now();
-  // One more than rounding up asks for, as the present tick has partly passed.
-  const auto ticks = static_cast<std::uint64_t>(wait / kTick) + 2;
+  const auto time = std::chrono::steady_clock::now();
+  if (waiting_ == 0 && !armed_) now_time_ = time;
+  // The wait begins now, and the wheel may be behind: by a part of a tick, or by all that a stopped
+  // process or a long handler took. Counted from the wheel's time it would end early.
+  const auto whole = std::clamp(wait, std::chrono::nanoseconds::zero(), kLongest);
+  const auto ticks = static_cast<std::uint64_t>((time - now_time_ + whole) / kTick) + 1;
   deadline.tick_ = now_ + ticks;
   Deadline*& head = slots_[deadline.tick_ % kSlots];
   deadline.next_ = head;
@@ -52,7 +60,7 @@ void TimerWheel::Arm() {
 
 void TimerWheel::OnTimer() {
   const auto time = std::chrono::steady_clock::now();
-  while (now_time_ + kTick <= time && waiting_ > 0) {
+  while (now_time_ + kTick <= time && waiting_ > 0 && !stopped_) {
     now_time_ += kTick;
     FireSlot(++now_);
   }
@@ -63,7 +71,7 @@ void TimerWheel::FireSlot(std::uint64_t tick) {
   Deadline*& head = slots_[tick % kSlots];
   // A callback may set, clear or destroy any deadline, so the walk starts anew after each; those of
   // later turns are passed over.
-  for (Deadline* deadline = head; deadline != nullptr;) {
+  for (Deadline* deadline = head; deadline != nullptr && !stopped_;) {
     if (deadline->tick_ > tick) {
       deadline = deadline->next_;
       continue;

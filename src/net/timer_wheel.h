@@ -1,12 +1,14 @@
 // TimerWheel: many coarse deadlines for the price of one timer. A deadline fires between its time
-// and two ticks later; setting, moving and clearing one is a few pointer writes. Bound to one event
-// loop. Deadlines are owned by whoever waits and must die or be cleared before the wheel.
+// and two ticks later, never early, even if the loop stood still meanwhile; setting and moving one
+// is a clock read and a few pointer writes, clearing one the writes alone. Bound to one event loop.
+// Deadlines are owned by whoever waits and must die or be cleared before the wheel.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "net/asio.h"
 
@@ -23,7 +25,8 @@ class Deadline {
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
 
-  /// Fires after `wait` from now, whatever was set before.
+  /// Fires after `wait` from now, whatever was set before. A wait below zero is none; beyond 100
+  /// years it is 100.
   void Set(std::chrono::nanoseconds wait);
   void Clear() noexcept;
   [[nodiscard]] bool set() const noexcept { return previous_ != nullptr; }

@@ -3,28 +3,21 @@
 #include <algorithm>
 #include <cstring>
 
+#include "limit/saturating.h"
+
 namespace sluicegate::shield {
 namespace {
 
+using limit::AddSaturating;
+using limit::MultiplySaturating;
+using limit::SubtractSaturating;
+
 constexpr std::uint64_t kForgiveNs = 24ULL * 3600 * 1'000'000'000;
-
-std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) noexcept {
-  return a > ~std::uint64_t{0} - b ? ~std::uint64_t{0} : a + b;
-}
-
-std::uint64_t SaturatingMultiply(std::uint64_t a, std::uint64_t b) noexcept {
-  const auto product = static_cast<unsigned __int128>(a) * b;
-  return product > ~std::uint64_t{0} ? ~std::uint64_t{0} : static_cast<std::uint64_t>(product);
-}
-
-std::uint64_t After(std::uint64_t then_ns, std::uint64_t now_ns) noexcept {
-  return then_ns > now_ns ? then_ns - now_ns : 0;
-}
 
 // Levels that are left once clean days have taken theirs.
 std::uint64_t LevelAt(const BanState& state, std::uint64_t now_ns) noexcept {
-  const std::uint64_t clean_days = After(now_ns, state.clean_since_ns) / kForgiveNs;
-  return After(state.level, clean_days);
+  const std::uint64_t clean_days = SubtractSaturating(now_ns, state.clean_since_ns) / kForgiveNs;
+  return SubtractSaturating(state.level, clean_days);
 }
 
 // State words lie in a table's bytes; copies in and out are two moves each and keep the type rules.
@@ -48,30 +41,29 @@ class BanWeigher final : public table::Weigher {
 }  // namespace
 
 std::uint64_t BanLeft(const BanState& state, std::uint64_t now_ns) noexcept {
-  return After(state.until_ns, now_ns);
+  return SubtractSaturating(state.until_ns, now_ns);
 }
 
 std::uint64_t MemoryLeft(const BanState& state, std::uint64_t now_ns) noexcept {
   const std::uint64_t forgiven_ns =
       state.level == 0
           ? 0
-          : SaturatingAdd(state.clean_since_ns, SaturatingMultiply(state.level, kForgiveNs));
-  return After(std::max({state.violations_tat_ns, state.until_ns, forgiven_ns}), now_ns);
+          : AddSaturating(state.clean_since_ns, MultiplySaturating(state.level, kForgiveNs));
+  return SubtractSaturating(std::max({state.violations_tat_ns, state.until_ns, forgiven_ns}), now_ns);
 }
 
 bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_ns) noexcept {
   state.level = LevelAt(state, now_ns);
   state.clean_since_ns = std::max(state.clean_since_ns, now_ns);
   // GCRA as in limit/token_bucket.h: the charge that leaves less than one unit begins the ban.
-  const std::uint64_t interval_ns =
-      terms.within_ns / terms.violations + (terms.within_ns % terms.violations != 0 ? 1 : 0);
-  const std::uint64_t tolerance_ns = SaturatingMultiply(interval_ns, terms.violations);
-  state.violations_tat_ns = SaturatingAdd(std::max(state.violations_tat_ns, now_ns), interval_ns);
-  const std::uint64_t debt_ns = After(state.violations_tat_ns, now_ns);
-  if (SaturatingAdd(debt_ns, interval_ns) <= tolerance_ns) return false;
+  const std::uint64_t interval_ns = limit::DivideRoundingUp(terms.within_ns, terms.violations);
+  const std::uint64_t tolerance_ns = MultiplySaturating(interval_ns, terms.violations);
+  state.violations_tat_ns = AddSaturating(std::max(state.violations_tat_ns, now_ns), interval_ns);
+  const std::uint64_t debt_ns = SubtractSaturating(state.violations_tat_ns, now_ns);
+  if (AddSaturating(debt_ns, interval_ns) <= tolerance_ns) return false;
   const std::uint64_t factor =
       terms.escalate[std::min<std::uint64_t>(state.level, terms.levels - 1)];
-  state.until_ns = SaturatingAdd(now_ns, SaturatingMultiply(terms.ban_ns, factor));
+  state.until_ns = AddSaturating(now_ns, MultiplySaturating(terms.ban_ns, factor));
   state.clean_since_ns = state.until_ns;
   state.violations_tat_ns = 0;
   state.level = std::min<std::uint64_t>(state.level + 1, terms.levels);

@@ -24,7 +24,7 @@ struct Problem {
   ProblemType type = ProblemType::kBlank;
   std::uint16_t status = 0;
   std::string_view detail = {};  ///< What is wrong and the mend. Empty: left out.
-  /// kQuotaExceeded only: the names of the limits that deny.
+  /// kQuotaExceeded only: the names of the limits that deny, of the rule that binds.
   std::span<const std::string_view> violated_policies = {};
 };
 
