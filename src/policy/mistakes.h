@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,12 +13,16 @@
 
 namespace sluicegate::policy {
 
-/// Puts mistakes into the file's order, those of one place as they were found. An insertion sort:
-/// the lists are short and nearly sorted. Pure.
+/// Puts mistakes into the file's order, those of one place as they were found; a file may have a
+/// hundred thousand. Pure.
 inline void SortByPlace(std::vector<Mistake>& all) {
-  for (auto it = all.begin(); it != all.end(); ++it) {
-    std::rotate(std::ranges::upper_bound(all.begin(), it, it->at, {}, &Mistake::at), it, it + 1);
-  }
+  std::vector<std::size_t> order(all.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, {}, [&all](std::size_t i) { return std::pair(all[i].at, i); });
+  std::vector<Mistake> sorted;
+  sorted.reserve(all.size());
+  for (const std::size_t i : order) sorted.push_back(std::move(all[i]));
+  all = std::move(sorted);
 }
 
 class Mistakes {
@@ -25,12 +31,12 @@ class Mistakes {
     mistakes_.push_back({.at = at, .what = std::move(what), .mend = std::move(mend)});
   }
   /// A whole sentence with its mend, as the limit module writes them ("a limit of 0 units ..."):
-  /// split at the first full stop, with a capital.
+  /// split at the last full stop, as what is quoted of the file may hold others, with a capital.
   void AddSentence(Position at, std::string sentence) {
     if (!sentence.empty() && sentence.front() >= 'a' && sentence.front() <= 'z') {
       sentence.front() = static_cast<char>(sentence.front() - 'a' + 'A');
     }
-    const std::size_t stop = sentence.find(". ");
+    const std::size_t stop = sentence.rfind(". ");
     if (stop == std::string::npos) return Add(at, std::move(sentence), {});
     Add(at, sentence.substr(0, stop + 1), sentence.substr(stop + 2));
   }

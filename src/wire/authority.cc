@@ -37,7 +37,7 @@ std::string_view HostOf(std::string_view authority) noexcept {
 
 void AppendRuleHost(std::string_view authority, std::string& out) {
   std::string_view host = HostOf(authority);
-  if (host.ends_with('.')) host.remove_suffix(1);
+  while (host.ends_with('.')) host.remove_suffix(1);
   for (const char c : host) out += syntax::ToLower(c);
 }
 

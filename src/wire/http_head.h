@@ -205,7 +205,7 @@ class ResponseParser : public HeadParser {
 /// An authority without its port: "a.test:8080" -> "a.test", "[::1]:80" -> "[::1]". Pure.
 [[nodiscard]] std::string_view HostOf(std::string_view authority) noexcept;
 
-/// Appends what rules compare: HostOf in lower case, without a dot at its end.
+/// Appends what rules compare: HostOf in lower case, without dots at its end.
 void AppendRuleHost(std::string_view authority, std::string& out);
 
 }  // namespace sluicegate::wire
