@@ -188,7 +188,7 @@ std::string IpAddress::ToString() const {
     return text;
   }
   std::array<unsigned, 8> groups{};
-  for (unsigned i = 0; i < groups.size(); ++i) {
+  for (std::size_t i = 0; i < groups.size(); ++i) {
     groups[i] = (unsigned{bytes_[2 * i]} << 8U) | bytes_[2 * i + 1];
   }
   return V6Text(groups);
@@ -209,21 +209,31 @@ IpPrefix::Fault IpPrefix::Parse(std::string_view text, IpPrefix& prefix) noexcep
 
 std::string IpPrefix::ToString() const { return address.ToString() + "/" + std::to_string(bits); }
 
+// An IPv4 address lies in ::ffff:0:0/96, and is not meant by an IPv6 prefix around that.
+void PrefixSet::AddRange(const IpAddress& first, const IpAddress& last, std::vector<Range>& all) {
+  static constexpr Bytes kBeforeV4 = {0, 0, 0,    0,    0,    0,    0,    0,
+                                      0, 0, 0xFF, 0xFE, 0xFF, 0xFF, 0xFF, 0xFF};
+  static constexpr Bytes kBehindV4 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  if (first.is_v4() || first > IpAddress::V6(kBeforeV4) || last < IpAddress::V6(kBehindV4)) {
+    all.push_back({.first = first, .last = last});
+    return;
+  }
+  all.push_back({.first = first, .last = IpAddress::V6(kBeforeV4)});
+  all.push_back({.first = IpAddress::V6(kBehindV4), .last = last});
+}
+
 PrefixSet::PrefixSet(std::span<const IpPrefix> prefixes) {
+  std::vector<Range> all;
   for (const IpPrefix& prefix : prefixes) {
     const Bytes first = Filled(Copy(prefix.address), BitsOf128(prefix), 0);
     const Bytes last = Filled(first, BitsOf128(prefix), 0xFF);
-    ranges_.push_back({.first = IpAddress::V6(first), .last = IpAddress::V6(last)});
+    AddRange(IpAddress::V6(first), IpAddress::V6(last), all);
   }
-  std::ranges::sort(ranges_, {}, &Range::first);
+  std::ranges::sort(all, {}, &Range::first);
   // Prefixes nest or are apart: a range that begins inside the one before it lies in it whole.
-  const auto inside = [end = IpAddress(), first = true](const Range& range) mutable {
-    const bool drop = !first && range.last <= end;
-    if (!drop) end = range.last;
-    first = false;
-    return drop;
-  };
-  std::erase_if(ranges_, inside);
+  for (const Range& range : all) {
+    if (ranges_.empty() || range.last > ranges_.back().last) ranges_.push_back(range);
+  }
 }
 
 bool PrefixSet::Contains(const IpAddress& address) const noexcept {

@@ -61,8 +61,8 @@ struct IpPrefix {
   friend bool operator==(const IpPrefix&, const IpPrefix&) = default;
 };
 
-/// A set of prefixes, compiled into disjoint ranges: Contains is a binary search. Immutable after
-/// construction, so thread-safe.
+/// A set of prefixes; an IPv6 prefix holds no IPv4 address, however short it is. Compiled into
+/// disjoint ranges: Contains is a binary search. Immutable after construction, so thread-safe.
 class PrefixSet {
  public:
   PrefixSet() = default;
@@ -75,6 +75,8 @@ class PrefixSet {
     IpAddress first;
     IpAddress last;
   };
+  static void AddRange(const IpAddress& first, const IpAddress& last, std::vector<Range>& all);
+
   std::vector<Range> ranges_;  // Sorted, disjoint.
 };
 

@@ -209,7 +209,7 @@ std::expected<CompiledLimit, std::string> CompiledLimit::CompileSlidingWindow(co
 }
 
 std::expected<CompiledLimit, std::string> CompiledLimit::CompileFixedWindow(const Limit& limit) {
-  constexpr std::uint64_t kDayNs = 24 * 3600 * kSecondNs;
+  constexpr std::uint64_t kDayNs = 86'400 * kSecondNs;
   constexpr std::uint64_t kNominalNs[] = {kSecondNs,  60 * kSecondNs, 3600 * kSecondNs, kDayNs,
                                           7 * kDayNs, 30 * kDayNs,    365 * kDayNs};
   CompiledLimit compiled(Algorithm::kFixedWindow, limit.quota,
@@ -266,6 +266,7 @@ void CompiledLimit::GiveBackOldest(std::byte* state, Now now, std::uint64_t cost
 std::uint64_t CompiledLimit::RetryAfter(const std::byte* state, Now now,
                                         std::uint64_t cost) const noexcept {
   if (cost > quota_) return Decision::kNever;
+  if (cost == 0) return 0;  // A peek fits, even where a reload left more in use than the quota.
   return Visit([&](const auto& ops) { return ops.RetryAfter(state, now, cost); });
 }
 

@@ -13,6 +13,13 @@ struct Window {
   std::uint64_t used = 0;
 };
 
+// The end of the window in which `unix_ns` lies. 0 says "never seen", so a window that ends with
+// 1969 takes a nanosecond more.
+std::int64_t EndOf(CalendarUnit unit, std::int64_t unix_ns) noexcept {
+  const std::int64_t edge = NextEdge(unit, unix_ns);
+  return edge == 0 ? 1 : edge;
+}
+
 // The window that counts at `unix_ns`; nothing used if the one in the state is over.
 Window Current(const std::byte* state, std::int64_t unix_ns) noexcept {
   Window window;
@@ -40,7 +47,7 @@ std::uint64_t FixedWindow::Remaining(const std::byte* state, std::int64_t unix_n
 void FixedWindow::Charge(std::byte* state, std::int64_t unix_ns,
                          std::uint64_t cost) const noexcept {
   Window window = Current(state, unix_ns);
-  if (window.end_unix_ns == 0) window.end_unix_ns = NextEdge(unit_, unix_ns);
+  if (window.end_unix_ns == 0) window.end_unix_ns = EndOf(unit_, unix_ns);
   window.used = AddSaturating(window.used, cost);
   Store(state, window);
 }
@@ -48,9 +55,9 @@ void FixedWindow::Charge(std::byte* state, std::int64_t unix_ns,
 void FixedWindow::GiveBack(std::byte* state, std::int64_t unix_ns, std::int64_t charged_unix_ns,
                            std::uint64_t cost) const noexcept {
   Window window = Current(state, unix_ns);
-  // A charge of an earlier window lies before this one's start; NextEdge tells without knowing the
+  // A charge of an earlier window lies before this one's start; its end tells without knowing the
   // length.
-  if (window.end_unix_ns == 0 || NextEdge(unit_, charged_unix_ns) != window.end_unix_ns) return;
+  if (window.end_unix_ns == 0 || EndOf(unit_, charged_unix_ns) != window.end_unix_ns) return;
   window.used = SubtractSaturating(window.used, cost);
   Store(state, window);
 }
@@ -66,7 +73,7 @@ void FixedWindow::GiveBackOldest(std::byte* state, std::int64_t unix_ns,
 std::uint64_t FixedWindow::RetryAfter(const std::byte* state, std::int64_t unix_ns,
                                       std::uint64_t cost) const noexcept {
   const Window window = Current(state, unix_ns);
-  return AddSaturating(window.used, cost) <= quota_ ? 0 : Until(window, unix_ns);
+  return cost <= SubtractSaturating(quota_, window.used) ? 0 : Until(window, unix_ns);
 }
 
 std::uint64_t FixedWindow::ResetAfter(const std::byte* state, std::int64_t unix_ns) const noexcept {

@@ -10,15 +10,15 @@ namespace sluicegate::limit {
 
 struct Load {
   std::uint32_t used_ppm =
-      0;  ///< used / quota in millionths, rounded up; 1'000'000 and more: at the limit.
+      0;  ///< used / quota in millionths, rounded down; 1'000'000 and more: at the limit.
   std::uint64_t clears_after_ns =
       0;  ///< Until the state is as if never used; 0: it may be dropped freely.
 };
 
-/// used / quota in millionths, rounded up, at most 2^32 - 2 (the last value marks slots that must
+/// used / quota in millionths, rounded down, at most 2^32 - 2 (the last value marks slots that must
 /// stay). Pure. REQUIRES: quota > 0.
 [[nodiscard]] inline std::uint32_t ShareOf(std::uint64_t used, std::uint64_t quota) noexcept {
-  const auto share = (static_cast<unsigned __int128>(used) * 1'000'000 + quota - 1) / quota;
+  const auto share = static_cast<unsigned __int128>(used) * 1'000'000 / quota;
   return static_cast<std::uint32_t>(std::min<unsigned __int128>(share, 0xFFFF'FFFEU));
 }
 

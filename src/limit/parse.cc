@@ -72,20 +72,26 @@ std::optional<std::uint64_t> TakeNumber(std::string_view& text) {
 
 std::string Quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
-// The calendar's unit of a length that is exactly one of them.
+// Of the calendar's units, in their order. A month and a year are nominal, as CompiledLimit has
+// them.
+constexpr std::int64_t kDaySeconds = 86'400;
+constexpr std::array kUnitSeconds = {std::int64_t{1},  std::int64_t{60}, std::int64_t{3600},
+                                     kDaySeconds,      7 * kDaySeconds,  30 * kDaySeconds,
+                                     365 * kDaySeconds};
+
+// The calendar's unit of a length that is exactly one of them: none is a month or a year.
 std::optional<CalendarUnit> UnitOfLength(Duration length) {
-  struct Known {
-    std::int64_t seconds;
-    CalendarUnit unit;
-  };
-  constexpr std::array kLengths = {
-      Known{1, CalendarUnit::kSecond}, Known{60, CalendarUnit::kMinute},
-      Known{3600, CalendarUnit::kHour}, Known{86'400, CalendarUnit::kDay},
-      Known{604'800, CalendarUnit::kWeek}};
-  for (const auto& [seconds, unit] : kLengths) {
-    if (length.count() == seconds * kSecondNs) return unit;
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(CalendarUnit::kWeek); ++i) {
+    if (length.count() == kUnitSeconds[i] * kSecondNs) return static_cast<CalendarUnit>(i);
   }
   return std::nullopt;
+}
+
+// The length of a window; nullopt: this limit is none.
+std::optional<Duration> LengthOf(const Limit& limit) noexcept {
+  if (limit.algorithm == Algorithm::kSlidingWindow) return limit.window;
+  if (limit.algorithm != Algorithm::kFixedWindow) return std::nullopt;
+  return Duration(kUnitSeconds[static_cast<std::size_t>(limit.unit)] * kSecondNs);
 }
 
 }  // namespace
@@ -192,15 +198,15 @@ std::string DefaultName(const Limit& limit) {
 bool ResolveRefills(std::span<Limit> limits) noexcept {
   const Limit* shortest = nullptr;
   for (const Limit& limit : limits) {
-    if (limit.algorithm != Algorithm::kSlidingWindow) continue;
-    if (shortest == nullptr || limit.window < shortest->window) shortest = &limit;
+    const auto length = LengthOf(limit);
+    if (length && (shortest == nullptr || *length < *LengthOf(*shortest))) shortest = &limit;
   }
   for (Limit& limit : limits) {
     const bool without = limit.refill == 0 && limit.window == Duration::zero();
     if (limit.algorithm != Algorithm::kTokenBucket || !without) continue;
     if (shortest == nullptr) return false;
     limit.refill = shortest->quota;
-    limit.window = shortest->window;
+    limit.window = *LengthOf(*shortest);
   }
   return true;
 }
