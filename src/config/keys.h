@@ -28,9 +28,9 @@ inline constexpr std::array kState = {K("memory"), K("file")};
 inline constexpr std::array kTimeouts = {K("header"), K("idle"), K("upstream"), K("connect"),
                                          K("drain")};
 inline constexpr std::array kAdmin = {K("token_file")};
-inline constexpr std::array kRule = {K("name"),   K("match"),     K("key"),     K("limits"),
-                                     K("exempt"), K("overrides"), K("penalty"), K("cost"),
-                                     K("mode"),   K("memory")};
+inline constexpr std::array kRule = {K("name"),     K("match"),     K("key"),     K("limits"),
+                                     K("exempt"),   K("overrides"), K("penalty"), K("cost"),
+                                     K("max_body"), K("mode"),      K("memory")};
 inline constexpr std::array kMatch = {K("path"),   K("method"),     K("host"),
                                       K("header"), K("mcp_method"), K("mcp_tool")};
 inline constexpr std::array kLimit = {K("limit"),  K("algorithm"),   K("name"), K("burst"),
@@ -38,7 +38,8 @@ inline constexpr std::array kLimit = {K("limit"),  K("algorithm"),   K("name"), 
 inline constexpr std::array kExempt = {K("clients"), K("users"), K("api_keys")};
 inline constexpr std::array kOverride = {K("when"), K("limits")};
 inline constexpr std::array kWhen = {K("client"), K("user"), K("api_key")};
-inline constexpr std::array kPenalty = {K("violations"), K("within"), K("ban"), K("escalate")};
+inline constexpr std::array kPenalty = {K("violations"), K("within"), K("ban"), K("escalate"),
+                                        K("answer")};
 inline constexpr std::array kCost = {K("default"), K("arg"), K("max")};
 }  // namespace keys
 

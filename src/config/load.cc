@@ -20,6 +20,11 @@ policy::Mistake Unreadable(const std::string& why, std::string mend) {
   return {.at = {}, .what = "The file cannot be read: " + why + ".", .mend = std::move(mend)};
 }
 
+policy::Mistake TooLarge(std::size_t most) {
+  return Unreadable("it is larger than " + std::to_string(most >> 20U) + " MiB",
+                    "Split it or remove comments.");
+}
+
 // Closes a descriptor when it goes out of sight.
 class Descriptor {
  public:
@@ -46,19 +51,15 @@ void Bound(Mistakes& mistakes) {
 }
 
 // A message may quote the file; what it shows must not steer the terminal it is shown on.
-std::string Printable(std::string text) {
+std::string Printable(std::string_view text) {
   constexpr std::size_t kLongest = 500;
-  if (text.size() > kLongest) text = std::string(policy::Shortened(text, kLongest)) + "...";
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) c = '?';
-  }
-  return text;
+  return policy::Disarmed(policy::Shortened(text, kLongest)) +
+         (text.size() > kLongest ? "..." : "");
 }
 
 }  // namespace
 
-std::expected<std::string, policy::Mistake> ReadFile(const std::string& path) {
+std::expected<std::string, policy::Mistake> ReadFile(const std::string& path, std::size_t most) {
   // O_NONBLOCK: a pipe without a writer would wait for ever otherwise.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) {
@@ -66,7 +67,7 @@ std::expected<std::string, policy::Mistake> ReadFile(const std::string& path) {
   }
   struct stat info{};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return std::unexpected(Unreadable("it is no regular file", "Name the policy file itself."));
+    return std::unexpected(Unreadable("it is no regular file", "Name the file itself."));
   }
   std::string text;
   std::string chunk(std::size_t{64} << 10U, '\0');
@@ -76,18 +77,14 @@ std::expected<std::string, policy::Mistake> ReadFile(const std::string& path) {
     if (got < 0) return std::unexpected(Unreadable(std::strerror(errno), "Check the disk."));
     if (got == 0) return text;
     text.append(chunk, 0, static_cast<std::size_t>(got));
-    if (text.size() > kMaxFileBytes) {
-      return std::unexpected(
-          Unreadable("it is larger than 1 MiB", "Split the policy or remove comments."));
-    }
+    if (text.size() > most) return std::unexpected(TooLarge(most));
   }
 }
 
 std::expected<std::shared_ptr<const policy::Policy>, Mistakes> ParsePolicy(
     std::string_view yaml, const std::function<void(policy::Config&)>& edit) {
   if (yaml.size() > kMaxFileBytes) {
-    return std::unexpected(
-        Mistakes{Unreadable("it is larger than 1 MiB", "Split the policy or remove comments.")});
+    return std::unexpected(Mistakes{TooLarge(kMaxFileBytes)});
   }
   Mistakes mistakes;
   policy::Config config = ReadConfig(yaml, mistakes);

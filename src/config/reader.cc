@@ -2,6 +2,7 @@
 
 #include <yaml-cpp/eventhandler.h>
 
+#include <algorithm>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -158,6 +159,7 @@ class Reader {
     rule.name = map.Scalar("name");
     rule.mode = map.Scalar("mode");
     rule.memory = map.Scalar("memory");
+    rule.max_body = map.Scalar("max_body");
     if (map.Has("key")) rule.key = map.List("key");
     map.With("match", [&](const YAML::Node& child) { ReadMatch(child, rule.match); });
     rule.limits = ReadLimits(map);
@@ -190,6 +192,7 @@ class Reader {
                              .mend = "Write {NAME: VALUE}, like {x-plan: free}."});
         return;
       }
+      RefuseEmpty(child);
       for (const auto& entry : child) {
         const auto name = ScalarOf(entry.first, "The header's name", mistakes_);
         if (name) match.header.push_back({.name = *name, .values = Values(entry.second)});
@@ -197,11 +200,12 @@ class Reader {
     });
   }
 
-  // An empty list would hold for every request, where its writer may mean none.
+  // An empty list or map would hold for every request, where its writer may mean none.
   void RefuseEmpty(const YAML::Node& node) {
-    if (!node.IsSequence() || node.size() > 0) return;
+    if (!(node.IsSequence() || node.IsMap()) || node.size() > 0) return;
     mistakes_.push_back({.at = PositionOf(node),
-                         .what = "This list is empty, so it says nothing of a request.",
+                         .what = std::string(node.IsMap() ? "This map" : "This list") +
+                                 " is empty, so it says nothing of a request.",
                          .mend = "Leave it out, or write what must match."});
   }
 
@@ -259,9 +263,9 @@ class Reader {
     result.at = PositionOf(node);
     map.With("when", [&](const YAML::Node& child) {
       const MapReader when(child, "when", keys::kWhen, mistakes_);
-      result.when = {.clients = when.List("client"),
-                     .users = when.List("user"),
-                     .api_keys = when.List("api_key")};
+      result.when = {.clients = Condition(when, "client"),
+                     .users = Condition(when, "user"),
+                     .api_keys = Condition(when, "api_key")};
     });
     result.limits = ReadLimits(map);
     return result;
@@ -273,7 +277,8 @@ class Reader {
             .violations = map.Scalar("violations"),
             .within = map.Scalar("within"),
             .ban = map.Scalar("ban"),
-            .escalate = map.List("escalate")};
+            .escalate = map.List("escalate"),
+            .answer = map.Scalar("answer")};
   }
 
   void ReadCost(const YAML::Node& node, policy::CostConfig& cost) {
@@ -336,6 +341,11 @@ bool CheckBytes(std::string_view yaml, MistakeList& mistakes) {
       return refuse("There is a control character here (byte " + std::to_string(byte) + ").");
     const std::size_t length = Utf8Length(yaml);
     if (length == 0) return refuse("These bytes are no UTF-8 (byte " + std::to_string(byte) + ").");
+    // U+0080 to U+009F steer terminals as well; U+0085 is YAML's next line.
+    const auto second = static_cast<unsigned char>(length == 2 ? yaml[1] : 0);
+    if (byte == 0xC2 && second < 0xA0 && second != 0x85)
+      return refuse("There is a control character here (bytes 194 " + std::to_string(second) +
+                    ").");
     at = c == '\n'
              ? Position{.line = at.line + 1, .column = 1}
              : Position{.line = at.line, .column = at.column + static_cast<std::uint32_t>(length)};
@@ -349,6 +359,16 @@ Mistake NotYaml(std::string_view yaml, const YAML::Exception& error) {
                   .what = "This is not YAML: " + error.msg + ".",
                   .mend = "Check the indentation, colons, quotes and brackets here."};
   for (int line = 0; line < error.mark.line; ++line) yaml.remove_prefix(yaml.find('\n') + 1);
+  // A pattern without quotes: the parser takes it for an alias, and stops at it or within it.
+  const std::string_view line = yaml.substr(0, yaml.find('\n'));
+  const auto stop = static_cast<std::size_t>(std::max(error.mark.column, 0));
+  const std::size_t before = line.substr(0, stop).find_last_of(" \t[{,");
+  const std::size_t word = before == std::string_view::npos ? 0 : before + 1;
+  if (word < line.size() && (line[word] == '*' || line[word] == '&')) {
+    mistake.at.column = static_cast<std::uint32_t>(word + 1);
+    mistake.mend = "Write the text in quotes, like '/**': bare, * and & mean something else.";
+    return mistake;
+  }
   const std::string_view indentation = yaml.substr(0, yaml.find_first_not_of(" \t"));
   const std::size_t tab = indentation.find('\t');
   if (tab == std::string_view::npos) return mistake;
@@ -369,7 +389,7 @@ Config ReadConfig(std::string_view yaml, MistakeList& mistakes) {
     const YAML::Node root = YAML::Load(text);
     if (!root.IsDefined() || root.IsNull()) {
       mistakes.push_back(
-          {.at = {},
+          {.at = {.line = 1, .column = 1},
            .what = "The policy is empty.",
            .mend = "Write rules: with at least one rule; doc/policy.md has an example."});
       return {};

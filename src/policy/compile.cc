@@ -1,4 +1,5 @@
 // Policy::Compile: the checks over the whole configuration, and the settings of the doors.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <utility>
@@ -200,7 +201,8 @@ class PolicyCompiler {
                         .asked_arguments = policy_.asked_arguments_,
                         .has_users = !settings().clients.identity.header.empty() ||
                                      !settings().clients.identity.api_keys_file.empty(),
-                        .has_api_keys = !settings().clients.identity.api_keys_file.empty()};
+                        .has_api_keys = !settings().clients.identity.api_keys_file.empty(),
+                        .max_body = settings().max_body};
     std::map<std::string, Position> names;
     for (const RuleConfig& config : config_.rules) {
       policy_.rules_.push_back(RuleCompiler(config, context).Compile());
@@ -212,6 +214,10 @@ class PolicyCompiler {
                         "; the first is in line " + std::to_string(first->second.line) + ".",
                     "Give one of them another name.");
     }
+    policy_.rules_bound_bodies_ =
+        policy_.enabled_ && std::ranges::any_of(policy_.rules_, [this](const Rule& rule) {
+          return rule.Tightens(settings().max_body);
+        });
     ShareMemory();
   }
 

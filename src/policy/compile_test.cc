@@ -41,6 +41,7 @@ TEST(CompileTest, Defaults) {
   EXPECT_EQ(rule.mode(), Mode::kEnforce);
   EXPECT_EQ(rule.cost().fallback, 1U);
   EXPECT_FALSE(rule.penalty());
+  EXPECT_EQ(rule.max_body(), 0U);
 }
 
 TEST(CompileTest, EverySettingIsRead) {
@@ -167,11 +168,28 @@ TEST(CompileTest, APenaltyWithoutLevelsKeepsItsBan) {
                   .violations = Written("3"),
                   .within = Written("1m"),
                   .ban = Written("5m"),
-                  .escalate = {}};
+                  .escalate = {},
+                  .answer = {}};
   const auto policy = Compiled(WrittenRules({rule}));
   ASSERT_NE(policy, nullptr);
   EXPECT_THAT(policy->rules()[0].penalty()->escalate, ElementsAre(1U));
   EXPECT_EQ(policy->rules()[0].penalty()->ban, std::chrono::minutes(5));
+  EXPECT_FALSE(policy->rules()[0].penalty()->drop);
+}
+
+TEST(CompileTest, WhatABannedClientGets) {
+  for (const std::string_view answer : {"429", "drop"}) {
+    RuleConfig rule = WrittenRule("a", {"client"});
+    rule.penalty = {.at = {},
+                    .violations = Written("3"),
+                    .within = Written("1m"),
+                    .ban = Written("5m"),
+                    .escalate = {},
+                    .answer = Written(answer)};
+    const auto policy = Compiled(WrittenRules({rule}));
+    ASSERT_NE(policy, nullptr);
+    EXPECT_EQ(policy->rules()[0].penalty()->drop, answer == "drop");
+  }
 }
 
 TEST(CompileTest, NamesThatCouldBreakALabelAreRefused) {

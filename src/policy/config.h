@@ -81,6 +81,7 @@ struct PenaltyConfig {
   MaybeText within;
   MaybeText ban;
   std::vector<Text> escalate;
+  MaybeText answer;
 };
 
 struct CostConfig {
@@ -99,6 +100,7 @@ struct RuleConfig {
   std::vector<OverrideConfig> overrides;
   std::optional<PenaltyConfig> penalty;
   CostConfig cost;
+  MaybeText max_body;
   MaybeText mode;
   MaybeText memory;
 };

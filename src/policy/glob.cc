@@ -20,9 +20,16 @@ void Replace(std::string& text, std::string_view what, std::string_view with) {
 }
 
 // The same pattern with `**` for longer runs of stars and without repeated "/**": so no two places
-// with stars are neighbours, and no place that may be skipped leads to another.
-std::string Simplified(std::string_view pattern) {
+// with stars are neighbours, and no place that may be skipped leads to another. In a text every run
+// of stars is `**`.
+std::string Simplified(std::string_view pattern, bool path) {
   std::string simple(pattern);
+  if (!path) {
+    Replace(simple, "**", "*");
+    for (std::size_t at = 0; (at = simple.find('*', at)) != std::string::npos; at += 2)
+      simple.insert(at, 1, '*');
+    return simple;
+  }
   Replace(simple, "***", "**");
   Replace(simple, "/**/**", "/**");
   return simple;
@@ -74,20 +81,21 @@ Places Shifted(const Places& places, unsigned by) noexcept {
 
 }  // namespace
 
-std::optional<Glob> Glob::Compile(std::string_view pattern) {
+std::optional<Glob> Glob::Compile(std::string_view pattern, Subject subject) {
   if (pattern.empty() || pattern.size() > kMaxLength) return std::nullopt;
+  const bool path = subject == Subject::kPath;
   Glob glob;
   glob.pattern_ = pattern;
-  const std::string simple = Simplified(pattern);
+  const std::string simple = Simplified(pattern, path);
   pattern = simple;
   const std::size_t star = pattern.find('*');
-  if (pattern == "/**" || pattern == "**") return glob;
+  if ((path && pattern == "/**") || pattern == "**") return glob;
   if (star == std::string_view::npos) {
     glob.kind_ = Kind::kExact;
     return glob;
   }
   if (star == pattern.size() - 2 && pattern.ends_with("**")) {
-    const bool subtree = pattern[star - 1] == '/';
+    const bool subtree = path && pattern[star - 1] == '/';
     glob.kind_ = subtree ? Kind::kSubtree : Kind::kPrefix;
     glob.prefix_ = pattern.substr(0, subtree ? star - 1 : star);
     return glob;
@@ -95,8 +103,9 @@ std::optional<Glob> Glob::Compile(std::string_view pattern) {
   glob.kind_ = Kind::kGeneral;
   const std::vector<Place> places = Tokenize(pattern);
   auto tables = std::make_shared<Tables>();
-  const auto slash_at = [&places](std::size_t i) {
-    return i < places.size() && places[i].token == Token::kLiteral && places[i].literal == '/';
+  const auto slash_at = [&places, path](std::size_t i) {
+    return path && i < places.size() && places[i].token == Token::kLiteral &&
+           places[i].literal == '/';
   };
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (places[i].token == Token::kLiteral) {

@@ -1,7 +1,7 @@
-// Glob: a pattern with stars. `*` is any run of characters but '/', `**` any run at all; everything
-// else is itself.
+// Glob: a pattern with stars. In a path `*` is any run of characters but '/', `**` any run at all;
 // "/**/" also matches a single '/', and a trailing "/**" the path before it as well ("/api/**"
-// covers /api).
+// covers /api). Any other text has no segments: `*` and `**` are any run. Everything else is
+// itself.
 //
 // Immutable after Compile, so thread-safe. Matching is linear in the text, whatever the pattern:
 // the set of places in the pattern that the text so far can have reached is a few words of bits
@@ -21,9 +21,11 @@ namespace sluicegate::policy {
 class Glob {
  public:
   static constexpr std::size_t kMaxLength = 250;  ///< Bytes of a pattern.
+  /// What is matched: a path, or a text without segments (a field's value, a host, a tool's name).
+  enum class Subject : std::uint8_t { kPath, kText };
 
   /// nullopt if the pattern is empty or longer than kMaxLength.
-  [[nodiscard]] static std::optional<Glob> Compile(std::string_view pattern);
+  [[nodiscard]] static std::optional<Glob> Compile(std::string_view pattern, Subject subject);
 
   [[nodiscard]] bool Matches(std::string_view text) const noexcept {
     switch (kind_) {

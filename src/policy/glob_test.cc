@@ -11,8 +11,10 @@
 namespace sluicegate::policy {
 namespace {
 
-bool Matches(std::string_view pattern, std::string_view text) {
-  const auto glob = Glob::Compile(pattern);
+using enum Glob::Subject;
+
+bool Matches(std::string_view pattern, std::string_view text, Glob::Subject subject = kPath) {
+  const auto glob = Glob::Compile(pattern, subject);
   return glob && glob->Matches(text);
 }
 
@@ -39,6 +41,17 @@ bool Defined(std::string_view pattern, std::string_view text) {
 bool Naive(std::string pattern, std::string_view text) {
   while (pattern.find("***") != std::string::npos) pattern.erase(pattern.find("***"), 1);
   return Defined(pattern, text);
+}
+
+// The same for a text: a star of any number is any run.
+bool NaiveInText(std::string_view pattern, std::string_view text) {
+  if (pattern.empty()) return text.empty();
+  if (pattern.front() != '*') {
+    return !text.empty() && text.front() == pattern.front() &&
+           NaiveInText(pattern.substr(1), text.substr(1));
+  }
+  return NaiveInText(pattern.substr(1), text) ||
+         (!text.empty() && NaiveInText(pattern, text.substr(1)));
 }
 
 TEST(GlobTest, GoldenTable) {
@@ -91,6 +104,37 @@ TEST(GlobTest, GoldenTable) {
   }
 }
 
+TEST(GlobTest, OnlyPathsHaveSegments) {
+  struct Row {
+    std::string_view pattern;
+    std::string_view text;
+    bool path;
+    bool in_text;
+  };
+  const std::vector<Row> rows = {
+      {"curl*", "curl/8.0", false, true},
+      {"*/8.0", "curl/8.0", true, true},
+      {"*8.0", "curl/8.0", false, true},
+      {"*", "a/b", false, true},
+      {"c*l/*", "c/l/8/0", false, true},
+      {"text/*", "text/html", true, true},
+      {"text/**", "text/html", true, true},
+      {"text/**", "text", true, false},
+      {"a/**/b", "a/b", true, false},
+      {"a/**/b", "a//b", true, true},
+      {"/**", "a", true, false},
+      {"/**", "/a/b", true, true},
+      {"a***b", "a/x/b", true, true},
+      {"a*b", "a/x/c", false, false},
+  };
+  for (const Row& row : rows) {
+    EXPECT_EQ(Matches(row.pattern, row.text), row.path) << row.pattern << " on path " << row.text;
+    EXPECT_EQ(Matches(row.pattern, row.text, kText), row.in_text)
+        << row.pattern << " on " << row.text;
+    EXPECT_EQ(NaiveInText(row.pattern, row.text), row.in_text) << "the oracle: " << row.pattern;
+  }
+}
+
 TEST(GlobTest, AgreesWithTheDefinitionOnEveryShortPatternAndText) {
   constexpr std::string_view kLetters = "/*a";
   std::vector<std::string> patterns = {""};
@@ -102,10 +146,13 @@ TEST(GlobTest, AgreesWithTheDefinitionOnEveryShortPatternAndText) {
     for (const char c : {'/', 'a'}) texts.push_back(texts[i] + c);
   }
   for (const std::string& pattern : patterns) {
-    const auto glob = Glob::Compile(pattern);
+    const auto glob = Glob::Compile(pattern, kPath);
+    const auto in_text = Glob::Compile(pattern, kText);
     ASSERT_EQ(glob.has_value(), !pattern.empty());
+    ASSERT_EQ(in_text.has_value(), !pattern.empty());
     if (!glob) continue;
     for (const std::string& text : texts) {
+      ASSERT_EQ(in_text->Matches(text), NaiveInText(pattern, text)) << pattern << " on " << text;
       // "/**" alone is every text, also those that do not begin with a slash (paths always do).
       if (pattern.starts_with("/**") && !text.starts_with('/')) continue;
       ASSERT_EQ(glob->Matches(text), Naive(pattern, text)) << pattern << " on " << text;
@@ -143,6 +190,7 @@ TEST(GlobTest, NoPatternMakesItSlow) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_FALSE(Matches(stars + "b", text + "c"));
     EXPECT_FALSE(Matches(doubles + "b", path + "c"));
+    EXPECT_FALSE(Matches(stars + "b", path + "c", kText));
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
@@ -151,8 +199,15 @@ TEST(GlobTest, TheLongestPatternFits) {
   const std::string longest = "/" + std::string(Glob::kMaxLength - 2, 'a') + "*";
   EXPECT_TRUE(Matches(longest, longest.substr(0, longest.size() - 1) + "b"));
   EXPECT_FALSE(Matches(longest, longest.substr(0, longest.size() - 1) + "/"));
-  EXPECT_FALSE(Glob::Compile(longest + "a"));
-  EXPECT_FALSE(Glob::Compile(""));
+  EXPECT_TRUE(Matches(longest, longest.substr(0, longest.size() - 1) + "/", kText));
+  std::string stars;  // Each takes one place.
+  while (stars.size() < Glob::kMaxLength) stars += "a*";
+  EXPECT_TRUE(Matches(stars, stars + "/a", kText));
+  EXPECT_FALSE(Matches(stars, stars.substr(2), kText));
+  for (const Glob::Subject subject : {kPath, kText}) {
+    EXPECT_FALSE(Glob::Compile(longest + "a", subject));
+    EXPECT_FALSE(Glob::Compile("", subject));
+  }
 }
 
 TEST(GlobTest, BytesAboveAsciiAreThemselves) {

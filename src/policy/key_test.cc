@@ -17,11 +17,26 @@ constexpr HashSecret kSecret{};
 class KeyTest : public testing::Test {
  protected:
   // The key of the request under a rule with these parts.
-  static std::uint64_t Key(std::initializer_list<std::string_view> parts, const Request& request,
-                           std::uint8_t variant = 0) {
-    const auto policy = Policy::Compile(WrittenRules({WrittenRule("a", parts)}));
+  static std::uint64_t Key(std::initializer_list<std::string_view> parts, const Request& request) {
+    return Keys(parts, {}, request).limits;
+  }
+  // The keys under a rule with these parts and overrides.
+  static KeyHashes Keys(std::initializer_list<std::string_view> parts,
+                        const std::vector<WhoConfig>& overrides, const Request& request) {
+    RuleConfig config = WrittenRule("a", parts);
+    for (const WhoConfig& when : overrides) {
+      config.overrides.push_back({.at = {}, .when = when, .limits = {WrittenLimit("9/s")}});
+    }
+    const auto policy = Policy::Compile(WrittenRules({config}));
     EXPECT_TRUE(policy.has_value());
-    return (*policy)->rules()[0].HashKey(kSecret, request, variant);
+    const Rule& rule = (*policy)->rules()[0];
+    const std::uint8_t variant = rule.VariantOf(request);
+    const KeyHashes keys = rule.HashKeys(kSecret, request, variant);
+    EXPECT_EQ(rule.HashKey(kSecret, request, variant), keys.limits);
+    return keys;
+  }
+  static WhoConfig ForUsers(std::initializer_list<std::string_view> users) {
+    return {.clients = {}, .users = WrittenList(users), .api_keys = {}};
   }
 
   static Request From(std::string_view client) {
@@ -98,8 +113,56 @@ TEST_F(KeyTest, NoPartIsOneBucketForAll) {
   EXPECT_EQ(Key({}, a), Key({}, b));
 }
 
-TEST_F(KeyTest, EachLimitSetCountsApart) {
-  EXPECT_NE(Key({"client"}, From("192.0.2.1"), 0), Key({"client"}, From("192.0.2.1"), 1));
+TEST_F(KeyTest, EachLimitSetCountsApartButTheClientStaysOne) {
+  const std::vector<WhoConfig> overrides = {ForUsers({"acme"}), ForUsers({"zen"})};
+  const auto keys = [&overrides](std::string_view user) {
+    Request request = From("192.0.2.1");
+    request.user = user;
+    return Keys({"client"}, overrides, request);
+  };
+  EXPECT_EQ(keys("").limits, keys("").client) << "without an override there is one key";
+  EXPECT_EQ(keys("").limits, Key({"client"}, From("192.0.2.1")));
+  EXPECT_NE(keys("acme").limits, keys("").limits);
+  EXPECT_NE(keys("zen").limits, keys("").limits);
+  EXPECT_NE(keys("acme").limits, keys("zen").limits);
+  EXPECT_EQ(keys("acme").client, keys("").client);
+  EXPECT_EQ(keys("zen").client, keys("").client);
+}
+
+// So a reload that turns overrides round moves nobody's counts to somebody else.
+TEST_F(KeyTest, AnOverridesKeyDoesNotDependOnItsPlace) {
+  Request request = From("192.0.2.1");
+  request.user = "acme";
+  const auto key = [&request](const std::vector<WhoConfig>& overrides) {
+    return Keys({}, overrides, request).limits;
+  };
+  const std::uint64_t acme = key({ForUsers({"acme"})});
+  EXPECT_EQ(key({ForUsers({"zen"}), ForUsers({"acme"})}), acme);
+  EXPECT_EQ(key({ForUsers({"acme"}), ForUsers({"zen"})}), acme);
+  request.user = "zen";
+  EXPECT_NE(key({ForUsers({"zen"}), ForUsers({"acme"})}), acme) << "the first is another one now";
+}
+
+TEST_F(KeyTest, AnOverridesKeyIsOfWhatItsConditionHolds) {
+  Request request = From("10.1.2.3");
+  request.user = "acme";
+  request.api_key_id = "acme";
+  const auto key = [&request](WhoConfig when) {
+    return Keys({}, {std::move(when)}, request).limits;
+  };
+  const std::uint64_t both = key(ForUsers({"acme", "zen"}));
+  EXPECT_EQ(key(ForUsers({"zen", "acme"})), both);
+  EXPECT_NE(key(ForUsers({"acme"})), both);
+  EXPECT_NE(key({.clients = {}, .users = {}, .api_keys = WrittenList({"acme", "zen"})}), both)
+      << "a user is no API key";
+  EXPECT_NE(key({.clients = {}, .users = WrittenList({"acme"}), .api_keys = WrittenList({"acme"})}),
+            key(ForUsers({"acme"})));
+  const auto networks = [&key](std::initializer_list<std::string_view> list) {
+    return key({.clients = WrittenList(list), .users = {}, .api_keys = {}});
+  };
+  EXPECT_EQ(networks({"10.1.2.3", "2001:db8::/32"}), networks({"2001:DB8::/32", "10.1.2.3/32"}))
+      << "the spelling is none of its content";
+  EXPECT_NE(networks({"10.0.0.0/8"}), networks({"10.1.2.3"}));
 }
 
 TEST_F(KeyTest, TheSecretDecides) {

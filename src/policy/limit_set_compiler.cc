@@ -48,7 +48,9 @@ std::optional<Limit> LimitSetCompiler::ReadBurst(const LimitConfig& config) {
   const auto capacity = ReadNumber(*config.burst, "The burst", 1, 1'000'000'000'000, mistakes_);
   if (!capacity) return std::nullopt;
   Limit limit = Limit::Burst(*capacity, config.refill ? config.refill->value : std::string_view());
-  if (limit.window >= Duration::zero()) return limit;
+  // An empty text is no refill for Limit::Burst; here it is one that somebody forgot to write.
+  const bool forgotten = config.refill && config.refill->value.empty();
+  if (limit.window >= Duration::zero() && !forgotten) return limit;
   mistakes_.Add(config.refill->at,
                 "The refill " + Quoted(config.refill->value) + " cannot be read.",
                 "Write units per time, like 1/s or 100/5min.");
@@ -77,28 +79,38 @@ std::optional<Limit> LimitSetCompiler::ReadLimit(const LimitConfig& config) {
 }
 
 void LimitSetCompiler::CheckQuota(const limit::CompiledLimit& limit, Position at) {
-  if (most_cost_ <= limit.quota()) return;
-  mistakes_.Add(at,
-                "A request may cost " + std::to_string(most_cost_) +
-                    " units, more than this limit ever has (" + std::to_string(limit.quota()) +
-                    ").",
-                "Write a higher limit or a lower cost.");
+  const std::string quota = std::to_string(limit.quota());
+  if (cost_.fallback > limit.quota()) {
+    mistakes_.Add(at,
+                  "A request costs " + std::to_string(cost_.fallback) +
+                      " units, more than this limit ever has (" + quota + ").",
+                  "Write a higher limit or a lower cost.");
+  } else if (cost_.max > limit.quota()) {
+    mistakes_.Warn(at,
+                   "A request may cost " + std::to_string(cost_.max) +
+                       " units, more than this limit ever has (" + quota +
+                       "), and is always refused then.",
+                   "Write a higher limit, or a max of at most " + quota + ".");
+  }
 }
 
-void LimitSetCompiler::WarnOfBigBurst(const std::vector<Limit>& limits,
-                                      const std::vector<Position>& places) {
-  const Limit* shortest = nullptr;
-  for (const Limit& limit : limits) {
-    if (limit.algorithm != Algorithm::kSlidingWindow) continue;
-    if (shortest == nullptr || limit.window < shortest->window) shortest = &limit;
+void LimitSetCompiler::WarnOfBigBurst(const LimitSet& set, const std::vector<Position>& places) {
+  if (set.limits.size() != places.size()) return;  // One is a mistake: nobody is warned.
+  const limit::CompiledLimit* shortest = nullptr;
+  for (const RuleLimit& one : set.limits) {
+    const Algorithm algorithm = one.limit.algorithm();
+    if (algorithm != Algorithm::kSlidingWindow && algorithm != Algorithm::kFixedWindow) continue;
+    if (shortest == nullptr || one.limit.window_ns() < shortest->window_ns()) shortest = &one.limit;
   }
-  for (std::size_t i = 0; shortest != nullptr && i < limits.size(); ++i) {
-    if (limits[i].algorithm != Algorithm::kTokenBucket || limits[i].quota <= shortest->quota)
+  for (std::size_t i = 0; shortest != nullptr && i < places.size(); ++i) {
+    const limit::CompiledLimit& limit = set.limits[i].limit;
+    if (limit.algorithm() != Algorithm::kTokenBucket || limit.quota() <= shortest->quota())
       continue;
-    mistakes_.Warn(places[i],
-                   "This burst is above the shortest window's " + std::to_string(shortest->quota) +
-                       ", so that window always ends it first.",
-                   "Write a burst of at most " + std::to_string(shortest->quota) + ".");
+    const std::string quota = std::to_string(shortest->quota());
+    mistakes_.Warn(
+        places[i],
+        "This burst is above the shortest window's " + quota + ", so that window ends it first.",
+        "Write a burst of at most " + quota + ".");
   }
 }
 
@@ -139,7 +151,7 @@ LimitSet LimitSetCompiler::Compile(const std::vector<LimitConfig>& configs, Posi
         {.limit = *compiled, .offset = set.state_bytes, .name = limit.name, .written = limit});
     set.state_bytes += compiled->state_bytes();
   }
-  WarnOfBigBurst(limits, places);
+  WarnOfBigBurst(set, places);
   return set;
 }
 

@@ -1,7 +1,6 @@
 // LimitSetCompiler: a list of limits as it was written -> a LimitSet. Bound to one rule's compile.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -13,9 +12,9 @@ namespace sluicegate::policy {
 
 class LimitSetCompiler {
  public:
-  /// `most_cost`: units that one request of the rule can take; a limit below it could never be met.
-  LimitSetCompiler(Mistakes& mistakes, std::uint64_t most_cost)
-      : mistakes_(mistakes), most_cost_(most_cost) {}
+  /// `cost`: of the rule's requests. A limit below the default cost could never be met; one below
+  /// the highest is worth a warning.
+  LimitSetCompiler(Mistakes& mistakes, const Cost& cost) : mistakes_(mistakes), cost_(cost) {}
 
   /// The limits as far as they can be understood. `at` is the place of the whole list.
   [[nodiscard]] LimitSet Compile(const std::vector<LimitConfig>& configs, Position at);
@@ -25,10 +24,10 @@ class LimitSetCompiler {
   std::optional<Limit> ReadWindow(const LimitConfig& config);
   std::optional<Limit> ReadBurst(const LimitConfig& config);
   void CheckQuota(const limit::CompiledLimit& limit, Position at);
-  void WarnOfBigBurst(const std::vector<Limit>& limits, const std::vector<Position>& places);
+  void WarnOfBigBurst(const LimitSet& set, const std::vector<Position>& places);
 
   Mistakes& mistakes_;
-  const std::uint64_t most_cost_;
+  const Cost& cost_;
 };
 
 }  // namespace sluicegate::policy

@@ -2,6 +2,7 @@
 // so thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <span>
@@ -31,6 +32,12 @@ class Policy {
   [[nodiscard]] const Settings& settings() const noexcept {
     return settings_;
   }  ///< What the doors need.
+  /// The bytes that this request's body may have: the smallest of the policy's own bound and those
+  /// of the rules that are enforced, match, and do not exempt it; 0: no bound. A policy that is not
+  /// enabled has its own alone. Pure; asks no rule where none could tighten the policy's own.
+  [[nodiscard]] std::uint64_t MaxBody(const Request& request) const noexcept {
+    return rules_bound_bodies_ ? SmallestMaxBody(request) : settings_.max_body;
+  }
   /// Lower case; Request::headers' order.
   [[nodiscard]] std::span<const std::string> asked_headers() const noexcept {
     return asked_headers_;
@@ -44,8 +51,10 @@ class Policy {
  private:
   friend class PolicyCompiler;
   Policy() = default;
+  [[nodiscard]] std::uint64_t SmallestMaxBody(const Request& request) const noexcept;
 
   bool enabled_ = true;
+  bool rules_bound_bodies_ = false;  // Some rule's bound may be below the policy's own.
   std::vector<Rule> rules_;
   Settings settings_;
   std::vector<std::string> asked_headers_;

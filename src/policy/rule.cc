@@ -92,10 +92,10 @@ std::uint8_t Rule::VariantOf(const Request& request) const noexcept {
   return 0;
 }
 
-std::uint64_t Rule::HashKey(const HashSecret& secret, const Request& request,
-                            std::uint8_t variant) const noexcept {
+KeyHashes Rule::HashKeys(const HashSecret& secret, const Request& request,
+                         std::uint8_t variant) const noexcept {
   SipHasher hasher(secret);
-  hasher.UpdateU64(name_hash_ + variant);
+  hasher.UpdateU64(name_hash_);
   for (const KeyPart& part : key_) {
     const auto kind = static_cast<std::uint64_t>(part.kind);
     if (part.kind == KeyKind::kClient) {
@@ -109,18 +109,25 @@ std::uint64_t Rule::HashKey(const HashSecret& secret, const Request& request,
       FeedText(hasher, kind, text);
     }
   }
-  return hasher.Finish();
+  SipHasher variants = hasher;  // Goes on behind the parts, which a rule always has as many of.
+  KeyHashes hashes;
+  hashes.client = hashes.limits = hasher.Finish();
+  if (variant == 0) return hashes;
+  variants.UpdateU64(overrides_[variant - 1].hash);
+  hashes.limits = variants.Finish();
+  return hashes;
 }
 
 std::uint64_t Rule::CostOf(const Request& request) const noexcept {
   if (request.cost != Request::kRuleCost) return request.cost;
   if (!cost_.argument || *cost_.argument >= request.mcp_arguments.size()) return cost_.fallback;
   const std::string_view text = request.mcp_arguments[*cost_.argument];
+  if (text.empty()) return cost_.fallback;
   std::uint64_t units = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), units);
-  if (error == std::errc::result_out_of_range) return cost_.max;
-  if (error != std::errc() || end != text.data() + text.size()) return cost_.fallback;
-  // The client names this number: it may not make its request free.
+  // The client spells this number, and the upstream may read what is none here ("50", 5e1): it may
+  // not make its request cheap.
+  if (error != std::errc() || end != text.data() + text.size()) return cost_.max;
   return std::clamp<std::uint64_t>(units, 1, cost_.max);
 }
 

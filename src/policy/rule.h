@@ -49,11 +49,12 @@ struct Penalty {
   Duration within{};
   Duration ban{};
   std::vector<std::uint32_t> escalate;  ///< ban x escalate[level]; never empty.
+  bool drop = false;  ///< A banned client's connection is closed without an answer; else 429.
 };
 
 /// The units a request takes.
 struct Cost {
-  std::uint64_t fallback = 1;
+  std::uint64_t fallback = 1;  ///< Without an argument, or where a request lacks it.
   std::optional<std::size_t>
       argument;  ///< Index into Policy::asked_arguments: an MCP argument that names the cost.
   std::uint64_t max = 1;
@@ -89,12 +90,21 @@ struct Who {
   PrefixSet clients;
   std::set<std::string, std::less<>> users;
   std::set<std::string, std::less<>> api_keys;
+  /// Of what the lists hold, whatever its order and spelling: tells an override's keys from others'
+  /// wherever it stands in the file.
+  std::uint64_t hash = 0;
 
   [[nodiscard]] bool empty() const noexcept {
     return clients.empty() && users.empty() && api_keys.empty();
   }
   [[nodiscard]] bool Any(const Request& request) const noexcept;  ///< One list holds it.
   [[nodiscard]] bool All(const Request& request) const noexcept;  ///< Every given list holds it.
+};
+
+/// The keyed hashes of a request's key under a rule.
+struct KeyHashes {
+  std::uint64_t client = 0;  ///< Whatever the variant: for what holds for the client, like a ban.
+  std::uint64_t limits = 0;  ///< Under the variant's limits; variant 0: the same.
 };
 
 /// A condition on what is asked: of every list that is not empty one must match.
@@ -126,11 +136,19 @@ class Rule {
   [[nodiscard]] bool Exempts(const Request& request) const noexcept { return exempt_.Any(request); }
   /// Which limit set applies: 0 is the rule's own, i+1 the first override whose `when` holds.
   [[nodiscard]] std::uint8_t VariantOf(const Request& request) const noexcept;
-  /// The keyed hash of the request's key under this rule. Parts are typed and length-prefixed, so
+  /// The keyed hashes of the request's key under this rule. Parts are typed and length-prefixed, so
   /// different keys are different messages; an absent part falls back to the client's address;
-  /// `key: []` is one shared bucket.
+  /// `key: []` is one shared bucket. Each variant's limits count apart.
+  /// REQUIRES: variant < variants().size().
+  [[nodiscard]] KeyHashes HashKeys(const HashSecret& secret, const Request& request,
+                                   std::uint8_t variant) const noexcept;
+  /// The limits' alone.
   [[nodiscard]] std::uint64_t HashKey(const HashSecret& secret, const Request& request,
-                                      std::uint8_t variant) const noexcept;
+                                      std::uint8_t variant) const noexcept {
+    return HashKeys(secret, request, variant).limits;
+  }
+  /// Units of this request. An argument that is there but is no whole number costs the most, so
+  /// that no spelling is cheap.
   [[nodiscard]] std::uint64_t CostOf(const Request& request) const noexcept;
   [[nodiscard]] std::span<const LimitSet> variants() const noexcept {
     return variants_;
@@ -139,6 +157,13 @@ class Rule {
     return slot_bytes_;
   }  ///< The largest variant's state_bytes.
   [[nodiscard]] const std::optional<Penalty>& penalty() const noexcept { return penalty_; }
+  /// Bytes of a request's body beyond which 413 answers; 0: no bound of the rule's own.
+  /// Policy::MaxBody says which bound a request has.
+  [[nodiscard]] std::uint64_t max_body() const noexcept { return max_body_; }
+  /// Whether the rule is enforced and bounds a body more tightly than `max_body` (0: no bound).
+  [[nodiscard]] bool Tightens(std::uint64_t max_body) const noexcept {
+    return mode_ == Mode::kEnforce && max_body_ > 0 && (max_body == 0 || max_body_ < max_body);
+  }
   [[nodiscard]] const Match& match() const noexcept { return match_; }
   [[nodiscard]] std::span<const KeyPart> key() const noexcept { return key_; }
   [[nodiscard]] const Cost& cost() const noexcept { return cost_; }
@@ -159,6 +184,7 @@ class Rule {
   std::vector<LimitSet> variants_;
   std::size_t slot_bytes_ = 0;
   std::optional<Penalty> penalty_;
+  std::uint64_t max_body_ = 0;
 };
 
 }  // namespace sluicegate::policy

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <set>
+#include <span>
 #include <utility>
 
 #include "policy/values.h"
@@ -39,6 +42,33 @@ bool IsTrusted(KeyKind kind) {
          kind == KeyKind::kEntry;
 }
 
+// Of networks, users and API keys, as a set each.
+std::uint64_t HashOf(std::span<const IpPrefix> prefixes, const Who& who) {
+  std::set<std::string, std::less<>> networks;
+  for (const IpPrefix& prefix : prefixes) networks.insert(prefix.ToString());
+  SipHasher hasher({});
+  const auto feed = [&hasher](const std::set<std::string, std::less<>>& texts) {
+    hasher.UpdateU64(texts.size());
+    for (const std::string& text : texts) {
+      hasher.UpdateU64(text.size());
+      hasher.Update(text);
+    }
+  };
+  feed(networks);
+  feed(who.users);
+  feed(who.api_keys);
+  return hasher.Finish();
+}
+
+// Whether a banned client's connection is closed without an answer.
+bool ReadDrop(const MaybeText& answer, Mistakes& mistakes) {
+  if (!answer || answer->value == "429") return false;
+  if (answer->value == "drop") return true;
+  mistakes.Add(answer->at, "No answer to a banned client is called " + Quoted(answer->value) + ".",
+               "Write 429 or drop.");
+  return false;
+}
+
 }  // namespace
 
 Rule RuleCompiler::Compile() {
@@ -54,11 +84,12 @@ Rule RuleCompiler::Compile() {
   ReadMatch();
   ReadKey();
   ReadCost();
-  LimitSetCompiler limits(context_.mistakes, std::max(rule_.cost_.fallback, rule_.cost_.max));
+  LimitSetCompiler limits(context_.mistakes, rule_.cost_);
   rule_.variants_.push_back(limits.Compile(config_.limits, config_.at));
   ReadExemptions();
   ReadOverrides(limits);
   ReadPenalty();
+  ReadMaxBody();
   for (const LimitSet& set : rule_.variants_)
     rule_.slot_bytes_ = std::max(rule_.slot_bytes_, set.state_bytes);
   return std::move(rule_);
@@ -110,7 +141,7 @@ std::vector<Glob> RuleCompiler::ReadHosts(std::vector<Text> texts) {
 std::vector<Glob> RuleCompiler::ReadGlobs(const std::vector<Text>& texts, bool path) {
   std::vector<Glob> globs;
   for (const Text& text : texts) {
-    auto glob = Glob::Compile(text.value);
+    auto glob = Glob::Compile(text.value, path ? Glob::Subject::kPath : Glob::Subject::kText);
     if (!glob) {
       context_.mistakes.Add(
           text.at, "The pattern " + Quoted(text.value) + " is empty or longer than 250 bytes.",
@@ -236,7 +267,8 @@ void RuleCompiler::WarnOfChosenKey(Position at) {
 
 Who RuleCompiler::ReadWho(const WhoConfig& config) {
   Who who;
-  who.clients = PrefixSet(ReadPrefixes(config.clients, context_.mistakes));
+  const std::vector<IpPrefix> prefixes = ReadPrefixes(config.clients, context_.mistakes);
+  who.clients = PrefixSet(prefixes);
   for (const Text& user : config.users) who.users.insert(user.value);
   for (const Text& key : config.api_keys) who.api_keys.insert(key.value);
   for (const auto* names : {&config.users, &config.api_keys}) {
@@ -252,6 +284,7 @@ Who RuleCompiler::ReadWho(const WhoConfig& config) {
         context_.mistakes.Add(name.at, "This name is empty.", "Write the user's or key's name.");
     }
   }
+  who.hash = HashOf(prefixes, who);
   return who;
 }
 
@@ -301,6 +334,7 @@ void RuleCompiler::ReadPenalty() {
     if (factor) penalty.escalate.push_back(static_cast<std::uint32_t>(*factor));
   }
   if (penalty.escalate.empty()) penalty.escalate.push_back(1);
+  penalty.drop = ReadDrop(config.answer, mistakes);
   if (!violations || !within || !ban) return;
   const auto counted = limit::CompiledLimit::Compile({.algorithm = Algorithm::kTokenBucket,
                                                       .quota = *violations,
@@ -313,10 +347,29 @@ void RuleCompiler::ReadPenalty() {
                  "Write a longer time, like within: 1m.");
     return;
   }
+  if (rule_.key_.empty() && rule_.mode_ == Mode::kEnforce) {
+    mistakes.Warn(config.at,
+                  "All clients share this rule's one key, so the violations of one ban everybody.",
+                  "Leave the penalty out, or write key: [client].");
+  }
   penalty.violations = *violations;
   penalty.within = *within;
   penalty.ban = *ban;
   rule_.penalty_ = std::move(penalty);
+}
+
+void RuleCompiler::ReadMaxBody() {
+  if (!config_.max_body) return;
+  const auto bytes = ReadSize(*config_.max_body, "The rule's max_body", context_.mistakes);
+  if (!bytes) return;
+  rule_.max_body_ = *bytes;
+  // Its writer may mean to lift the policy's bound for these requests.
+  if (context_.max_body > 0 && (*bytes == 0 || *bytes > context_.max_body)) {
+    context_.mistakes.Warn(config_.max_body->at,
+                           "The policy's max_body (" + std::to_string(context_.max_body) +
+                               " bytes) holds for every request, so this one changes nothing.",
+                           "Leave it out, or raise the policy's and give other rules their own.");
+  }
 }
 
 void RuleCompiler::ReadCost() {
@@ -345,6 +398,10 @@ void RuleCompiler::ReadCost() {
     context_.mistakes.Add(config_.cost.argument->at,
                           "The client names this cost and nothing bounds it.",
                           "Write max: and the highest cost of one request.");
+  }
+  if (config_.cost.argument->value.empty()) {
+    context_.mistakes.Add(config_.cost.argument->at, "The name of this argument is empty.",
+                          "Write the tool's argument that names the cost.");
   }
   WarnOfMcp(config_.cost.argument->at, "every request has the default cost");
   auto& asked = context_.asked_arguments;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,8 +20,9 @@ struct RuleContext {
   Mistakes& mistakes;
   std::vector<std::string>& asked_headers;
   std::vector<std::string>& asked_arguments;
-  bool has_users = false;     ///< Some source of user identities is configured.
-  bool has_api_keys = false;  ///< Or of API keys.
+  bool has_users = false;      ///< Some source of user identities is configured.
+  bool has_api_keys = false;   ///< Or of API keys.
+  std::uint64_t max_body = 0;  ///< The policy's own bound of a body; 0: none.
 };
 
 class RuleCompiler {
@@ -44,6 +46,7 @@ class RuleCompiler {
   void ReadOverrides(LimitSetCompiler& limits);
   void ReadPenalty();
   void ReadCost();
+  void ReadMaxBody();
   void WarnOfDeadPath(const Text& text);
   std::vector<Glob> ReadHosts(std::vector<Text> texts);
   std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);

@@ -75,6 +75,7 @@ TEST_F(RuleTest, AHeaderMatchesByValueAndNeverWhenAbsent) {
   };
   EXPECT_TRUE(matches("free"));
   EXPECT_TRUE(matches("trial-2"));
+  EXPECT_TRUE(matches("trial/2")) << "only paths have segments";
   EXPECT_FALSE(matches("paid"));
   EXPECT_FALSE(matches(""));
   EXPECT_FALSE(rule.Matches(From("192.0.2.1")));
@@ -88,6 +89,24 @@ TEST_F(RuleTest, AnMcpConditionNeverHoldsForPlainHttp) {
   Request request = From("192.0.2.1");
   request.mcp_tool = "search";
   EXPECT_TRUE(rule.Matches(request));
+}
+
+TEST_F(RuleTest, AStarCrossesTheSlashEverywhereButInPaths) {
+  RuleConfig config = Base();
+  config.match.mcp_method = WrittenList({"tools*"});
+  config.match.mcp_tool = WrittenList({"files*"});
+  const Rule& rule = Compile(config);
+  Request request = From("192.0.2.1");
+  request.mcp_method = "tools/call";
+  request.mcp_tool = "files/read";
+  EXPECT_TRUE(rule.Matches(request));
+  config = Base();
+  config.match.path = WrittenList({"/x*"});
+  Compile(config);
+  request.path = "/xy";
+  EXPECT_TRUE(policy_->rules()[0].Matches(request));
+  request.path = "/x/y";
+  EXPECT_FALSE(policy_->rules()[0].Matches(request));
 }
 
 TEST_F(RuleTest, ExemptionsByNetworkUserAndKey) {
@@ -158,10 +177,12 @@ TEST_F(RuleTest, ACostFromAnArgumentIsBounded) {
   EXPECT_EQ(cost("0"), 1U) << "a client cannot make its request free";
   EXPECT_EQ(cost("51"), 50U);
   EXPECT_EQ(cost("99999999999999999999999"), 50U);
-  for (const std::string_view odd : {"", "-1", "1.5", "\"7\"", "1e3", "null"}) {
-    EXPECT_EQ(cost(odd), 2U) << odd;
-  }
+  EXPECT_EQ(cost(""), 2U) << "absent";
   EXPECT_EQ(rule.CostOf({}), 2U);
+  for (const std::string_view odd :
+       {"-1", "+7", "1.5", "50.0", "5e1", "\"7\"", "50 ", " 7", "0x7", "null", "[7]", "x"}) {
+    EXPECT_EQ(cost(odd), 50U) << odd << ": a client cannot choose its cost by its spelling";
+  }
   Request peek;
   peek.cost = 0;
   EXPECT_EQ(rule.CostOf(peek), 0U);

@@ -60,14 +60,22 @@ std::string_view Shortened(std::string_view text, std::size_t bytes) {
   return text.substr(0, bytes);
 }
 
+std::string Disarmed(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  std::string disarmed;
+  disarmed.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    // U+0080 to U+009F are C2 80 to C2 9F.
+    const bool two = byte(i) == 0xC2 && i + 1 < text.size() && (byte(i + 1) & 0xE0U) == 0x80;
+    disarmed += two || byte(i) < 0x20 || byte(i) == 0x7F ? '?' : text[i];
+    if (two) ++i;
+  }
+  return disarmed;
+}
+
 std::string Quoted(std::string_view word) {
   constexpr std::size_t kLongest = 60;
-  std::string text = "'";
-  for (const char c : Shortened(word, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += byte < 0x20 || byte == 0x7F ? '?' : c;
-  }
-  return text + (word.size() > kLongest ? "...'" : "'");
+  return "'" + Disarmed(Shortened(word, kLongest)) + (word.size() > kLongest ? "...'" : "'");
 }
 
 }  // namespace sluicegate::policy

@@ -20,8 +20,11 @@ namespace sluicegate::policy {
 /// The first `bytes` of a text, less where that would cut a character.
 [[nodiscard]] std::string_view Shortened(std::string_view text, std::size_t bytes);
 
-/// The word in quotes, cut to 60 bytes, control characters shown as '?': what a message may show of
-/// a file.
+/// The text with every control character (U+0000 to U+001F, U+007F to U+009F) shown as '?', so that
+/// it cannot steer the terminal that it is shown on.
+[[nodiscard]] std::string Disarmed(std::string_view text);
+
+/// The word in quotes, cut to 60 bytes and disarmed: what a message may show of a file.
 [[nodiscard]] std::string Quoted(std::string_view word);
 
 }  // namespace sluicegate::policy

@@ -25,6 +25,10 @@ TEST(WordsTest, ASuggestionOrAllWords) {
 
 TEST(WordsTest, QuotesCutAndDisarm) {
   EXPECT_EQ(Quoted("a\x1B[31mb"), "'a?[31mb'");
+  EXPECT_EQ(Quoted("a\xC2\x9B"
+                   "31mb\xC2\x85"),
+            "'a?31mb?'")
+      << "the control characters of two bytes";
   EXPECT_EQ(Quoted(std::string(61, 'a')), "'" + std::string(60, 'a') + "...'");
   // 59 letters and a character of two bytes: cut before it, not in it.
   EXPECT_EQ(Quoted(std::string(59, 'a') + "\xC3\xBC" + "b"), "'" + std::string(59, 'a') + "...'");

@@ -1,0 +1,15 @@
+#include "policy/policy.h"
+
+namespace sluicegate::policy {
+
+std::uint64_t Policy::SmallestMaxBody(const Request& request) const noexcept {
+  std::uint64_t smallest = settings_.max_body;
+  for (const Rule& rule : rules_) {
+    // Whether it could tighten the bound is the cheaper question.
+    if (!rule.Tightens(smallest) || !rule.Matches(request) || rule.Exempts(request)) continue;
+    smallest = rule.max_body();
+  }
+  return smallest;
+}
+
+}  // namespace sluicegate::policy
