@@ -30,7 +30,7 @@ void CheckLimits(const policy::Rule& rule, const policy::LimitSet& set) {
   Require(!set.limits.empty() && set.limits.size() <= policy::kMaxLimitsPerRule);
   Require(set.state_bytes > 0 && set.state_bytes <= rule.slot_bytes());
   for (const policy::RuleLimit& limit : set.limits) {
-    Require(!limit.name.empty() && limit.limit.quota() >= rule.cost().max);
+    Require(!limit.name.empty() && limit.limit.quota() >= rule.cost().fallback);
     Require(limit.offset % 8 == 0 && limit.offset + limit.limit.state_bytes() <= set.state_bytes);
   }
 }
@@ -40,7 +40,7 @@ void CheckRule(const policy::Rule& rule) {
   Require(!rule.variants().empty() && rule.variants().size() <= policy::kMaxOverridesPerRule + 1);
   for (const policy::LimitSet& set : rule.variants()) CheckLimits(rule, set);
   Require((policy::LiveKeys(rule) > 0) == (rule.mode() != policy::Mode::kOff));
-  Require(rule.cost().fallback > 0 && rule.cost().fallback <= rule.cost().max);
+  Require(rule.cost().fallback > 0 && rule.cost().fallback <= rule.cost().fallback);
   if (rule.penalty()) Require(!rule.penalty()->escalate.empty());
 }
 
@@ -57,7 +57,7 @@ void Ask(const policy::Policy& compiled) {
     Require(variant < rule.variants().size());
     static_cast<void>(rule.Matches(request));
     Require(rule.HashKey({}, request, variant) == rule.HashKey({}, request, variant));
-    Require(rule.CostOf(request) <= rule.cost().max);
+    Require(rule.CostOf(request) <= rule.cost().fallback);
   }
 }
 

@@ -36,7 +36,8 @@ struct Stamp {
 struct Decision {
   /// No wait makes this request fit: its cost is above a quota. Sent without Retry-After.
   static constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
-  /// `rule` and `limit` when nothing binds (no rule matched, or all were exempt).
+  /// `rule` and `limit` when nothing binds (no rule matched, or all were exempt). A ban binds a
+  /// rule and none of its limits.
   static constexpr std::uint16_t kNone = std::numeric_limits<std::uint16_t>::max();
 
   Verdict verdict = Verdict::kAllowed;

@@ -38,8 +38,9 @@ struct Limit {
   CalendarUnit unit = CalendarUnit::kMinute;  ///< Fixed window only.
   std::string name;  ///< What the fields call it ("per-minute"). Empty: made from the quota.
 
-  /// Reads `N/unit`, `N/LENGTH` or `N/LENGTHunit`: second, minute, hour, day, week and their short
-  /// and plural forms. The error is a sentence that says what is wrong and what to write instead.
+  /// Reads `N/unit` or `N/LENGTH`, where a length is a number and a unit ("5/30s"): second, minute,
+  /// hour, day, week and their short and plural forms. The error is a sentence that says what is
+  /// wrong and what to write instead.
   [[nodiscard]] static std::expected<Limit, std::string> Parse(std::string_view quota);
 
   /// Reads a fixed window's `N/unit`; here month and year are units, too.

@@ -87,6 +87,10 @@ class Limiter {
   /// How many keys fit.
   [[nodiscard]] std::uint64_t capacity() const noexcept;
 
+  /// Keys that had used something of a limit and gave way to others since the limiter was made: if
+  /// this grows, it needs more memory.
+  [[nodiscard]] std::uint64_t evictions() const noexcept;
+
  private:
   class Impl;
   explicit Limiter(std::unique_ptr<Impl> impl) noexcept;

@@ -24,13 +24,15 @@ Json CountersJson(const engine::RuleReport& rule) {
           {"observed_denials", rule.observed_denials},
           {"violations", rule.violations},
           {"bans", rule.bans},
-          {"bans_refused", rule.bans_refused}};
+          {"bans_refused", rule.bans_refused},
+          {"ban_evictions", rule.ban_evictions}};
 }
 
 Json TableJson(const engine::RuleReport& rule) {
   return {{"slots", rule.capacity},
           {"bytes", rule.bytes},
           {"tracked_keys", rule.tracked_keys},
+          {"tracked_offenders", rule.tracked_offenders},
           {"evictions_below_limit", rule.evictions},
           {"evictions_at_limit", rule.evictions_at_limit}};
 }

@@ -7,12 +7,10 @@
 #include <array>
 #include <cstdint>
 
+#include "gateway/api_keys.h"
+
 namespace sluicegate::app {
 namespace {
-
-constexpr std::size_t kMaxIdBytes = 64;
-constexpr std::string_view kIdCharacters =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.@";
 
 template <std::size_t N>
 std::string Hex(const std::array<std::uint8_t, N>& bytes) {
@@ -30,8 +28,7 @@ std::string ApiKeyLine(std::string_view key, std::string_view id) {
 }
 
 std::expected<ApiKey, std::string> ApiKey::Make(std::string_view id) {
-  if (id.empty() || id.size() > kMaxIdBytes ||
-      id.find_first_not_of(kIdCharacters) != std::string_view::npos) {
+  if (!gateway::ApiKeys::IsId(id)) {
     return std::unexpected(
         "an id has 1 to 64 letters, digits and the characters - _ . @; for example: acme-mobile");
   }

@@ -6,6 +6,8 @@
 #include <set>
 #include <string>
 
+#include "gateway/api_keys.h"
+
 namespace sluicegate::app {
 namespace {
 
@@ -29,6 +31,25 @@ TEST(ApiKeyTest, KeysDiffer) {
   std::set<std::string> keys;
   for (int i = 0; i < 100; ++i) keys.insert(ApiKey::Make("a")->key);
   EXPECT_EQ(keys.size(), 100U);
+}
+
+TEST(ApiKeyTest, TheGatewayReadsEveryLineThatIsMade) {
+  for (const std::string id : {"a", "ann@acme.example", "A-1_b.c"}) {
+    const auto made = ApiKey::Make(id);
+    ASSERT_TRUE(made) << made.error();
+    const auto keys = gateway::ApiKeys::Parse("# one key\n\n" + made->line + "\r\n");
+    ASSERT_TRUE(keys) << keys.error();
+    EXPECT_EQ(keys->IdOf(made->key), id);
+    EXPECT_EQ(keys->IdOf(made->key + "0"), "");
+  }
+}
+
+TEST(ApiKeyTest, AKeyThatStandsTwiceIsRefused) {
+  const auto made = ApiKey::Make("a");
+  ASSERT_TRUE(made) << made.error();
+  const auto keys = gateway::ApiKeys::Parse(made->line + "\n" + made->line + "b\n");
+  ASSERT_FALSE(keys);
+  EXPECT_THAT(keys.error(), HasSubstr("line 2 "));
 }
 
 TEST(ApiKeyTest, AnIdThatWouldBreakTheFileIsRefused) {

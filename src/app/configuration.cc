@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "config/load.h"
+
 namespace sluicegate::app {
 namespace {
 
@@ -21,8 +23,11 @@ void Take(std::expected<T, std::string> read, std::string_view setting, Value& i
 std::expected<std::shared_ptr<const gateway::ApiKeys>, std::string> LoadApiKeys(
     const std::string& file) {
   if (file.empty()) return std::make_shared<const gateway::ApiKeys>();
-  auto keys = gateway::ApiKeys::Load(file);
-  if (!keys) return std::unexpected(std::move(keys.error()));
+  constexpr std::size_t kMost = std::size_t{16} << 20U;  // 150,000 keys.
+  const auto text = config::ReadFile(file, kMost);
+  if (!text) return std::unexpected(config::FormatMistake(file, text.error()));
+  auto keys = gateway::ApiKeys::Parse(*text);
+  if (!keys) return std::unexpected(file + ": " + keys.error());
   return std::make_shared<const gateway::ApiKeys>(*std::move(keys));
 }
 

@@ -20,8 +20,11 @@ void DenialLog::BeginSecond(std::uint64_t now_ns) {
 void DenialLog::Note(const Denial& denial, std::uint64_t now_ns) {
   BeginSecond(now_ns);
   if (noted_.fetch_add(1, std::memory_order_relaxed) >= kLinesPerSecond) return;
-  sink_(fmt::format("denied: verdict={} rule={} limit={} key={:016x}", VerdictName(denial.verdict),
-                    denial.rule, denial.limit.empty() ? "-" : denial.limit, denial.key_hash));
+  SipHasher pseudonym(secret_);
+  pseudonym.UpdateU64(denial.key_hash);
+  sink_(fmt::format(
+      "denied: verdict={} rule={} limit={} client={:08x}", VerdictName(denial.verdict), denial.rule,
+      denial.limit.empty() ? "-" : denial.limit, static_cast<std::uint32_t>(pseudonym.Finish())));
 }
 
 void DenialLog::Flush(std::uint64_t now_ns) { BeginSecond(now_ns); }

@@ -1,8 +1,8 @@
 // DenialLog: a few denials a second become log lines, the others are counted, so that a flood
 // neither fills the disk nor goes unseen. Thread-safe.
 //
-// A line names the rule and the limit (the policy's words) and the key's keyed hash: never an
-// address, a key, a token or anything else that a client chose.
+// A line names the rule and the limit (the policy's words) and a pseudonym of the key: the same for
+// one key while the program runs, and telling nothing of it, nor of where the tables hold it.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/siphash.h"
 #include "sluicegate/decision.h"
 
 namespace sluicegate::app {
@@ -22,8 +23,8 @@ class DenialLog {
   struct Denial {
     Verdict verdict = Verdict::kLimited;
     std::string_view rule;
-    std::string_view limit;  ///< Empty: a ban.
-    std::uint64_t key_hash = 0;
+    std::string_view limit;      ///< Empty: a ban.
+    std::uint64_t key_hash = 0;  ///< Never logged as it is.
   };
   using Sink = std::function<void(const std::string& line)>;
 
@@ -39,6 +40,7 @@ class DenialLog {
  private:
   void BeginSecond(std::uint64_t now_ns);
 
+  const HashSecret secret_ = HashSecret::Random();
   const Sink sink_;
   std::atomic<std::uint64_t> second_{0};
   std::atomic<std::uint64_t> noted_{0};  // In that second.

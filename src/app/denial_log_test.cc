@@ -11,9 +11,12 @@
 namespace sluicegate::app {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+using ::testing::Not;
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
 
@@ -35,12 +38,19 @@ class Lines {
 const DenialLog::Denial kDenial = {
     .verdict = Verdict::kLimited, .rule = "per-client", .limit = "burst", .key_hash = 0xabc};
 
-TEST(DenialLogTest, ALineNamesRuleLimitAndHash) {
+TEST(DenialLogTest, ALineNamesRuleLimitAndAPseudonym) {
   Lines lines;
   DenialLog log(lines.sink());
   log.Note(kDenial, 7 * kSecond);
-  EXPECT_THAT(lines.get(), ElementsAre("denied: verdict=limited rule=per-client limit=burst "
-                                       "key=0000000000000abc"));
+  log.Note(kDenial, 8 * kSecond);
+  EXPECT_THAT(
+      lines.get(),
+      Each(MatchesRegex("denied: verdict=limited rule=per-client limit=burst client=[0-9a-f]{8}")));
+  EXPECT_EQ(lines.get()[0], lines.get()[1]) << "one client has one pseudonym";
+  EXPECT_THAT(lines.get()[0], Not(HasSubstr("00000abc"))) << "the hash names a bucket";
+  DenialLog other(lines.sink());
+  other.Note(kDenial, 9 * kSecond);
+  EXPECT_NE(lines.get()[0], lines.get()[2]) << "and another one in another run";
 }
 
 TEST(DenialLogTest, ABanHasNoLimit) {

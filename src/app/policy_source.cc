@@ -18,7 +18,7 @@ std::expected<std::string, policy::Mistake> ReadStandardInput() {
     if (text.size() > config::kMaxFileBytes) {
       return std::unexpected(policy::Mistake{.at = {},
                                              .what = "The text is larger than 1 MiB.",
-                                             .mend = "Split the policy or remove comments."});
+                                             .mend = "Split it or remove comments."});
     }
   }
   return text;

@@ -77,18 +77,22 @@ Decision FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) n
   return decision;
 }
 
-// What a limited decision does to the rules that denied: counters, and a step towards a ban.
-void Punish(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+// What a limited decision does to the rules that denied: counters, and a step towards a ban. The
+// longest ban that it began, in ns.
+std::uint64_t Punish(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+  std::uint64_t longest_ns = 0;
   for (const Claim& claim : claims) {
     if (claim.denied == 0) continue;
     const RuleState& state = rules.state(claim.rule);
     state.counters->Add(Count::kLimited);
     if (state.bans == nullptr) continue;
-    state.counters->Add(Count::kViolations);
-    if (state.bans->RecordViolation(claim.ban_hash, state.penalty, now)) {
-      state.counters->Add(Count::kBans);
-    }
+    const shield::Violation violation =
+        state.bans->RecordViolation(claim.ban_hash, state.penalty, now);
+    if (violation.counted) state.counters->Add(Count::kViolations);
+    if (violation.ban_ns > 0) state.counters->Add(Count::kBans);
+    longest_ns = std::max(longest_ns, violation.ban_ns);
   }
+  return longest_ns;
 }
 
 // A peek takes nothing, so it is no admission.
@@ -111,21 +115,26 @@ void Observe(const Ruleset& rules, std::span<Claim> claims, Now now) noexcept {
 RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
   const RuleCounters& counters = *state.counters;
   const table::TableCounts table = state.table->counts();
-  return {.rule = rule.name(),
-          .admitted = counters.Sum(Count::kAdmitted),
-          .limited = counters.Sum(Count::kLimited),
-          .banned = counters.Sum(Count::kBanned),
-          .exempt = counters.Sum(Count::kExempt),
-          .observed = counters.Sum(Count::kObserved),
-          .observed_denials = counters.Sum(Count::kObservedDenials),
-          .violations = counters.Sum(Count::kViolations),
-          .bans = counters.Sum(Count::kBans),
-          .bans_refused = state.bans == nullptr ? 0 : state.bans->refused(),
-          .capacity = state.table->capacity(),
-          .bytes = state.table->bytes() + (state.bans == nullptr ? 0 : state.bans->bytes()),
-          .tracked_keys = state.table->EstimateLive(LimitWeigher(rule.variants()), now),
-          .evictions = table.evictions,
-          .evictions_at_limit = table.evictions_at_limit};
+  RuleReport report{.rule = rule.name(),
+                    .admitted = counters.Sum(Count::kAdmitted),
+                    .limited = counters.Sum(Count::kLimited),
+                    .banned = counters.Sum(Count::kBanned),
+                    .exempt = counters.Sum(Count::kExempt),
+                    .observed = counters.Sum(Count::kObserved),
+                    .observed_denials = counters.Sum(Count::kObservedDenials),
+                    .violations = counters.Sum(Count::kViolations),
+                    .bans = counters.Sum(Count::kBans),
+                    .capacity = state.table->capacity(),
+                    .bytes = state.table->bytes(),
+                    .tracked_keys = state.table->EstimateLive(LimitWeigher(rule.variants()), now),
+                    .evictions = table.evictions,
+                    .evictions_at_limit = table.evictions_at_limit};
+  if (state.bans == nullptr) return report;
+  report.bans_refused = state.bans->refused();
+  report.ban_evictions = state.bans->evictions();
+  report.tracked_offenders = state.bans->EstimateLive(now);
+  report.bytes += state.bans->bytes();
+  return report;
 }
 
 }  // namespace
@@ -156,7 +165,8 @@ Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
 
   Decision decision = FindBan(rules, enforced, now);
   if (decision.verdict == Verdict::kBanned) {
-    rules.state(decision.rule).counters->Add(Count::kBanned);
+    const bool peek = std::ranges::all_of(enforced, [](const Claim& c) { return c.cost == 0; });
+    if (!peek) rules.state(decision.rule).counters->Add(Count::kBanned);
     // A limit may have no room yet when the ban ends.
     decision.retry_after_ns = std::max(decision.retry_after_ns, RetryAfterOf(enforced, now));
     return decision;
@@ -165,7 +175,8 @@ Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
       receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges).first(enforced.size());
   decision = DecideClaims(enforced, now, stamps);
   if (!decision.allowed()) {
-    Punish(rules, enforced, now);
+    const std::uint64_t ban_ns = Punish(rules, enforced, now);
+    decision.retry_after_ns = std::max(decision.retry_after_ns, ban_ns);
     return decision;
   }
   if (receipt != nullptr) receipt->size = enforced.size();
@@ -185,6 +196,8 @@ void Engine::GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexce
 
 std::expected<std::vector<std::string>, std::string> Engine::Publish(
     std::shared_ptr<const policy::Policy> policy) {
+  // Two at once would bind to the same ruleset, and one of their new tables would be lost.
+  const std::lock_guard lock(publishing_);
   std::vector<std::string> afresh;
   auto next = Ruleset::Bind(std::move(policy), rulesets_.Get().get(), afresh);
   if (!next) return std::unexpected(std::move(next.error()));

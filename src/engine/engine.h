@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,7 @@ class Engine {
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret);
 
   const HashSecret secret_;
+  std::mutex publishing_;
   Rulesets rulesets_;
   LatencyHistogram latency_;
   std::atomic<std::uint64_t> unmatched_{0};  // Relaxed.

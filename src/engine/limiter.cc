@@ -70,6 +70,10 @@ class Limiter::Impl {
 
   [[nodiscard]] std::span<const Limit> limits() const noexcept { return written_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return table_->capacity(); }
+  [[nodiscard]] std::uint64_t evictions() const noexcept {
+    const table::TableCounts counts = table_->counts();
+    return counts.evictions + counts.evictions_at_limit;
+  }
 
  private:
   // Constant after construction; the table is thread-safe.
@@ -125,5 +129,7 @@ void Limiter::GiveBack(const Decision& decision) noexcept {
 std::span<const Limit> Limiter::limits() const noexcept { return impl_->limits(); }
 
 std::uint64_t Limiter::capacity() const noexcept { return impl_->capacity(); }
+
+std::uint64_t Limiter::evictions() const noexcept { return impl_->evictions(); }
 
 }  // namespace sluicegate

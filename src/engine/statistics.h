@@ -21,8 +21,11 @@ struct RuleReport {
   std::uint64_t observed_denials = 0;  ///< Those that would have been denied.
   std::uint64_t violations = 0;        ///< Enforced denials that counted towards a ban.
   std::uint64_t bans = 0;              ///< Bans begun.
-  std::uint64_t bans_refused =
-      0;  ///< Violations not recorded: every slot of the bucket held a running ban.
+  /// Violations that found no place: every slot of the bucket held a running ban.
+  std::uint64_t bans_refused = 0;
+  /// Keys whose violations or level gave way to another key's; never a running ban.
+  std::uint64_t ban_evictions = 0;
+  std::uint64_t tracked_offenders = 0;  ///< Keys with violations, a level or a ban; estimated.
   // The table.
   std::uint64_t capacity = 0;            ///< Slots.
   std::uint64_t bytes = 0;               ///< All included.

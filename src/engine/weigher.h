@@ -18,8 +18,6 @@ class LimitWeigher final : public table::Weigher {
   [[nodiscard]] limit::Load Weigh(const std::byte* state, std::uint8_t variant,
                                   Now now) const noexcept override {
     limit::Load fullest;
-    // A reload that drops an override leaves its slots behind: nobody can ask for them any more.
-    if (variant >= variants_.size()) return fullest;
     for (const policy::RuleLimit& rule_limit : variants_[variant].limits) {
       const limit::Load load = rule_limit.limit.LoadOf(state + rule_limit.offset, now);
       fullest.used_ppm = std::max(fullest.used_ppm, load.used_ppm);

@@ -3,15 +3,12 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 namespace sluicegate::gateway {
 namespace {
 
 constexpr std::string_view kScheme = "sha256:";
-constexpr std::size_t kMaxFileBytes = std::size_t{16} << 20U;  // 150,000 keys.
 constexpr std::size_t kMaxKeyBytes = 512;
 
 int HexDigit(char c) {
@@ -33,14 +30,15 @@ std::optional<ApiKeys::Digest> ParseDigest(std::string_view hex) {
   return digest;
 }
 
-bool IsId(std::string_view id) {
-  return !id.empty() && id.size() <= 64 && std::ranges::all_of(id, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
+}  // namespace
+
+bool ApiKeys::IsId(std::string_view id) noexcept {
+  constexpr std::size_t kMaxBytes = 64;
+  return !id.empty() && id.size() <= kMaxBytes && std::ranges::all_of(id, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-_.@").find(c) != std::string_view::npos;
   });
 }
-
-}  // namespace
 
 std::expected<ApiKeys, std::string> ApiKeys::Parse(std::string_view text) {
   ApiKeys keys;
@@ -60,23 +58,11 @@ std::expected<ApiKeys, std::string> ApiKeys::Parse(std::string_view text) {
                              " is no API key. Write sha256:<64 hex digits> <id>, as sluicegate "
                              "api-key prints it.");
     }
-    keys.ids_[*digest] = id;
+    if (!keys.ids_.emplace(*digest, id).second) {
+      return std::unexpected("line " + std::to_string(number) +
+                             " has a key that stands above already. Remove one of the two lines.");
+    }
   }
-  return keys;
-}
-
-std::expected<ApiKeys, std::string> ApiKeys::Load(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return std::unexpected("the API keys in " + path +
-                           " cannot be read. Check the path and its permissions.");
-  }
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (text.size() > kMaxFileBytes) {
-    return std::unexpected("the API keys in " + path + " are more than 16 MiB. Remove old ones.");
-  }
-  auto keys = Parse(text);
-  if (!keys) return std::unexpected(path + ": " + keys.error());
   return keys;
 }
 

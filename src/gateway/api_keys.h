@@ -1,5 +1,5 @@
 // ApiKeys: the keys that clients may show, by their hashes; the keys themselves are never kept.
-// Immutable after loading, so thread-safe.
+// Immutable, so thread-safe.
 //
 // The file has a line a key, `sha256:<64 hex digits> <id>`; empty lines and those that begin with
 // '#' are passed over. Keys are 256 random bits (sluicegate api-key makes them), so a plain SHA-256
@@ -21,7 +21,8 @@ class ApiKeys {
 
   /// The error says which line is wrong and how it should look.
   [[nodiscard]] static std::expected<ApiKeys, std::string> Parse(std::string_view text);
-  [[nodiscard]] static std::expected<ApiKeys, std::string> Load(const std::string& path);
+  /// Whether a text can be an id: 1 to 64 letters, digits and the characters - _ . @
+  [[nodiscard]] static bool IsId(std::string_view id) noexcept;
 
   /// The id of a key; empty: nobody knows it. Looking a digest up tells nothing about others.
   [[nodiscard]] std::string_view IdOf(std::string_view key) const;

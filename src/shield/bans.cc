@@ -49,7 +49,8 @@ std::uint64_t MemoryLeft(const BanState& state, std::uint64_t now_ns) noexcept {
       state.level == 0
           ? 0
           : AddSaturating(state.clean_since_ns, MultiplySaturating(state.level, kForgiveNs));
-  return SubtractSaturating(std::max({state.violations_tat_ns, state.until_ns, forgiven_ns}), now_ns);
+  return SubtractSaturating(std::max({state.violations_tat_ns, state.until_ns, forgiven_ns}),
+                            now_ns);
 }
 
 bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_ns) noexcept {
@@ -61,12 +62,13 @@ bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_
   state.violations_tat_ns = AddSaturating(std::max(state.violations_tat_ns, now_ns), interval_ns);
   const std::uint64_t debt_ns = SubtractSaturating(state.violations_tat_ns, now_ns);
   if (AddSaturating(debt_ns, interval_ns) <= tolerance_ns) return false;
+  // A reload may have taken the last levels away.
   const std::uint64_t factor =
       terms.escalate[std::min<std::uint64_t>(state.level, terms.levels - 1)];
   state.until_ns = AddSaturating(now_ns, MultiplySaturating(terms.ban_ns, factor));
   state.clean_since_ns = state.until_ns;
   state.violations_tat_ns = 0;
-  state.level = std::min<std::uint64_t>(state.level + 1, terms.levels);
+  state.level = std::min<std::uint64_t>(state.level + 1, terms.levels - 1);
   return true;
 }
 
@@ -81,14 +83,18 @@ std::uint64_t Bans::Left(std::uint64_t hash, Now now) noexcept {
   return BanLeft(Load(cell.state()), now.engine_ns);
 }
 
-bool Bans::RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept {
+Violation Bans::RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept {
   table::Cell cell = table_->Lock(hash);
   BanState state = Load(cell.state());
-  if (BanLeft(state, now.engine_ns) > 0) return false;
-  if (!cell.Claim(BanWeigher(), 0, now)) return false;
+  if (BanLeft(state, now.engine_ns) > 0) return {};
+  if (!cell.Claim(BanWeigher(), 0, now)) return {};
   const bool begins = AddViolation(state, terms, now.engine_ns);
   std::memcpy(cell.state(), &state, sizeof(state));
-  return begins;
+  return {.counted = true, .ban_ns = begins ? BanLeft(state, now.engine_ns) : 0};
+}
+
+std::uint64_t Bans::EstimateLive(Now now) const noexcept {
+  return table_->EstimateLive(BanWeigher(), now);
 }
 
 }  // namespace sluicegate::shield

@@ -32,7 +32,7 @@ struct BanState {
   std::uint64_t violations_tat_ns = 0;  ///< The token bucket's word.
   std::uint64_t until_ns = 0;           ///< The last ban's end.
   std::uint64_t clean_since_ns = 0;     ///< When the hours that forgive a level began.
-  std::uint64_t level = 0;              ///< Bans so far that are not forgiven.
+  std::uint64_t level = 0;              ///< Index of the next ban's factor.
 };
 
 /// Time left of a ban; 0: none. Pure.
@@ -42,16 +42,26 @@ struct BanState {
 /// Counts a violation; true if it begins a ban. Pure but for `state`. REQUIRES: no ban is running.
 bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_ns) noexcept;
 
+/// What became of a violation. A value type.
+struct Violation {
+  bool counted = false;      ///< False: a ban runs already, or there was no place for it.
+  std::uint64_t ban_ns = 0;  ///< It began a ban of this length; 0: it did not.
+};
+
 class Bans {
  public:
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Create(std::size_t bytes);
 
   /// Time left of the key's ban, in ns; 0: not banned.
   [[nodiscard]] std::uint64_t Left(std::uint64_t hash, Now now) noexcept;
-  /// Counts an enforced denial; true if it begins a ban. Does nothing while a ban runs.
-  bool RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept;
+  /// Counts an enforced denial. Does nothing while a ban runs.
+  Violation RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept;
   /// Violations that found no place since the start, as every slot held a running ban.
   [[nodiscard]] std::uint64_t refused() const noexcept { return table_->counts().refusals; }
+  /// Keys whose violations or level gave way to another key's since the start.
+  [[nodiscard]] std::uint64_t evictions() const noexcept { return table_->counts().evictions; }
+  /// Keys of which something is remembered; see Table::EstimateLive.
+  [[nodiscard]] std::uint64_t EstimateLive(Now now) const noexcept;
   [[nodiscard]] std::size_t bytes() const noexcept { return table_->bytes(); }
 
  private:

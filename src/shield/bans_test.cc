@@ -76,7 +76,7 @@ TEST(Bans, ALevelIsLostAfterEachCleanDay) {
        {std::pair{kDay - 1, 48U}, {kDay, 6U}, {2 * kDay - 1, 6U}, {2 * kDay, 1U}, {9 * kDay, 1U}}) {
     BanState state;
     std::uint64_t now_ns = kSecond;
-    for (unsigned bans = 0; bans < 2; ++bans) {
+    for (unsigned bans = 0; bans < 5; ++bans) {  // The last level, however often.
       ViolateUntilBanned(state, now_ns);
       now_ns += BanLeft(state, now_ns);
     }
@@ -181,7 +181,9 @@ TEST(BanTable, AMereSuspectGivesWayToANewOne) {
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
   for (std::uint64_t key = 1; key <= 13; ++key) (*bans)->RecordViolation(key, Terms(), now);
   (*bans)->RecordViolation(13, Terms(), now);
-  EXPECT_TRUE((*bans)->RecordViolation(13, Terms(), now));
+  EXPECT_EQ((*bans)->RecordViolation(13, Terms(), now).ban_ns, 5 * kMinute);
+  EXPECT_EQ((*bans)->evictions(), 1U);
+  EXPECT_EQ((*bans)->EstimateLive(now), 12U);
 }
 
 }  // namespace

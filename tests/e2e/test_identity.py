@@ -1,6 +1,7 @@
 """The client cannot choose who it is, and nothing secret is ever written down."""
 
 import re
+import signal
 import unittest
 
 from harness import EndToEnd, run
@@ -127,6 +128,19 @@ class Keys(EndToEnd):
                      "--admin", "off", "--upstream", "http://127.0.0.1:1")
         self.assertEqual(result.returncode, 1, result)
         self.assertIn("keys", result.stderr)
+
+    def test_a_key_file_that_cannot_be_read_stops_a_start_and_not_what_runs(self):
+        text = f"clients: {{identity: {{api_keys: '{self.folder}'}}}}\n" + USER
+        config = self.file("c.yaml", text)
+        result = run("gateway", "--config", str(config), "--listen", "127.0.0.1:0",
+                     "--admin", "off", "--upstream", "http://127.0.0.1:1")
+        self.assertEqual(result.returncode, 1, result)
+        self.assertIn("regular file", result.stderr)
+        door = self.gateway(USER, upstream=self.origin().url)
+        door.write_config(text)
+        door.signal(signal.SIGHUP)
+        door.wait_for_log("reload: refused")
+        self.assertEqual(door.request().status, 200)
 
     def test_a_bad_id_is_refused_with_the_mend(self):
         result = run("api-key", "two words")
