@@ -256,6 +256,44 @@ TEST_F(Proxy, ADenialNamesEveryLimitThatDenies) {
   EXPECT_THAT(client.Message(), HasSubstr(R"("violated-policies":["per-hour","per-day"])"));
 }
 
+TEST_F(Proxy, ABannedClientIsCutOffWhereThePenaltySaysSo) {
+  Serve(
+      "rules: [{name: r, match: {path: '/**'}, key: [client], limits: [1/minute], "
+      "penalty: {violations: 1, within: 1m, ban: 5m, answer: drop}}]");
+  Peer client = Client();
+  client.Send(kGet);
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send(kOk);
+  client.Message();
+  client.Send(kGet);
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 429 ")) << "a denial, not yet a ban";
+  client.Send(kGet);
+  EXPECT_EQ(client.Rest(), "");
+  EXPECT_EQ(Count(Event::kDenied), 2U);
+}
+
+TEST_F(Proxy, ARuleBoundsTheBodiesOfWhatItMatches) {
+  Serve(
+      "max_body: 8B\nrules: [{name: r, match: {path: '/small/**'}, key: [client], "
+      "limits: [100/minute], max_body: 4B}]");
+  const auto status = [this](std::string_view path, std::string_view body) {
+    Peer client = Client();
+    client.Send("POST " + std::string(path) + " HTTP/1.1\r\nHost: t\r\n" + std::string(body));
+    return client.Rest().substr(9, 3);
+  };
+  EXPECT_EQ(status("/small/a", "Content-Length: 5\r\n\r\n12345"), "413");
+  EXPECT_EQ(status("/other", "Content-Length: 9\r\n\r\n123456789"), "413");
+  EXPECT_EQ(status("/small/a", "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n"), "413");
+  Peer client = Client();
+  client.Send("POST /other HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12345");
+  Upstream().Close();  // The one that the chunks began to go to.
+  Peer upstream = Upstream();
+  EXPECT_THAT(upstream.Head(), StartsWith("POST /other "));
+  upstream.Send(kOk);
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
+}
+
 TEST_F(Proxy, RefusedHeadsAreCountedAsRequests) {
   Serve();
   Peer client = Client();

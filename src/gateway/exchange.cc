@@ -31,7 +31,7 @@ Exchange::Exchange(Session& session, std::string_view query)
     : session_(session),
       worker_(session.worker()),
       timeouts_(worker_.settings().timeouts),
-      max_body_(worker_.settings().max_body),
+      max_body_(session.max_body()),
       request_framing_(session.head().framing),
       idempotent_(IsIdempotent(session.head().method)),
       to_head_(session.head().method == "HEAD"),

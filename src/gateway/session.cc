@@ -277,6 +277,7 @@ Decision Session::Decide(const engine::Ruleset& rules, Now now) {
                         .user = identity.user,
                         .api_key_id = identity.api_key_id,
                         .headers = asked_headers_};
+  max_body_ = rules.policy().MaxBody(request);
   const Decision decision = worker_.Decide(rules, request, now);
   worker_.fields().Append(rules, request, decision, now, quota_);
   return decision;
@@ -302,7 +303,7 @@ net::Awaitable<bool> Session::Handle() {
   const Now now = worker_.now();
   const Decision decision = Decide(rules, now);
   if (!decision.allowed()) co_return co_await Deny(rules, decision, now);
-  if (settings.max_body > 0 && head_.content_length.value_or(0) > settings.max_body) {
+  if (max_body_ > 0 && head_.content_length.value_or(0) > max_body_) {
     worker_.counters().Add(Event::kRefusedBody);
     co_return co_await Answer({.status = 413,
                                .detail = "The request's body is larger than this server takes.",
@@ -331,6 +332,10 @@ bool Session::SkipBody() {
 
 net::Awaitable<bool> Session::Deny(const engine::Ruleset& rules, Decision decision, Now now) {
   worker_.TellDenial(rules, decision, now);
+  if (decision.verdict == Verdict::kBanned &&
+      rules.policy().rules()[decision.rule].penalty()->drop) {
+    co_return false;
+  }
   std::array<std::string_view, policy::kMaxLimitsPerRule> violated;
   std::size_t violations = 0;
   const bool limited = decision.verdict == Verdict::kLimited;

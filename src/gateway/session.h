@@ -73,6 +73,8 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] const std::string& peer_text() const noexcept { return peer_text_; }
   [[nodiscard]] std::string& upstream_head() noexcept { return upstream_head_; }
   [[nodiscard]] std::string& out() noexcept { return out_; }
+  /// Bytes of the request's body beyond which it is refused; 0: no bound.
+  [[nodiscard]] std::uint64_t max_body() const noexcept { return max_body_; }
   [[nodiscard]] bool expired() const noexcept { return expired_; }
   /// The client left, or the gateway ends its connection.
   [[nodiscard]] bool client_gone() const noexcept { return client_gone_ || aborted_; }
@@ -143,6 +145,7 @@ class Session : public std::enable_shared_from_this<Session> {
   wire::RequestParser parser_;
   wire::RequestHead head_;
   wire::ClientAddress client_;
+  std::uint64_t max_body_ = 0;
   std::string path_;  // Strings that keep their room from request to request.
   std::string host_;
   QuotaLines quota_;
