@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "app/words.h"
+#include "limit/saturating.h"
 
 namespace sluicegate::app {
 namespace {
@@ -68,10 +70,14 @@ Json LimitsJson(const policy::LimitSet& set) {
 }
 
 std::string PenaltyText(const policy::Penalty& penalty) {
-  return fmt::format("{} denied requests within {} lead to a ban of {}, longer when repeated.",
-                     CountText(penalty.violations),
-                     DurationText(static_cast<std::uint64_t>(penalty.within.count())),
-                     DurationText(static_cast<std::uint64_t>(penalty.ban.count())));
+  const std::uint64_t first_ns = limit::MultiplySaturating(
+      static_cast<std::uint64_t>(penalty.ban.count()), penalty.escalate.front());
+  const bool grows = std::ranges::max(penalty.escalate) > penalty.escalate.front();
+  return fmt::format(
+      "{} denied requests within {} lead to a ban of {}{}.{}", CountText(penalty.violations),
+      DurationText(static_cast<std::uint64_t>(penalty.within.count())), DurationText(first_ns),
+      grows ? ", longer when repeated" : "",
+      penalty.drop ? " While it lasts, connections are closed without an answer." : "");
 }
 
 void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& page) {
@@ -79,6 +85,9 @@ void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& pag
                       AppliesTo(policy, rule), CountedBy(rule));
   if (rule.cost().fallback != 1) {
     page += fmt::format(" A request takes {} units.", rule.cost().fallback);
+  }
+  if (rule.Tightens(policy.settings().max_body)) {
+    page += fmt::format(" A request's body has at most {}.", BytesText(rule.max_body()));
   }
   page += "\n\n| limit | what is allowed |\n|---|---|\n";
   for (const policy::RuleLimit& limit : rule.variants()[0].limits) {
@@ -100,14 +109,18 @@ constexpr std::string_view kAdvice =
 
 std::string DescribeMarkdown(const policy::Policy& policy) {
   std::string page = "# Rate limits\n";
+  const std::uint64_t max_body = policy.settings().max_body;
+  if (max_body > 0) {
+    page += fmt::format("\nNo request's body has more than {}.\n", BytesText(max_body));
+  }
   bool any = false;
   for (const Rule& rule : policy.rules()) {
     if (!Denies(policy, rule)) continue;
     AppendRule(policy, rule, page);
     any = true;
   }
-  if (!any) return page + "\nNothing is limited.\n";
-  return page + std::string(kAdvice);
+  if (any) return page + std::string(kAdvice);
+  return page + (max_body > 0 ? "\nNothing else is limited.\n" : "\nNothing is limited.\n");
 }
 
 std::string DescribeJson(const policy::Policy& policy) {
@@ -119,10 +132,14 @@ std::string DescribeJson(const policy::Policy& policy) {
               {"counted_by", CountedBy(rule)},
               {"cost", rule.cost().fallback},
               {"limits", LimitsJson(rule.variants()[0])}};
+    if (rule.Tightens(policy.settings().max_body)) told["max_body_bytes"] = rule.max_body();
     if (rule.penalty()) told["penalty"] = PenaltyText(*rule.penalty());
     rules.push_back(std::move(told));
   }
-  return Json{{"rules", rules}}.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  Json page = Json::object();
+  if (policy.settings().max_body > 0) page["max_body_bytes"] = policy.settings().max_body;
+  page["rules"] = std::move(rules);
+  return page.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
 }  // namespace sluicegate::app

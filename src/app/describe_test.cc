@@ -55,10 +55,44 @@ TEST(DescribeTest, JsonIsTheSame) {
   EXPECT_EQ(json["rules"][0]["limits"][1]["algorithm"], "token_bucket");
 }
 
+TEST(DescribeTest, BoundsOfBodiesAreToldAsPeopleReadThem) {
+  const auto policy = Parse(
+      "max_body: 10MiB\n"
+      "rules:\n"
+      "  - {name: api, key: [client], limits: [5/minute], max_body: 64KiB}\n"
+      "  - {name: rest, key: [client], limits: [5/minute]}\n");
+  ASSERT_NE(policy, nullptr);
+  const std::string page = DescribeMarkdown(*policy);
+  EXPECT_THAT(page, HasSubstr("# Rate limits\n\nNo request's body has more than 10.0 MiB.\n"));
+  EXPECT_THAT(page, HasSubstr("counted by client. A request's body has at most 64.0 KiB.\n"));
+  EXPECT_THAT(page, HasSubstr("counted by client.\n")) << "the rule without a bound of its own";
+  const auto json = nlohmann::json::parse(DescribeJson(*policy));
+  EXPECT_EQ(json["max_body_bytes"], 10 << 20);
+  EXPECT_EQ(json["rules"][0]["max_body_bytes"], 64 << 10);
+  EXPECT_FALSE(json["rules"][1].contains("max_body_bytes"));
+}
+
+TEST(DescribeTest, APenaltySaysWhatABanDoes) {
+  const auto policy = Parse(
+      "rules:\n"
+      "  - {name: a, key: [client], limits: [5/minute], penalty: {violations: 3, within: 1m, "
+      "ban: 5m, escalate: [2, 6], answer: drop}}\n"
+      "  - {name: b, key: [client], limits: [5/minute], penalty: {violations: 3, within: 1m, "
+      "ban: 5m}}\n");
+  ASSERT_NE(policy, nullptr);
+  const std::string page = DescribeMarkdown(*policy);
+  EXPECT_THAT(page, HasSubstr("lead to a ban of 10m, longer when repeated. While it lasts, "
+                              "connections are closed without an answer.\n"));
+  EXPECT_THAT(page, HasSubstr("lead to a ban of 5m.\n"));
+}
+
 TEST(DescribeTest, ASwitchedOffPolicyLimitsNothing) {
   const auto policy = Parse("enabled: false\n" + std::string(kYaml));
   ASSERT_NE(policy, nullptr);
   EXPECT_THAT(DescribeMarkdown(*policy), HasSubstr("Nothing is limited"));
+  const auto bounded = Parse("enabled: false\nmax_body: 1KiB\n" + std::string(kYaml));
+  ASSERT_NE(bounded, nullptr);
+  EXPECT_THAT(DescribeMarkdown(*bounded), HasSubstr("more than 1.0 KiB.\n\nNothing else is"));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "base/ip.h"
 #include "base/siphash.h"
 #include "engine/engine.h"
+#include "limit/saturating.h"
 #include "wire/http_head.h"
 #include "wire/path.h"
 #include "wire/syntax.h"
@@ -72,11 +73,16 @@ std::expected<void, std::string> TakeRequest(const ExplainOptions& options,
   return {};
 }
 
+/// The client as keys have it: an IPv6 client is its /64.
+std::string ClientText(const Request& request) {
+  return request.client.Client().ToString() + (request.client.is_v4() ? "" : "/64");
+}
+
 /// What one part of a key is for this request; empty: absent.
 std::string ValueOf(const policy::KeyPart& part, const Request& request) {
   switch (part.kind) {
     case policy::KeyKind::kClient:
-      return request.client.Client().ToString() + (request.client.is_v4() ? "" : "/64");
+      return ClientText(request);
     case policy::KeyKind::kUser:
       return std::string(request.user);
     case policy::KeyKind::kApiKey:
@@ -103,11 +109,20 @@ void TellKey(const policy::Rule& rule, const Request& request) {
     const std::string value = ValueOf(part, request);
     if (value.empty()) {
       fmt::print("  key     {} is absent, so the client's address stands in: {}\n", part.text,
-                 request.client.Client().ToString());
+                 ClientText(request));
     } else {
       fmt::print("  key     {} = {}\n", part.text, value);
     }
   }
+}
+
+void TellPenalty(const policy::Penalty& penalty) {
+  const std::uint64_t first_ns = limit::MultiplySaturating(
+      static_cast<std::uint64_t>(penalty.ban.count()), penalty.escalate.front());
+  fmt::print("  penalty {} violations within {} earn a ban of {}{}\n", penalty.violations,
+             DurationText(static_cast<std::uint64_t>(penalty.within.count())),
+             DurationText(first_ns),
+             penalty.drop ? ", during which connections are closed without an answer" : "");
 }
 
 void TellRule(const policy::Rule& rule, const Request& request) {
@@ -133,11 +148,14 @@ void TellRule(const policy::Rule& rule, const Request& request) {
     fmt::print("  limit   {}: {}\n", limit.name, LimitText(limit));
   }
   fmt::print("  cost    {}\n", rule.CostOf(request));
-  if (rule.penalty()) {
-    fmt::print("  penalty {} violations within {} earn a ban of {}\n", rule.penalty()->violations,
-               DurationText(static_cast<std::uint64_t>(rule.penalty()->within.count())),
-               DurationText(static_cast<std::uint64_t>(rule.penalty()->ban.count())));
-  }
+  // A rule that only watches bounds no body.
+  if (rule.Tightens(0)) fmt::print("  body    at most {}\n", BytesText(rule.max_body()));
+  if (rule.penalty()) TellPenalty(*rule.penalty());
+}
+
+/// The smallest bound that holds, whoever set it.
+void TellBody(std::uint64_t max_body) {
+  if (max_body > 0) fmt::print("Its body may have at most {}.\n", BytesText(max_body));
 }
 
 /// How many such requests pass before the first denial, up to `most`.
@@ -215,6 +233,7 @@ int Explain(const ExplainOptions& options) {
   const auto rules = (*engine)->rulesets().Get();
   const Decision decision = (*engine)->Decide(*rules, asked.request, now);
   TellDecision(**policy, decision);
+  TellBody((*policy)->MaxBody(asked.request));
   if (decision.verdict == Verdict::kAllowed) TellBurst(**engine, *rules, asked.request, now);
   return 0;
 }

@@ -19,6 +19,20 @@ rules:
     limits: [5/minute]
     mode: observe
 """
+STRICT = """\
+max_body: 10MiB
+rules:
+  - name: uploads
+    key: [client]
+    limits: [5/minute]
+    max_body: 64KiB
+    penalty: {violations: 3, within: 1m, ban: 5m, answer: drop}
+  - name: watched
+    key: [client]
+    limits: [5/minute]
+    max_body: 1KiB
+    mode: observe
+"""
 BAD = """\
 rulez: []
 rules:
@@ -94,6 +108,14 @@ class Explain(EndToEnd):
             self.explain("--client", "203.0.113.7", "GET", "//x/../%73earch"), r"/search\b"
         )
 
+    def test_it_tells_how_large_a_body_may_be_and_what_a_ban_does(self):
+        self.config = str(self.file("strict.yaml", STRICT))
+        said = self.explain("--client", "203.0.113.7", "POST", "/upload")
+        self.assertIn("  body    at most 64.0 KiB\n", said)
+        self.assertNotIn("1.0 KiB", said)  # A rule that watches bounds nothing.
+        self.assertIn("Its body may have at most 64.0 KiB.\n", said)
+        self.assertIn("a ban of 5m, during which connections are closed without an answer\n", said)
+
     def test_arguments_that_make_no_sense(self):
         for args in (
             ["--client", "nobody", "GET", "/"],
@@ -119,6 +141,13 @@ class Describe(EndToEnd):
         self.assertEqual(told.returncode, 0, told)
         self.assertIn("per-client", json.dumps(json.loads(told.stdout)))
         self.assertNotEqual(run("describe", "--config", config, "--format", "xml").returncode, 0)
+
+    def test_bounds_of_bodies_and_bans(self):
+        page = run("describe", "--config", str(self.file("strict.yaml", STRICT)))
+        self.assertEqual(page.returncode, 0, page)
+        self.assertIn("No request's body has more than 10.0 MiB.\n", page.stdout)
+        self.assertIn("A request's body has at most 64.0 KiB.\n", page.stdout)
+        self.assertIn("connections are closed without an answer.\n", page.stdout)
 
     def test_the_default_policy_can_be_described(self):
         page = run("describe")
