@@ -46,10 +46,10 @@ sim: ## Unit tests and cases in simulated time under SEEDS (20) random seeds
 .PHONY: bench
 bench: ## The benchmarks: ratios to the memory and to nginx, as tables
 	@tools/install_packages.sh program bench
-	@cmake --preset bench --log-level=WARNING > /dev/null
-	@cmake --build build/bench --target sluicegate_app core_bench -j $(JOBS)
-	@build/bench/bench/core_bench
-	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/gateway_bench.py build/bench/sluicegate
+	@cmake --preset release --log-level=WARNING > /dev/null
+	@cmake --build $(RELEASE) --target sluicegate_app core_bench -j $(JOBS)
+	@$(RELEASE)/bench/core_bench
+	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/gateway_bench.py $(PROGRAM)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for SECONDS_EACH (30) seconds

@@ -22,7 +22,7 @@ packages_of() {
 unpacked_of() {
   case "$1" in
     test) echo prometheus:usr/bin/promtool ;;
-    bench) echo nginx-light:usr/sbin/nginx ;;
+    bench) echo nginx:usr/sbin/nginx ;;
   esac
 }
 

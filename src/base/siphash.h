@@ -83,6 +83,7 @@ class SipHasher {
   void Append(std::uint64_t word, unsigned size) noexcept {
     const auto filled = static_cast<unsigned>(length_ % 8);
     length_ += size;
+    if (filled == 0 && size == 8) return Block(word);  // Most keys are whole words.
     tail_ |= word << (8 * filled);
     if (filled + size < 8) return;
     Block(tail_);

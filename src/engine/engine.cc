@@ -60,20 +60,35 @@ void Match(Matches& matches, const Ruleset& rules, const Request& request,
   }
 }
 
-// The longest ban that runs on one of the claims' keys; a decision that allows if there is none.
-Decision FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
-  Decision decision;
+struct Ban {
+  const Claim* claim = nullptr;  // Null: none runs.
+  std::uint64_t left_ns = 0;
+};
+
+// The longest ban that runs on one of the claims' keys.
+Ban FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+  Ban ban;
   for (const Claim& claim : claims) {
     const RuleState& state = rules.state(claim.rule);
     if (state.bans == nullptr) continue;
     const std::uint64_t left_ns = state.bans->Left(claim.ban_hash, now);
-    if (left_ns <= decision.retry_after_ns) continue;
-    decision.verdict = Verdict::kBanned;
-    decision.variant = claim.variant;
-    decision.rule = claim.rule;
-    decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = left_ns;
-    decision.key_hash = claim.hash;
+    if (left_ns > ban.left_ns) ban = {.claim = &claim, .left_ns = left_ns};
   }
+  return ban;
+}
+
+Decision Banned(const Ruleset& rules, std::span<const Claim> claims, const Ban& ban,
+                Now now) noexcept {
+  const bool peek = std::ranges::all_of(claims, [](const Claim& c) { return c.cost == 0; });
+  if (!peek) rules.state(ban.claim->rule).counters->Add(Count::kBanned);
+  Decision decision;
+  decision.verdict = Verdict::kBanned;
+  decision.variant = ban.claim->variant;
+  decision.rule = ban.claim->rule;
+  decision.hold_ns = decision.reset_after_ns = ban.left_ns;
+  // A limit may have no room yet when the ban ends.
+  decision.retry_after_ns = std::max(ban.left_ns, RetryAfterOf(claims, now));
+  decision.key_hash = ban.claim->hash;
   return decision;
 }
 
@@ -163,17 +178,11 @@ Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
     return {};
   }
 
-  Decision decision = FindBan(rules, enforced, now);
-  if (decision.verdict == Verdict::kBanned) {
-    const bool peek = std::ranges::all_of(enforced, [](const Claim& c) { return c.cost == 0; });
-    if (!peek) rules.state(decision.rule).counters->Add(Count::kBanned);
-    // A limit may have no room yet when the ban ends.
-    decision.retry_after_ns = std::max(decision.retry_after_ns, RetryAfterOf(enforced, now));
-    return decision;
-  }
+  const Ban ban = FindBan(rules, enforced, now);
+  if (ban.claim != nullptr) return Banned(rules, enforced, ban, now);
   const std::span<Stamp> stamps =
       receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges).first(enforced.size());
-  decision = DecideClaims(enforced, now, stamps);
+  Decision decision = DecideClaims(enforced, now, stamps);
   if (!decision.allowed()) {
     const std::uint64_t ban_ns = Punish(rules, enforced, now);
     decision.retry_after_ns = std::max(decision.retry_after_ns, ban_ns);

@@ -114,8 +114,12 @@ void SlidingWindow<Counter>::Charge(std::byte* state, std::uint64_t now_ns,
                                     std::uint64_t cost) const noexcept {
   const View view = Look(state, now_ns);
   // What lies between the newest slice and now is from a turn of the ring before.
-  const std::uint64_t steps = std::min<std::uint64_t>(view.now - view.newest, Slices::kCount);
-  for (std::uint64_t i = 0; i < steps; ++i) StoreCounter<Counter>(state, view.now - i, 0);
+  const std::uint64_t steps = view.now - view.newest;
+  if (steps >= Slices::kCount) {
+    std::memset(state + 8, 0, kStateBytes - 8);
+  } else {
+    for (std::uint64_t i = 0; i < steps; ++i) StoreCounter<Counter>(state, view.now - i, 0);
+  }
   StoreHead(state, view.now + 1);
   const std::uint64_t sum = AddSaturating(LoadCounter<Counter>(state, view.now), cost);
   StoreCounter<Counter>(state, view.now, std::min(sum, kMaxQuota));

@@ -58,7 +58,7 @@ std::string_view TextOf(const KeyPart& part, const Request& request) noexcept {
   return {};
 }
 
-bool Who::Any(const Request& request) const noexcept {
+bool Who::OneHolds(const Request& request) const noexcept {
   return (!clients.empty() && clients.Contains(request.client)) ||
          (!request.user.empty() && users.contains(request.user)) ||
          (!request.api_key_id.empty() && api_keys.contains(request.api_key_id));
@@ -70,7 +70,7 @@ bool Who::All(const Request& request) const noexcept {
          (api_keys.empty() || api_keys.contains(request.api_key_id));
 }
 
-bool Match::Holds(const Request& request) const noexcept {
+bool Match::EachHolds(const Request& request) const noexcept {
   if (!OneMatches(paths, request.path)) return false;
   if (!methods.empty() && std::ranges::find(methods, request.method) == methods.end()) return false;
   if (!OneMatches(hosts, request.host)) return false;
@@ -85,7 +85,7 @@ bool Match::Holds(const Request& request) const noexcept {
          (!request.mcp_tool.empty() && OneMatches(mcp_tools, request.mcp_tool));
 }
 
-std::uint8_t Rule::VariantOf(const Request& request) const noexcept {
+std::uint8_t Rule::FindVariant(const Request& request) const noexcept {
   for (std::size_t i = 0; i < overrides_.size(); ++i) {
     if (overrides_[i].All(request)) return static_cast<std::uint8_t>(i + 1);
   }
@@ -109,13 +109,13 @@ KeyHashes Rule::HashKeys(const HashSecret& secret, const Request& request,
       FeedText(hasher, kind, text);
     }
   }
+  if (variant == 0) {
+    const std::uint64_t hash = hasher.Finish();
+    return {.client = hash, .limits = hash};
+  }
   SipHasher variants = hasher;  // Goes on behind the parts, which a rule always has as many of.
-  KeyHashes hashes;
-  hashes.client = hashes.limits = hasher.Finish();
-  if (variant == 0) return hashes;
   variants.UpdateU64(overrides_[variant - 1].hash);
-  hashes.limits = variants.Finish();
-  return hashes;
+  return {.client = hasher.Finish(), .limits = variants.Finish()};
 }
 
 std::uint64_t Rule::CostOf(const Request& request) const noexcept {

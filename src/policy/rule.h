@@ -97,8 +97,14 @@ struct Who {
   [[nodiscard]] bool empty() const noexcept {
     return clients.empty() && users.empty() && api_keys.empty();
   }
-  [[nodiscard]] bool Any(const Request& request) const noexcept;  ///< One list holds it.
+  /// One list holds it.
+  [[nodiscard]] bool Any(const Request& request) const noexcept {
+    return !empty() && OneHolds(request);
+  }
   [[nodiscard]] bool All(const Request& request) const noexcept;  ///< Every given list holds it.
+
+ private:
+  [[nodiscard]] bool OneHolds(const Request& request) const noexcept;
 };
 
 /// The keyed hashes of a request's key under a rule.
@@ -120,7 +126,16 @@ struct Match {
   std::vector<Glob> mcp_methods;
   std::vector<Glob> mcp_tools;
 
-  [[nodiscard]] bool Holds(const Request& request) const noexcept;
+  [[nodiscard]] bool empty() const noexcept {
+    return paths.empty() && methods.empty() && hosts.empty() && headers.empty() &&
+           mcp_methods.empty() && mcp_tools.empty();
+  }
+  [[nodiscard]] bool Holds(const Request& request) const noexcept {
+    return empty() || EachHolds(request);
+  }
+
+ private:
+  [[nodiscard]] bool EachHolds(const Request& request) const noexcept;
 };
 
 class Rule {
@@ -135,7 +150,9 @@ class Rule {
   }
   [[nodiscard]] bool Exempts(const Request& request) const noexcept { return exempt_.Any(request); }
   /// Which limit set applies: 0 is the rule's own, i+1 the first override whose `when` holds.
-  [[nodiscard]] std::uint8_t VariantOf(const Request& request) const noexcept;
+  [[nodiscard]] std::uint8_t VariantOf(const Request& request) const noexcept {
+    return overrides_.empty() ? 0 : FindVariant(request);
+  }
   /// The keyed hashes of the request's key under this rule. Parts are typed and length-prefixed, so
   /// different keys are different messages; an absent part falls back to the client's address;
   /// `key: []` is one shared bucket. Each variant's limits count apart.
@@ -171,6 +188,7 @@ class Rule {
  private:
   friend class RuleCompiler;
   Rule() = default;
+  [[nodiscard]] std::uint8_t FindVariant(const Request& request) const noexcept;
 
   std::string name_;
   std::uint64_t name_hash_ = 0;

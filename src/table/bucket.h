@@ -31,6 +31,17 @@ inline void SpinPause() noexcept {
 #endif
 }
 
+/// Starts to fetch a line that will be written. Written out, as without a flag for newer machines the
+/// compilers make a plain prefetch of it, which is dropped where the page is not in the TLB: that
+/// made a decision over 10 M keys a quarter slower. Every x86-64 takes the instruction.
+inline void PrefetchForWrite(const void* line) noexcept {
+#ifdef __x86_64__
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line)));
+#else
+  __builtin_prefetch(line, 1);
+#endif
+}
+
 /// A lock of one word, held for tens of nanoseconds. A waiter spins, then yields its core: on few
 /// cores the holder may be the one that waits for it.
 class BucketLock {

@@ -163,10 +163,10 @@ inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint) noexc
 
 inline void Table::Prefetch(std::uint64_t hash) const noexcept {
   Bucket& bucket = BucketOf(hash);
-  __builtin_prefetch(&bucket, 1);
+  PrefetchForWrite(&bucket);
   const std::byte* state = bucket.State(HomeOf(FingerprintOf(hash)), slot_bytes_);
-  __builtin_prefetch(state, 1);
-  if (slot_bytes_ > kCacheLine) __builtin_prefetch(state + kCacheLine, 1);
+  PrefetchForWrite(state);
+  if (slot_bytes_ > kCacheLine) PrefetchForWrite(state + kCacheLine);
 }
 
 }  // namespace sluicegate::table
