@@ -172,7 +172,7 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamBody() {
 
 net::Awaitable<Exchange::Outcome> Exchange::NextBodyBytes() {
   session_.Await(Phase::kBody, timeouts_.idle);
-  const bool filled = co_await session_.Fill();
+  const bool filled = co_await session_.ReadMore();
   session_.AwaitNothing();
   if (filled) co_return Outcome::kDone;
   co_return session_.expired() ? Outcome::kClientSlow : Outcome::kClientGone;

@@ -50,6 +50,12 @@ bool HasLeft(net::Socket& socket) {
   return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+// Whether a banned client gets no answer.
+bool IsDropped(const engine::Ruleset& rules, const Decision& decision) {
+  return decision.verdict == Verdict::kBanned &&
+         rules.policy().rules()[decision.rule].penalty()->drop;
+}
+
 std::string_view ShownKey(std::span<const wire::Field> fields) {
   constexpr std::string_view kBearer = "bearer ";
   const std::string_view key = OnlyValue(fields, "x-api-key");
@@ -154,7 +160,7 @@ void Session::OnClientReadable() {
   LoseClient();
 }
 
-net::Awaitable<bool> Session::Fill() {
+net::Awaitable<bool> Session::ReadMore() {
   if (aborted_) co_return false;
   auto [error, bytes] = co_await socket_.async_read_some(buffer_.Room(), net::kAwait);
   buffer_.Filled(bytes);
@@ -172,21 +178,32 @@ net::Awaitable<bool> Session::Write(Pieces pieces) {
 }
 
 net::Awaitable<void> Session::Run() {
-  for (bool more = true; more;) more = co_await ServeOne();
+  for (bool more = true; more;) {
+    quota_.Clear();
+    linger_ = false;
+    more = co_await ReadHead();
+    if (!more) break;
+    worker_.counters().Add(Event::kRequests);
+    std::string_view query;
+    const Next next = Judge(query);
+    if (next == Next::kForward) {
+      Exchange exchange(*this, query);
+      more = co_await exchange.Run();
+    } else if (next == Next::kAnswer) {
+      Pieces answer(out_);
+      net::ErrorCode error;
+      bool written = answer.TryWrite(socket_, error) && !error;
+      if (!written && !error) written = co_await Write(answer);  // The client reads slowly.
+      more = written && !linger_;
+    } else {
+      more = false;
+    }
+  }
   if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
   net::ErrorCode ignored;
   if (reset_) socket_.set_option(net::Socket::linger(true, 0), ignored);
   socket_.close(ignored);
-}
-
-net::Awaitable<bool> Session::ServeOne() {
-  quota_.Clear();
-  linger_ = false;
-  const bool read = co_await ReadHead();
-  if (!read) co_return false;
-  worker_.counters().Add(Event::kRequests);
-  co_return co_await Handle();
 }
 
 net::Awaitable<bool> Session::ReadHead() {
@@ -203,15 +220,19 @@ net::Awaitable<bool> Session::ReadHead() {
       if (state == wire::ParseState::kDone) break;
       if (state == wire::ParseState::kRefused) {
         worker_.counters().Add(Event::kRequests);
-        co_return co_await Refuse(parser_.refusal());
+        Refuse(parser_.refusal());
+        co_return co_await Send();
       }
       // Absolute from the first byte on, however slowly the others drip.
       if (!begun) Await(Phase::kHead, timeouts.header);
       begun = true;
     }
-    const bool filled = co_await Fill();
+    if (aborted_) co_return false;
+    // Read here, not by ReadMore: every request passes, and a coroutine costs.
+    auto [error, bytes] = co_await socket_.async_read_some(buffer_.Room(), net::kAwait);
+    buffer_.Filled(bytes);
     // A byte that came in the turn in which the time was up does not buy more of it.
-    if (filled && !(expired_ && begun)) continue;
+    if (!error && !(expired_ && begun)) continue;
     if (!expired_) co_return false;
     worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
     if (phase_ == Phase::kIdle) co_return false;
@@ -225,28 +246,35 @@ net::Awaitable<bool> Session::ReadHead() {
   co_return true;
 }
 
-net::Awaitable<bool> Session::Refuse(const wire::Refusal& refusal) {
+void Session::Refuse(const wire::Refusal& refusal) {
   worker_.counters().Add(Event::kRefusedFraming);
   head_.minor_version = 1;  // Nothing that was read can be relied on.
   to_head_ = false;
-  co_return co_await Answer(
-      {.status = refusal.status, .detail = refusal.detail, .keep_alive = false});
+  Fill(wire::ProblemOf(refusal), worker_.now(), false);
 }
 
 net::Awaitable<bool> Session::Answer(AnswerOptions options) {
-  const bool keep_alive = options.keep_alive && !worker_.draining();
+  Fill({.status = options.status, .detail = options.detail}, worker_.now(),
+       options.keep_alive && !worker_.draining());
+  return Send();
+}
+
+net::Awaitable<bool> Session::Send() {
+  const bool written = co_await Write(Pieces(out_));
+  co_return written && !linger_;
+}
+
+void Session::Fill(const wire::Problem& problem, Now now, bool keep_alive) {
   linger_ = !keep_alive;
   out_.clear();
-  AppendOwnAnswer({.problem = {.status = options.status, .detail = options.detail},
+  AppendOwnAnswer({.problem = problem,
                    .quota = quota_,
-                   .date = worker_.Date(worker_.now()),
+                   .date = worker_.Date(now),
                    .keep_alive = keep_alive,
                    .to_head = to_head_,
                    .client_minor = head_.minor_version},
                   out_);
-  worker_.counters().AddResponse(options.status);
-  const bool written = co_await Write(Pieces(out_));
-  co_return written&& keep_alive;
+  worker_.counters().AddResponse(problem.status);
 }
 
 Session::Identity Session::FindIdentity(const policy::Settings& settings) {
@@ -283,16 +311,18 @@ Decision Session::Decide(const engine::Ruleset& rules, Now now) {
   return decision;
 }
 
-net::Awaitable<bool> Session::Handle() {
+Session::Next Session::Judge(std::string_view& query) {
   const engine::Ruleset& rules = worker_.rules();
   const policy::Settings& settings = rules.policy().settings();
-  std::string_view query;
   path_.clear();
   if (head_.form == wire::TargetForm::kAsterisk) {
     path_ = "*";
   } else {
     const auto normal = wire::NormalizePath(head_.path_and_query, path_);
-    if (!normal) co_return co_await Refuse(normal.error());
+    if (!normal) {
+      Refuse(normal.error());
+      return Next::kAnswer;
+    }
     query = *normal;
   }
   client_ = wire::FindClientAddress(peer_,
@@ -302,15 +332,14 @@ net::Awaitable<bool> Session::Handle() {
                                     head_.fields());
   const Now now = worker_.now();
   const Decision decision = Decide(rules, now);
-  if (!decision.allowed()) co_return co_await Deny(rules, decision, now);
+  if (!decision.allowed()) return Deny(rules, decision, now);
   if (max_body_ > 0 && head_.content_length.value_or(0) > max_body_) {
     worker_.counters().Add(Event::kRefusedBody);
-    co_return co_await Answer({.status = 413,
-                               .detail = "The request's body is larger than this server takes.",
-                               .keep_alive = false});
+    Fill({.status = 413, .detail = "The request's body is larger than this server takes."}, now,
+         false);
+    return Next::kAnswer;
   }
-  Exchange exchange(*this, query);
-  co_return co_await exchange.Run();
+  return Next::kForward;
 }
 
 // Whether the denied request's body is out of the way, so that the next one can be read.
@@ -330,17 +359,13 @@ bool Session::SkipBody() {
   return false;
 }
 
-net::Awaitable<bool> Session::Deny(const engine::Ruleset& rules, Decision decision, Now now) {
+Session::Next Session::Deny(const engine::Ruleset& rules, const Decision& decision, Now now) {
   worker_.TellDenial(rules, decision, now);
-  if (decision.verdict == Verdict::kBanned &&
-      rules.policy().rules()[decision.rule].penalty()->drop) {
-    co_return false;
-  }
+  if (IsDropped(rules, decision)) return Next::kClose;
   std::array<std::string_view, policy::kMaxLimitsPerRule> violated;
   std::size_t violations = 0;
-  const bool limited = decision.verdict == Verdict::kLimited;
   wire::Problem problem{.type = wire::ProblemType::kQuotaExceeded, .status = 429, .detail = {}};
-  if (limited) {
+  if (decision.verdict == Verdict::kLimited) {
     const auto names = worker_.fields().NamesOf(rules, decision.rule, decision.variant);
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (decision.Denies(i)) violated[violations++] = names[i];
@@ -353,19 +378,8 @@ net::Awaitable<bool> Session::Deny(const engine::Ruleset& rules, Decision decisi
     problem.type = wire::ProblemType::kAbnormalUsageDetected;
     problem.detail = "Requests went on after many denials, so this client has to wait.";
   }
-  const bool keep_alive = head_.keep_alive && !worker_.draining() && SkipBody();
-  linger_ = !keep_alive;
-  out_.clear();
-  AppendOwnAnswer({.problem = problem,
-                   .quota = quota_,
-                   .date = worker_.Date(now),
-                   .keep_alive = keep_alive,
-                   .to_head = to_head_,
-                   .client_minor = head_.minor_version},
-                  out_);
-  worker_.counters().AddResponse(problem.status);
-  const bool written = co_await Write(Pieces(out_));
-  co_return written&& keep_alive;
+  Fill(problem, now, head_.keep_alive && !worker_.draining() && SkipBody());
+  return Next::kAnswer;
 }
 
 // A socket that is closed while bytes lie unread sends a reset, and that may overtake the answer:
@@ -379,7 +393,7 @@ net::Awaitable<void> Session::Linger() {
   std::size_t thrown = 0;
   while (thrown < kMost && !expired_) {
     buffer_.Consume(buffer_.unread().size());
-    const bool filled = co_await Fill();
+    const bool filled = co_await ReadMore();
     if (!filled) break;
     thrown += buffer_.unread().size();
   }

@@ -16,6 +16,7 @@
 #include "net/event_loop.h"
 #include "wire/client_address.h"
 #include "wire/http_head.h"
+#include "wire/problem.h"
 
 namespace sluicegate::gateway {
 
@@ -83,7 +84,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void Await(Phase phase, std::chrono::nanoseconds wait);
   void AwaitNothing() { deadline_.Clear(); }
   /// Reads more of the client's bytes into the buffer. False: the client closed, or the wait ended.
-  [[nodiscard]] net::Awaitable<bool> Fill();
+  [[nodiscard]] net::Awaitable<bool> ReadMore();
   /// Writes to the client, waiting at most the idle time for it to read on. False: it is gone.
   [[nodiscard]] net::Awaitable<bool> Write(Pieces pieces);
   /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
@@ -108,11 +109,21 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   [[nodiscard]] net::Awaitable<void> Run();
-  [[nodiscard]] net::Awaitable<bool> ServeOne();
   [[nodiscard]] net::Awaitable<bool> ReadHead();
-  [[nodiscard]] net::Awaitable<bool> Refuse(const wire::Refusal& refusal);
-  [[nodiscard]] net::Awaitable<bool> Handle();
-  [[nodiscard]] net::Awaitable<bool> Deny(const engine::Ruleset& rules, Decision decision, Now now);
+  /// Sends out_. True: the connection goes on.
+  [[nodiscard]] net::Awaitable<bool> Send();
+  /// What becomes of the request whose head was read. Where nothing is forwarded nothing is waited
+  /// for, so a flood of denials costs no coroutine but the one that reads.
+  enum class Next : std::uint8_t {
+    kForward,
+    kAnswer,  ///< out_ holds the answer.
+    kClose,
+  };
+  [[nodiscard]] Next Judge(std::string_view& query);
+  [[nodiscard]] Next Deny(const engine::Ruleset& rules, const Decision& decision, Now now);
+  void Refuse(const wire::Refusal& refusal);
+  /// Puts an answer of the gateway's own into out_.
+  void Fill(const wire::Problem& problem, Now now, bool keep_alive);
   [[nodiscard]] net::Awaitable<void> Linger();
   /// Who asks, as far as it can be trusted.
   struct Identity {

@@ -17,7 +17,9 @@ void Pieces::Consume(std::size_t bytes) noexcept {
 bool Pieces::TryWrite(net::Socket& socket, net::ErrorCode& error) {
   while (!empty()) {
     const std::span<const net::asio::const_buffer> left(pieces_.data() + first_, size_ - first_);
-    const std::size_t written = socket.write_some(left, error);
+    // One piece needs no list of buffers, which the kernel would have to copy and check.
+    const std::size_t written =
+        left.size() == 1 ? socket.write_some(left.front(), error) : socket.write_some(left, error);
     if (error == net::asio::error::would_block) {
       error.clear();
       return false;

@@ -1,5 +1,6 @@
 #include "wire/problem.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -86,11 +87,21 @@ void AppendEscaped(char c, std::string& out) {
   out += kDigits[byte & 0xFU];
 }
 
+// Bytes at the front that stand for themselves: nearly always all of them.
+std::size_t PlainBytes(std::string_view text) noexcept {
+  const auto special = [](char c) { return c < 0x20 || c >= 0x7F || c == '"' || c == '\\'; };
+  return static_cast<std::size_t>(std::ranges::find_if(text, special) - text.begin());
+}
+
 }  // namespace
 
 void AppendJsonString(std::string_view text, std::string& out) {
   out += '"';
-  while (!text.empty()) {
+  for (;;) {
+    const std::size_t plain = PlainBytes(text);
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const std::size_t bytes = SequenceBytes(text);
     if (bytes == 1) {
       AppendEscaped(text.front(), out);
@@ -113,9 +124,9 @@ void AppendProblem(const Problem& problem, std::string& out) {
     out += kTypes;
     out += words.type;
   }
-  out += R"(","title":)";
-  AppendJsonString(words.title, out);
-  out += R"(,"status":)";
+  out += R"(","title":")";
+  out += words.title;  // Of the table above, so nothing to escape.
+  out += R"(","status":)";
   std::array<char, 5> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), problem.status).ptr;
   out.append(digits.data(), end);
