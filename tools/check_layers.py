@@ -4,7 +4,7 @@
     tools/check_layers.py [--root FOLDER]     names each broken arrow with file and line
     tools/check_layers.py --self-test         breaks each rule in a folder of its own and expects to hear of it
 
-The arrows are those of doc/architecture.md. A module's CMake DEPS must be among them, and every include of its
+The arrows are those of doc/decision.md. A module's CMake DEPS must be among them, and every include of its
 sources must be among its DEPS. Tests (*_test.cc, *_for_test.*) may include anything.
 """
 
@@ -88,7 +88,7 @@ def check(root):
     for folder in sorted(path for path in source.iterdir() if path.is_dir()):
         module = folder.name
         if module not in ARROWS:
-            yield f"src/{module}: no module of doc/architecture.md is called so"
+            yield f"src/{module}: no module of doc/decision.md is called so"
             continue
         deps = deps_of(folder)
         if deps is None:

@@ -13,7 +13,7 @@
 namespace sluicegate {
 
 /// An IPv4 or IPv6 address, held as 16 bytes; IPv4 lies in ::ffff:0:0/96, so a mapped address and
-/// its IPv4 form are equal (contracts: they fold into one client).
+/// its IPv4 form are equal (they are one client).
 class IpAddress {
  public:
   /// The unspecified address `::`.

@@ -30,8 +30,8 @@ using Mistakes = std::vector<policy::Mistake>;  ///< In the file's order.
 [[nodiscard]] std::expected<std::shared_ptr<const policy::Policy>, Mistakes> LoadPolicyFile(
     const std::string& path);
 
-/// The text of a regular file of at most `most` bytes, a number of whole MiB; the error says why not
-/// and what to do.
+/// The text of a regular file of at most `most` bytes, a number of whole MiB; the error says why
+/// not and what to do.
 [[nodiscard]] std::expected<std::string, policy::Mistake> ReadFile(
     const std::string& path, std::size_t most = kMaxFileBytes);
 

@@ -102,8 +102,7 @@ std::set<std::string> SentencesOf(const std::string& source) {
 TEST(MessagesTest, EveryMessageOfTheSourceIsShownByAFile) {
   // These need a file that is no file, or whose reading fails: load_test.cc has them.
   const std::set<std::string> elsewhere = {"Check the path and its permissions.", "Check the disk.",
-                                           "Name the file itself.",
-                                           "Split it or remove comments."};
+                                           "Name the file itself.", "Split it or remove comments."};
   std::string shown;
   for (const char* folder : {"bad", "good"}) {
     for (const auto& file : FilesOf(folder)) shown += Slurp(ExpectedOf(file));

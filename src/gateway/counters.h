@@ -14,19 +14,19 @@ namespace sluicegate::gateway {
 enum class Event : std::uint8_t {
   kConnections,  ///< Accepted.
   kConnectionsClosed,
-  kRequests,              ///< Heads read, refused ones included.
-  kRefusedFraming,        ///< Requests that no server should read: 400, 414, 431, 501, 505.
-  kRefusedBody,           ///< 413.
-  kHeaderTimeouts,        ///< Heads that took too long.
-  kIdleTimeouts,          ///< Connections that were silent too long, or stood still within a body.
-  kDenied,                ///< By the policy.
+  kRequests,        ///< Heads read, refused ones included.
+  kRefusedFraming,  ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
+  kRefusedBody,     ///< 413.
+  kHeaderTimeouts,  ///< Heads that took too long.
+  kIdleTimeouts,    ///< Connections that were silent too long, or stopped within a request's body.
+  kDenied,          ///< By the policy.
   kUpstreamConnects,      ///< Connections made to the upstream.
   kUpstreamReuses,        ///< Requests sent on a pooled one.
   kUpstreamStaleRetries,  ///< Pooled connections that turned out to be closed; tried anew once.
   kUpstreamUnreachable,   ///< 502: no connection.
   kUpstreamBroken,        ///< 502: it closed or answered nonsense.
   kUpstreamTimeouts,      ///< 504.
-  kClientsGone,           ///< Left before their answer was complete.
+  kClientsGone,           ///< Left, or stopped reading, before their answer was complete.
   kResponses2xx,          ///< Sent to clients, the gateway's own included.
   kResponses3xx,
   kResponses4xx,

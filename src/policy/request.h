@@ -11,7 +11,7 @@
 namespace sluicegate {
 
 struct Request {
-  /// The client's address, already chosen by the door (contracts part 2). Masked to its /64 by the
+  /// The client's address, already chosen by the door (doc/gateway.md). Masked to its /64 by the
   /// key, not here.
   IpAddress client{};
   std::string_view method{};      ///< "GET"; empty where the door has none.

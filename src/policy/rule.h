@@ -26,6 +26,8 @@ inline constexpr std::size_t kMaxRules =
 inline constexpr std::size_t kMaxLimitsPerRule = 8;
 inline constexpr std::size_t kMaxOverridesPerRule = 64;
 inline constexpr std::size_t kMaxKeyParts = 8;
+inline constexpr std::size_t kMaxPatterns = 64;  ///< In one list of a match.
+inline constexpr std::size_t kMaxMatchHeaders = 16;
 
 enum class Mode : std::uint8_t { kOff, kObserve, kEnforce };
 

@@ -140,6 +140,11 @@ std::vector<Glob> RuleCompiler::ReadHosts(std::vector<Text> texts) {
 
 std::vector<Glob> RuleCompiler::ReadGlobs(const std::vector<Text>& texts, bool path) {
   std::vector<Glob> globs;
+  if (texts.size() > kMaxPatterns) {
+    context_.mistakes.Add(texts[kMaxPatterns].at, "A list has at most 64 patterns.",
+                          "Let * stand for what they share, or make a rule of its own for some.");
+    return globs;
+  }
   for (const Text& text : texts) {
     auto glob = Glob::Compile(text.value, path ? Glob::Subject::kPath : Glob::Subject::kText);
     if (!glob) {
@@ -174,6 +179,12 @@ void RuleCompiler::ReadMatch() {
       continue;
     }
     rule_.match_.methods.push_back(method.value);
+  }
+  if (match.header.size() > kMaxMatchHeaders) {
+    context_.mistakes.Add(match.header[kMaxMatchHeaders].name.at,
+                          "A rule looks at no more than 16 headers.",
+                          "Leave out those that tell least.");
+    return;
   }
   for (const HeaderMatchConfig& header : match.header) {
     const auto name = ReadFieldName(header.name.value, header.name.at, context_.mistakes);

@@ -45,7 +45,7 @@ struct Timeouts {
   Duration idle =
       std::chrono::seconds(60);  ///< Between requests, and without progress inside a body.
   Duration upstream =
-      std::chrono::seconds(30);  ///< From the request sent to the first response byte.
+      std::chrono::seconds(30);  ///< From the request sent to the end of the answer's head.
   Duration connect = std::chrono::seconds(5);  ///< To connect to the upstream.
   Duration drain = std::chrono::seconds(30);   ///< For requests in flight after SIGTERM.
 };

@@ -31,9 +31,9 @@ inline void SpinPause() noexcept {
 #endif
 }
 
-/// Starts to fetch a line that will be written. Written out, as without a flag for newer machines the
-/// compilers make a plain prefetch of it, which is dropped where the page is not in the TLB: that
-/// made a decision over 10 M keys a quarter slower. Every x86-64 takes the instruction.
+/// Starts to fetch a line that will be written. Written out, as without a flag for newer machines
+/// the compilers make a plain prefetch of it, which is dropped where the page is not in the TLB:
+/// that made a decision over 10 M keys a quarter slower. Every x86-64 takes the instruction.
 inline void PrefetchForWrite(const void* line) noexcept {
 #ifdef __x86_64__
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line)));

@@ -1,4 +1,4 @@
-// Who the client is, behind proxies that are trusted (contracts part 2). Pure; allocates nothing.
+// Who the client is, behind proxies that are trusted (doc/gateway.md). Pure; allocates nothing.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@ H = b"Host: a\r\n"
 
 
 class Framing(EndToEnd):
-    """contracts part 3: refused, closed, and not one byte of it reaches the upstream."""
+    """Refused, closed, and not one byte of it reaches the upstream."""
 
     def setUp(self):
         super().setUp()
