@@ -34,11 +34,12 @@ struct LimiterOptions {
 /// A limit in the form that is at hand: a text such as "60/minute", or a Limit. A value type.
 class LimitLike {
  public:
-  // Implicit, so that a list may mix both.
+  // Implicit, so that a list may mix both. NOLINTBEGIN(google-explicit-constructor)
   LimitLike(const char* text) : LimitLike(std::string_view(text)) {}
   LimitLike(std::string_view text) : limit_(Limit::Parse(text)) {}
   LimitLike(const std::string& text) : LimitLike(std::string_view(text)) {}
   LimitLike(Limit limit) : limit_(std::move(limit)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   /// The limit, or what is wrong with the text.
   [[nodiscard]] const std::expected<Limit, std::string>& limit() const noexcept { return limit_; }

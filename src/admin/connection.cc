@@ -18,7 +18,7 @@ namespace {
 namespace asio = boost::asio;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 /// What a client may still send after its last answer before it is cut.
-constexpr std::size_t kLingerBytes = 256 * 1024;
+constexpr std::size_t kLingerBytes = std::size_t{256} * 1024;
 constexpr std::chrono::milliseconds kLingerWait{1000};
 
 Answer AnswerTo(const wire::Refusal& refusal) {

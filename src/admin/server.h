@@ -22,8 +22,8 @@ namespace sluicegate::admin {
 class Server {
  public:
   struct Bounds {
-    std::size_t connections = 64;              ///< One more is closed as soon as it comes.
-    std::size_t body_bytes = 64 * 1024;        ///< 413 beyond. No route reads a body.
+    std::size_t connections = 64;                     ///< One more is closed as soon as it comes.
+    std::size_t body_bytes = std::size_t{64} * 1024;  ///< 413 beyond. No route reads a body.
     std::chrono::milliseconds header{10'000};  ///< First byte to the end of a request; absolute.
     std::chrono::milliseconds idle{60'000};    ///< Between requests.
     std::chrono::milliseconds write{10'000};   ///< To take a whole answer.

@@ -12,7 +12,7 @@ namespace {
 
 std::expected<std::string, policy::Mistake> ReadStandardInput() {
   std::string text;
-  std::string chunk(64 * 1024, '\0');
+  std::string chunk(std::size_t{64} * 1024, '\0');
   while (const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), stdin)) {
     text.append(chunk, 0, got);
     if (text.size() > config::kMaxFileBytes) {

@@ -92,7 +92,7 @@ std::string_view AlgorithmText(Algorithm algorithm) {
 
 std::string LimitText(const policy::RuleLimit& limit) {
   const Limit& written = limit.written;
-  const std::string quota = CountText(written.quota);
+  std::string quota = CountText(written.quota);
   const std::string window = DurationText(NsOf(written.window));
   switch (written.algorithm) {
     case Algorithm::kSlidingWindow:

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
 
+#include "base/seed_for_test.h"
 #include "policy/capacity.h"
 
 namespace sluicegate::config {
@@ -158,8 +158,7 @@ TEST_F(LoadTest, NoFileMakesItSlow) {
 
 // Whatever the bytes, there is an answer and a place in the text.
 TEST_F(LoadTest, SpoiltFilesAreAnswered) {
-  const char* given = std::getenv("SLUICEGATE_SEED");
-  const unsigned long seed = given == nullptr ? std::random_device{}() : std::stoul(given);
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   constexpr std::string_view kBytes = "{}[]:,-#&*!|>'\"%@` \n\t\\?~<=abc019/\x01\xC3\xFF";

@@ -35,7 +35,7 @@ class ReadBuffer {
   void Filled(std::size_t bytes) noexcept { end_ += bytes; }
 
  private:
-  static constexpr std::size_t kFirst = 4 * 1024;
+  static constexpr std::size_t kFirst = std::size_t{4} * 1024;
   std::vector<char> bytes_ = std::vector<char>(kFirst);
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

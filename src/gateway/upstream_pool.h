@@ -25,7 +25,7 @@ struct UpstreamConnection {
   wire::ResponseParser parser;
   wire::ResponseHead head;  ///< Of the last response; views into the buffer.
   // The longest head that is read fits.
-  std::array<char, 48 * 1024> buffer;
+  std::array<char, std::size_t{48} * 1024> buffer;
   static_assert(sizeof(buffer) > wire::kMaxHeadBytes);
 
   [[nodiscard]] std::string_view unread() const noexcept {

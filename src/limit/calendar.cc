@@ -11,7 +11,7 @@ using std::chrono::days;
 using std::chrono::sys_days;
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-constexpr std::int64_t kDayNs = 24 * 3600 * kSecondNs;
+constexpr std::int64_t kDayNs = std::int64_t{24} * 3600 * kSecondNs;
 constexpr std::int64_t kThursday = 3;  // 1970-01-01, with Monday as 0.
 
 std::int64_t FloorDivide(std::int64_t a, std::int64_t b) noexcept {

@@ -3,10 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "base/seed_for_test.h"
 
 namespace sluicegate::policy {
 namespace {
@@ -161,8 +162,7 @@ TEST(GlobTest, AgreesWithTheDefinitionOnEveryShortPatternAndText) {
 }
 
 TEST(GlobTest, AgreesWithTheDefinitionOnRandomOnes) {
-  const char* given = std::getenv("SLUICEGATE_SEED");
-  const unsigned long seed = given == nullptr ? std::random_device{}() : std::stoul(given);
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   const auto word = [&random](std::string_view letters, std::size_t most) {

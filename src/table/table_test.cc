@@ -6,13 +6,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <random>
 #include <set>
 #include <thread>
 #include <vector>
+
+#include "base/seed_for_test.h"
 
 namespace sluicegate::table {
 namespace {
@@ -62,11 +63,6 @@ void Put(Table& table, std::uint64_t hash, Content content, Now now = {.engine_n
 }
 
 bool Has(Table& table, std::uint64_t hash) { return table.Lock(hash).present(); }
-
-std::uint64_t Seed() {
-  const char* seed = std::getenv("SLUICEGATE_SEED");
-  return seed == nullptr ? 20261124 : std::strtoull(seed, nullptr, 10);
-}
 
 TEST(Table, KeepsThePromisedBytesASlot) {
   constexpr std::size_t kBytes = 16U << 20;
@@ -212,7 +208,7 @@ class NaiveBucket {
 };
 
 TEST(Table, AgreesWithANaiveBucketOnRandomSteps) {
-  const std::uint64_t seed = Seed();
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   const auto table = MakeTable(kWord, kOneBucket);
@@ -237,7 +233,7 @@ TEST(Table, AgreesWithANaiveBucketOnRandomSteps) {
 }
 
 TEST(Table, SpreadsKeysEvenlyOverAnyNumberOfBuckets) {
-  const std::uint64_t seed = Seed();
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   const auto table = MakeTable(kWord, kOneBucket * 9973);

@@ -14,9 +14,10 @@ namespace sluicegate::wire {
 
 /// Bounds of what is read and dropped; beyond is refused with 400.
 inline constexpr std::size_t kMaxChunkSizeDigits = 16;
-inline constexpr std::size_t kMaxChunkExtensionBytes = 256;         ///< Of one chunk.
-inline constexpr std::size_t kMaxChunkExtensionsBytes = 16 * 1024;  ///< Of one body.
-inline constexpr std::size_t kMaxTrailerBytes = 8 * 1024;           ///< All lines, their CRLFs too.
+inline constexpr std::size_t kMaxChunkExtensionBytes = 256;                      ///< Of one chunk.
+inline constexpr std::size_t kMaxChunkExtensionsBytes = std::size_t{16} * 1024;  ///< Of one body.
+inline constexpr std::size_t kMaxTrailerBytes =
+    std::size_t{8} * 1024;  ///< All lines, their CRLFs too.
 
 /// Reads one chunked body in pieces of any size. Every line ends in CRLF; no white space around a
 /// size; sizes below 2^63. Extensions and trailers are checked and dropped. Bound to one

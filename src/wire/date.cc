@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::string_view kDays = "SunMonTueWedThuFriSat";
 constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
-constexpr std::int64_t kLast_s = 253'402'300'799;  // 9999-12-31T23:59:59Z
+constexpr std::int64_t kLastSecond = 253'402'300'799;  // 9999-12-31T23:59:59Z
 
 // Writes `value` with `digits` digits at `at`.
 void Put(unsigned value, unsigned digits, char* at) noexcept {
@@ -23,7 +23,7 @@ void Put(unsigned value, unsigned digits, char* at) noexcept {
 DateText FormatDate(std::int64_t unix_s) noexcept {
   using std::chrono::days;
   const std::chrono::sys_seconds when{
-      std::chrono::seconds(std::clamp<std::int64_t>(unix_s, 0, kLast_s))};
+      std::chrono::seconds(std::clamp<std::int64_t>(unix_s, 0, kLastSecond))};
   const auto day = std::chrono::floor<days>(when);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss time(when - day);

@@ -19,11 +19,13 @@
 namespace sluicegate::wire {
 
 /// Bounds of a head. What goes beyond is refused with the status named here (a response: 502).
-inline constexpr std::size_t kMaxStartLineBytes = 8 * 1024;  ///< 414. Without its CRLF.
-inline constexpr std::size_t kMaxFieldBytes = 32 * 1024;     ///< 431. All lines with their CRLFs.
-inline constexpr std::size_t kMaxFields = 100;               ///< 431.
-inline constexpr std::size_t kMaxMethodBytes = 32;           ///< 501.
-inline constexpr std::size_t kMaxConnectionTokens = 16;      ///< 400.
+inline constexpr std::size_t kMaxStartLineBytes =
+    std::size_t{8} * 1024;  ///< 414. Without its CRLF.
+inline constexpr std::size_t kMaxFieldBytes =
+    std::size_t{32} * 1024;                              ///< 431. All lines with their CRLFs.
+inline constexpr std::size_t kMaxFields = 100;           ///< 431.
+inline constexpr std::size_t kMaxMethodBytes = 32;       ///< 501.
+inline constexpr std::size_t kMaxConnectionTokens = 16;  ///< 400.
 /// The most bytes that Parse ever asks for: a read buffer of this size suffices.
 inline constexpr std::size_t kMaxHeadBytes = 2 + kMaxStartLineBytes + 2 + kMaxFieldBytes + 2;
 

@@ -4,10 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "base/seed_for_test.h"
 
 namespace sluicegate::wire {
 namespace {
@@ -139,9 +140,7 @@ TEST(PathTest, AppendsBehindWhatIsThere) {
 
 // Every spelling that escapes some characters and adds dot segments and slashes is one path.
 TEST(PathTest, EverySpellingIsTheSamePath) {
-  const char* const text = std::getenv("SLUICEGATE_SEED");
-  const std::uint64_t seed =
-      text != nullptr ? std::strtoull(text, nullptr, 10) : std::random_device()();
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   const std::string path = "/api/v1/users/@me:run,now";
@@ -166,9 +165,7 @@ TEST(PathTest, EverySpellingIsTheSamePath) {
 }
 
 TEST(PathTest, IsIdempotentOnRandomText) {
-  const char* const text = std::getenv("SLUICEGATE_SEED");
-  const std::uint64_t seed =
-      text != nullptr ? std::strtoull(text, nullptr, 10) : std::random_device()();
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   constexpr std::string_view kLetters = "/..%26eEfFab;|\x80?";

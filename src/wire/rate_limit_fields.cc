@@ -76,11 +76,11 @@ void AppendXRateLimitEpoch(const EpochQuota& quota, std::string& out) {
 
 std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept {
   if (retry.retry_after_ns == kNever) return std::nullopt;
-  constexpr std::uint64_t kMinSpread_s = 2;
-  constexpr std::uint64_t kMaxSpread_s = 60;
+  constexpr std::uint64_t kMinSpread = 2;
+  constexpr std::uint64_t kMaxSpread = 60;
   const std::uint64_t truth_s =
       std::max<std::uint64_t>({CeilSeconds(retry.retry_after_ns), CeilSeconds(retry.hold_ns), 1});
-  const std::uint64_t spread_s = std::clamp(truth_s / 10, kMinSpread_s, kMaxSpread_s);
+  const std::uint64_t spread_s = std::clamp(truth_s / 10, kMinSpread, kMaxSpread);
   // Fibonacci hashing: the hash's own bits choose buckets of the table, so they are mixed again and
   // the jitter tells none of them. 32 bits, as a fraction, times the number of values.
   const std::uint64_t fraction = (retry.key_hash * 0x9E3779B97F4A7C15U) >> 32U;

@@ -1,111 +1,20 @@
-// The heads: what is refused and how it is said, what is understood, and that neither depends on
-// how the bytes were cut or where they lie.
-#include "wire/http_head.h"
-
+// Request heads: what is refused and how it is said, what is understood, and that neither depends
+// on how the bytes were cut or where they lie.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "base/seed_for_test.h"
+#include "wire/head_for_test.h"
 
 namespace sluicegate::wire {
 namespace {
 
 using namespace std::string_literals;
 using ::testing::ElementsAre;
-
-constexpr std::string_view kFramings[] = {"none", "length", "chunked", "close"};
-
-std::string Told(const MessageHead& head) {
-  std::string text = std::to_string(head.size) + " 1." + std::to_string(head.minor_version) + " " +
-                     std::string(kFramings[static_cast<std::size_t>(head.framing)]);
-  if (head.content_length) text += " length=" + std::to_string(*head.content_length);
-  if (head.keep_alive) text += " keep";
-  if (head.upgrade) text += " upgrade";
-  for (const Field& field : head.fields()) {
-    text += "|" + std::string(field.name) + "=" + std::string(field.value);
-  }
-  return text;
-}
-
-std::string Told(const RequestHead& head) {
-  return std::string(head.method) + " " + std::string(head.path_and_query) + " @" +
-         std::string(head.authority) + (head.expect_continue ? " expect " : " ") +
-         Told(static_cast<const MessageHead&>(head));
-}
-
-std::string Told(const ResponseHead& head) {
-  return std::to_string(head.status) + " " + std::string(head.reason) + " " +
-         Told(static_cast<const MessageHead&>(head));
-}
-
-std::string Answer(RequestParser& parser, std::string_view bytes) {
-  RequestHead head;
-  switch (parser.Parse(bytes, head)) {
-    case ParseState::kNeedMore:
-      return "more";
-    case ParseState::kRefused:
-      return std::to_string(parser.refusal().status) + " " + std::string(parser.refusal().detail);
-    case ParseState::kDone:
-      break;
-  }
-  return Told(head);
-}
-
-std::string Answer(ResponseParser& parser, std::string_view bytes) {
-  ResponseHead head;
-  switch (parser.Parse(bytes, false, head)) {
-    case ParseState::kNeedMore:
-      return "more";
-    case ParseState::kRefused:
-      return std::to_string(parser.refusal().status) + " " + std::string(parser.refusal().detail);
-    case ParseState::kDone:
-      break;
-  }
-  return Told(head);
-}
-
-// Feeds growing prefixes, each in memory of its own size so that a sanitizer sees any byte read
-// beyond.
-template <typename Parser>
-std::string AnswerInPieces(std::string_view bytes, const std::vector<std::size_t>& ends) {
-  Parser parser;
-  std::string answer = "more";
-  for (const std::size_t end : ends) {
-    const auto copy = std::make_unique<char[]>(end);
-    std::ranges::copy(bytes.substr(0, end), copy.get());
-    answer = Answer(parser, {copy.get(), end});
-    if (answer != "more") break;
-  }
-  return answer;
-}
-
-template <typename Parser>
-std::string AnswerAtOnce(std::string_view bytes) {
-  return AnswerInPieces<Parser>(bytes, {bytes.size()});
-}
-
-template <typename Parser>
-std::string AnswerByteByByte(std::string_view bytes) {
-  std::vector<std::size_t> ends;
-  for (std::size_t end = 1; end <= bytes.size(); ++end) ends.push_back(end);
-  return AnswerInPieces<Parser>(bytes, ends);
-}
-
-std::uint64_t Seed() {
-  const char* const text = std::getenv("SLUICEGATE_SEED");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : std::random_device()();
-}
-
-// The status of a refusal, 200 for an accepted head, 0 for an incomplete one.
-int StatusOf(const std::string& answer) {
-  if (answer == "more") return 0;
-  const bool refused = answer[0] >= '0' && answer[0] <= '9';
-  return refused ? std::stoi(answer) : 200;
-}
 
 struct Vector {
   int status;
@@ -333,12 +242,6 @@ const std::vector<Vector>& RequestVectors() {
   return vectors;
 }
 
-std::string Shown(std::string_view bytes) {
-  std::string text;
-  for (const char c : bytes.substr(0, 100)) text += c == '\r' ? "\\r" : c == '\n' ? "\\n" : ""s + c;
-  return text;
-}
-
 TEST(RequestHeadTest, AcceptsAndRefusesAsListed) {
   for (const Vector& vector : RequestVectors()) {
     const std::string answer = AnswerAtOnce<RequestParser>(vector.bytes);
@@ -356,7 +259,7 @@ TEST(RequestHeadTest, OneByteAtATimeIsAllAtOnce) {
 }
 
 TEST(RequestHeadTest, RandomCutsAreAllAtOnce) {
-  const std::uint64_t seed = Seed();
+  const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   for (const Vector& vector : RequestVectors()) {
@@ -481,120 +384,6 @@ TEST(AuthorityTest, RuleHostIsLowerCaseWithoutPortAndLastDot) {
   EXPECT_EQ(host("a.test.:80"), "a.test");
   EXPECT_EQ(host("[2001:DB8::1]:80"), "[2001:db8::1]");
   EXPECT_EQ(host(""), "");
-}
-
-struct ResponseVector {
-  int status;  // 200: accepted.
-  std::string bytes;
-  Framing framing = Framing::kNone;
-};
-
-std::string Reply(const std::string& status, const std::string& lines = "") {
-  return "HTTP/1.1 " + status + "\r\n" + lines + "\r\n";
-}
-
-const std::vector<ResponseVector>& ResponseVectors() {
-  static const std::vector<ResponseVector> vectors = {
-      {200, Reply("200 OK"), Framing::kUntilClose},
-      {200, Reply("200 "), Framing::kUntilClose},
-      {200, Reply("200"), Framing::kUntilClose},
-      {200, Reply("200 Caf\xC3\xA9 au lait"), Framing::kUntilClose},
-      {200, Reply("200 OK", "Content-Length: 3\r\n"), Framing::kLength},
-      {200, Reply("200 OK", "Content-Length: 0\r\n"), Framing::kNone},
-      {200, Reply("200 OK", "Transfer-Encoding: chunked\r\n"), Framing::kChunked},
-      {200, Reply("200 OK", "Transfer-Encoding: Chunked\r\n"), Framing::kChunked},
-      {200, Reply("204 No Content"), Framing::kNone},
-      {200, Reply("204 No Content", "Content-Length: 0\r\n"), Framing::kNone},
-      {200, Reply("304 Not Modified", "Content-Length: 9\r\n"), Framing::kNone},
-      {200, Reply("100 Continue"), Framing::kNone},
-      {200, Reply("101 Switching Protocols", "Upgrade: x\r\nConnection: upgrade\r\n")},
-      {200, "HTTP/1.0 200 OK\r\n\r\n", Framing::kUntilClose},
-      {502, Reply("200 OK", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")},
-      {502, Reply("200 OK", "Content-Length: 3\r\nContent-Length: 4\r\n")},
-      {502, Reply("200 OK", "Content-Length: 3\r\nContent-Length: 3\r\n")},
-      {502, Reply("200 OK", "Content-Length: 3, 3\r\n")},
-      {502, Reply("200 OK", "Content-Length: -1\r\n")},
-      {502, Reply("200 OK", "Transfer-Encoding: gzip, chunked\r\n")},
-      {502, Reply("200 OK", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")},
-      {502, "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
-      {502, Reply("204 No Content", "Content-Length: 5\r\n")},
-      {502, Reply("204 No Content", "Transfer-Encoding: chunked\r\n")},
-      {502, Reply("100 Continue", "Content-Length: 5\r\n")},
-      {502, Reply("200 OK", "X: a\r\n b\r\n")},
-      {502, Reply("200 OK", "X : a\r\n")},
-      {502, Reply("200 OK", "X: a\0\r\n"s)},
-      {502, Reply("200 OK", "X: a\rb\r\n")},
-      {502, Reply("200 OK", "X: a\nb: c\r\n")},
-      {502, Reply("200OK")},
-      {502, Reply("20 OK")},
-      {502, Reply("2000 OK")},
-      {502, Reply("099 OK")},
-      {502, Reply("600 OK")},
-      {502, Reply("2x0 OK")},
-      {502, Reply("200 O\x01K")},
-      {502, "HTTP/2.0 200 OK\r\n\r\n"},
-      {502, "ICY 200 OK\r\n\r\n"},
-      {502, "HTTP/1.1  200 OK\r\n\r\n"},
-      {502, "HTTP/1.1 200 OK\n\r\n"},
-      {502, "\r\nHTTP/1.1 200 OK\r\n\r\n"},
-      {502, "HTTP/1.1 200 " + std::string(8192, 'x')},
-      {502, Reply("200 OK", "X: " + std::string(32768, 'x') + "\r\n")},
-      {0, "HTTP/1.1 200 OK\r\nX: y\r\n"},
-      {0, "HTTP/1.1 2"},
-  };
-  return vectors;
-}
-
-TEST(ResponseHeadTest, AcceptsAndRefusesAsListed) {
-  for (const ResponseVector& vector : ResponseVectors()) {
-    ResponseParser parser;
-    ResponseHead head;
-    const ParseState state = parser.Parse(vector.bytes, false, head);
-    const int status = state == ParseState::kNeedMore  ? 0
-                       : state == ParseState::kRefused ? parser.refusal().status
-                                                       : 200;
-    EXPECT_EQ(status, vector.status) << Shown(vector.bytes);
-    if (state == ParseState::kDone) {
-      EXPECT_EQ(head.framing, vector.framing) << Shown(vector.bytes);
-    }
-  }
-}
-
-TEST(ResponseHeadTest, OneByteAtATimeIsAllAtOnce) {
-  for (const ResponseVector& vector : ResponseVectors()) {
-    if (vector.bytes.size() > 10'000) continue;
-    EXPECT_EQ(AnswerByteByByte<ResponseParser>(vector.bytes),
-              AnswerAtOnce<ResponseParser>(vector.bytes))
-        << Shown(vector.bytes);
-  }
-}
-
-TEST(ResponseHeadTest, TellsAllOfAResponse) {
-  EXPECT_EQ(AnswerAtOnce<ResponseParser>("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nxx"),
-            "404 Not Found 45 1.1 length length=2 keep|Content-Length=2");
-  EXPECT_EQ(AnswerAtOnce<ResponseParser>("HTTP/1.0 200\r\n\r\n"), "200  16 1.0 close");
-}
-
-TEST(ResponseHeadTest, NoBodyFollowsAnAnswerToHead) {
-  for (const std::string lines : {"Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""}) {
-    ResponseParser parser;
-    ResponseHead head;
-    ASSERT_EQ(parser.Parse(Reply("200 OK", lines), true, head), ParseState::kDone);
-    EXPECT_EQ(head.framing, Framing::kNone) << lines;
-    EXPECT_TRUE(head.keep_alive);
-  }
-}
-
-TEST(ResponseHeadTest, InterimResponsesAreNotFinal) {
-  const auto interim = [](std::uint16_t status) {
-    ResponseHead head;
-    head.status = status;
-    return head.interim();
-  };
-  EXPECT_TRUE(interim(100));
-  EXPECT_TRUE(interim(103));
-  EXPECT_FALSE(interim(101));
-  EXPECT_FALSE(interim(200));
 }
 
 }  // namespace
