@@ -136,12 +136,7 @@ void Service::AwaitSignal() {
 
 void Service::OnSignal(int number) {
   if (number != SIGHUP) return OnStop(number);
-  OnHangup();
-}
-
-void Service::OnHangup() {
-  // The lines are logged by Reload, for the admin door's reloads as well.
-  static_cast<void>(Reload());
+  static_cast<void>(Reload());  // It logs what there is to say.
 }
 
 void Service::OnStop(int number) {

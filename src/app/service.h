@@ -53,7 +53,6 @@ class Service final : private admin::Host {
   void WarnOfListeners() const;
   void AwaitSignal();
   void OnSignal(int number);
-  void OnHangup();
   void OnStop(int number);
   void OnSecond();
   [[nodiscard]] std::vector<std::string> NotesOnDoors(const policy::Settings& settings) const;
