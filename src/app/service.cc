@@ -6,7 +6,7 @@
 #include <csignal>
 #include <utility>
 
-#include "app/readings.h"
+#include "app/admin_readings.h"
 #include "app/version.h"
 #include "app/words.h"
 #include "base/siphash.h"

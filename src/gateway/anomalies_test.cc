@@ -18,10 +18,6 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
-constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-constexpr std::string_view kShort =
-    "timeouts: {header: 200ms, idle: 200ms, upstream: 200ms, connect: 200ms}\nrules: []";
 constexpr std::string_view kOne =
     "rules: [{name: r, match: {path: '/**'}, key: [client], limits: [1/minute]}]";
 constexpr std::string_view kEvents =
@@ -55,9 +51,7 @@ TEST_F(Proxy, ABodyIsSentOnceMoreToAFreshConnectionAndIsOverThen) {
   client.Send(kGet);
   {
     Peer stale = Upstream();
-    stale.Head();
-    stale.Send(kOk);
-    client.Message();
+    AnswerOk(stale, client);
     client.Send("PUT /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello" + std::string(kGet));
     stale.Head();
     EXPECT_EQ(stale.Bytes(5), "hello");
@@ -92,9 +86,7 @@ TEST_F(Proxy, RestingConnectionsThatTheUpstreamClosedAreLetGo) {
   Peer client = Client();
   client.Send(kGet);
   Peer upstream = Upstream();
-  upstream.Head();
-  upstream.Send(kOk);
-  client.Message();
+  AnswerOk(upstream, client);
   upstream.Finish();
   EXPECT_EQ(upstream.Rest(), "");
 }
@@ -104,9 +96,7 @@ TEST_F(Proxy, AReloadLetsGoOfTheOldUpstreamAlsoWhereNoRequestComes) {
   Peer client = Client();
   client.Send(kGet);
   Peer upstream = Upstream();
-  upstream.Head();
-  upstream.Send(kOk);
-  client.Message();
+  AnswerOk(upstream, client);
   auto elsewhere = UpstreamTarget::Resolve({.host = "127.0.0.1", .port = 1});
   ASSERT_TRUE(elsewhere) << elsewhere.error();
   gateway_->TakeReload(std::move(*elsewhere), std::make_shared<const ApiKeys>());
@@ -249,9 +239,7 @@ TEST_F(Proxy, ADenialNamesEveryLimitThatDenies) {
   Peer client = Client();
   client.Send(kGet);
   Peer upstream = Upstream();
-  upstream.Head();
-  upstream.Send(kOk);
-  client.Message();
+  AnswerOk(upstream, client);
   client.Send(kGet);
   EXPECT_THAT(client.Message(), HasSubstr(R"("violated-policies":["per-hour","per-day"])"));
 }
@@ -263,9 +251,7 @@ TEST_F(Proxy, ABannedClientIsCutOffWhereThePenaltySaysSo) {
   Peer client = Client();
   client.Send(kGet);
   Peer upstream = Upstream();
-  upstream.Head();
-  upstream.Send(kOk);
-  client.Message();
+  AnswerOk(upstream, client);
   client.Send(kGet);
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 429 ")) << "a denial, not yet a ban";
   client.Send(kGet);
@@ -332,9 +318,7 @@ TEST_F(Proxy, AStoppedGatewayDoesNotAskTheUpstreamAgain) {
   Peer client = Client();
   client.Send(kGet);
   Peer upstream = Upstream();
-  upstream.Head();
-  upstream.Send(kOk);
-  client.Message();
+  AnswerOk(upstream, client);
   client.Send(kGet);
   upstream.Head();
   EXPECT_FALSE(gateway_->Drain(std::chrono::milliseconds(50)));

@@ -28,6 +28,12 @@ namespace sluicegate::gateway {
 
 inline constexpr timeval kPatience{.tv_sec = 10, .tv_usec = 0};
 
+inline constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
+inline constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// A policy that limits nothing and waits for nobody.
+inline constexpr std::string_view kShort =
+    "timeouts: {header: 200ms, idle: 200ms, upstream: 200ms, connect: 200ms}\nrules: []";
+
 inline sockaddr_in Loopback(std::uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -191,6 +197,12 @@ class Proxy : public testing::Test {
     const int fd = ::accept(listener_, nullptr, nullptr);
     EXPECT_GE(fd, 0) << "the gateway made no connection";
     return Peer(fd);
+  }
+  /// The upstream answers the next request, and the client reads that.
+  static void AnswerOk(Peer& upstream, Peer& client) {
+    upstream.Head();
+    upstream.Send(kOk);
+    client.Message();
   }
   void StopUpstream() { ::shutdown(listener_, SHUT_RDWR); }
   [[nodiscard]] std::uint64_t Count(Event event) const { return gateway_->Read()[event]; }

@@ -15,10 +15,6 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nHost: t\r\n\r\n";
-constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-constexpr std::string_view kShort =
-    "timeouts: {header: 200ms, idle: 200ms, upstream: 200ms, connect: 200ms}\nrules: []";
 constexpr std::string_view kTwo =
     "rules: [{name: r, match: {path: '/**'}, key: [client], limits: [2/minute]}]";
 
@@ -137,9 +133,7 @@ TEST_F(Proxy, AStaleConnectionIsTriedAnewForIdempotentRequestsOnly) {
   client.Send(kGet);
   {
     Peer upstream = Upstream();
-    upstream.Head();
-    upstream.Send(kOk);
-    client.Message();
+    AnswerOk(upstream, client);
     client.Send(kGet);
     upstream.Head();
   }  // Closes without an answer.
@@ -290,9 +284,7 @@ TEST_F(Proxy, ADenialHasTheProblemAndTheFieldsAndTheConnectionStays) {
   EXPECT_THAT(first, HasSubstr("RateLimit-Policy: \"per-minute\";q=2;w=60\r\n"));
   EXPECT_THAT(first, HasSubstr("RateLimit: \"per-minute\";r=1;t="));
   client.Send(kGet);
-  upstream.Head();
-  upstream.Send(kOk);
-  client.Message();
+  AnswerOk(upstream, client);
   for (int i = 0; i < 2; ++i) {
     client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc");
     const std::string denial = client.Message();

@@ -1,4 +1,4 @@
-#include "app/readings.h"
+#include "app/admin_readings.h"
 
 #include <string>
 #include <utility>
