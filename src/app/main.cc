@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <string>
@@ -20,6 +22,22 @@ constexpr int kUsage = 2;
 constexpr unsigned kMaxThreads = 256;
 
 using Command = std::function<int()>;
+
+/// An empty word is a shell variable that was not set: never a wish for the default.
+const CLI::Validator kSomething(
+    [](const std::string& text) {
+      return std::string(text.empty() ? "it is empty. Write a path, or leave the flag out." : "");
+    },
+    "", "something");
+
+/// The command's status, or 1 if what it printed could not be written: an API key that is shown
+/// once must not vanish with status 0.
+int Flushed(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  fmt::print(stderr, "sluicegate: standard output cannot be written: {}. Check the disk.\n",
+             std::strerror(errno));
+  return status == 0 ? 1 : status;
+}
 
 void AddServeFlags(CLI::App& command, ServeOptions& options) {
   command.add_option("--upstream", options.upstream, "The server to protect, http://HOST:PORT")
@@ -41,7 +59,8 @@ void AddServeFlags(CLI::App& command, ServeOptions& options) {
   command
       .add_option("--port-file", options.port_file,
                   "Write the addresses in use to this file, once all doors are open")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(kSomething);
   command.add_option("--log-level", options.log_level, "How much to log on standard error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
       ->capture_default_str();
@@ -51,7 +70,8 @@ void AddGateway(CLI::App& app, ServeOptions& options, Command& chosen) {
   CLI::App* const command =
       app.add_subcommand("gateway", "Protect an HTTP server: limit what its clients send");
   command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(kSomething);
   AddServeFlags(*command, options);
   command->footer(
       "A flag wins over the file, also when the file is read again (SIGHUP). Without an upstream "
@@ -173,7 +193,7 @@ int Run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  return chosen();
+  return Flushed(chosen());
 }
 
 }  // namespace

@@ -1,13 +1,14 @@
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -59,18 +60,30 @@ std::string UrlOf(const policy::Upstream& upstream) {
                  : fmt::format("http://{}:{}", upstream.host, upstream.port);
 }
 
+std::unexpected<std::string> PortFileFailure(const std::string& path, const std::string& why) {
+  return std::unexpected(fmt::format(
+      "--port-file: {} cannot be written: {}. Name a file in a folder that may be written.", path,
+      why));
+}
+
 /// Writes the addresses for whoever started the program; all of them or none are seen.
 std::expected<void, std::string> WritePortFile(const std::string& path, const Service& service) {
-  const std::string unfinished = path + ".new";
-  std::ofstream file(unfinished, std::ios::trunc);
-  file << "gateway=" << service.gateway_address() << '\n';
-  if (const auto admin = service.admin_address()) file << "admin=" << *admin << '\n';
-  file.close();
-  if (!file || std::rename(unfinished.c_str(), path.c_str()) != 0) {
-    return std::unexpected(fmt::format("--port-file: {} cannot be written: {}. Check the folder.",
-                                       path, std::strerror(errno)));
+  struct stat about{};
+  if (::lstat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
+    return PortFileFailure(path, "it is no regular file, and would be replaced");
   }
-  return {};
+  std::string text = fmt::format("gateway={}\n", service.gateway_address());
+  if (const auto admin = service.admin_address()) text += fmt::format("admin={}\n", *admin);
+  const std::string unfinished = path + ".new";
+  std::FILE* const file = std::fopen(unfinished.c_str(), "we");
+  if (file == nullptr) return PortFileFailure(path, std::strerror(errno));
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (std::fclose(file) == 0 && written && std::rename(unfinished.c_str(), path.c_str()) == 0) {
+    return {};
+  }
+  const std::string why = std::strerror(errno);
+  ::unlink(unfinished.c_str());
+  return PortFileFailure(path, why);
 }
 
 void ShowBanner(const Service& service, const policy::Policy& policy, const PolicySource& source,

@@ -16,6 +16,7 @@ std::uint64_t AllocationsSoFar() noexcept { return allocations.load(std::memory_
 
 }  // namespace sluicegate::engine
 
+#ifndef SG_ALLOCATIONS_NOT_COUNTED
 // The replaceable functions of the whole program; the array and aligned forms end here or do not
 // matter to a decision.
 void* operator new(std::size_t size) {
@@ -26,3 +27,4 @@ void* operator new(std::size_t size) {
 
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
+#endif

@@ -157,6 +157,74 @@ TEST_F(Proxy, AChunkedBodyThatBreaksOffDoesNotPassForWholeAtHttp10) {
   EXPECT_TRUE(client.was_reset());
 }
 
+TEST_F(Proxy, AnUpstreamMayAnswerWhileTheBodyStillComes) {
+  Serve();
+  Peer client = Client();
+  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 8\r\n\r\n");
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
+  client.Head();
+  for (const std::string piece : {"ab", "cdef", "gh"}) {
+    client.Send(piece);
+    EXPECT_EQ(upstream.Bytes(piece.size()), piece);
+    upstream.Send(piece);
+    EXPECT_EQ(client.Bytes(piece.size()), piece);
+  }
+  EXPECT_EQ(client.Rest(), "");
+}
+
+TEST_F(Proxy, AnInterimAnswerDoesNotEndTheUpload) {
+  Serve(kShort);
+  Peer client = Client();
+  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+  EXPECT_EQ(upstream.Until("a\r\n"), "1\r\na\r\n");
+  client.Send("2\r\nbc\r\n0\r\n\r\n");
+  EXPECT_EQ(upstream.Until("0\r\n\r\n"), "2\r\nbc\r\n0\r\n\r\n");
+  upstream.Send(kOk);
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(Proxy, AfterAnUploadTheUpstreamsSilenceCounts) {
+  Serve(kShort);
+  Peer client = Client();
+  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n");
+  Peer upstream = Upstream();
+  upstream.Head();
+  client.Send("body");
+  upstream.Bytes(4);
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 504 "));
+}
+
+TEST_F(Proxy, AnAnswerThatOnlyTheEndOfTheConnectionEndsIsNotCutUnnoticed) {
+  Serve();
+  Peer client = Client();
+  client.Send(kGet);
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send("HTTP/1.1 200 OK\r\n\r\npart");
+  client.Until("part");
+  EXPECT_FALSE(gateway_->Drain(std::chrono::milliseconds(50)));
+  gateway_.reset();
+  EXPECT_EQ(client.Rest(), "");
+  EXPECT_TRUE(client.was_reset());
+}
+
+TEST_F(Proxy, AnAnswerThatOnlyTheEndOfTheConnectionEndsIsWholeWhenItEnds) {
+  Serve();
+  Peer client = Client();
+  client.Send(kGet);
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send("HTTP/1.1 200 OK\r\n\r\nall");
+  upstream.Close();
+  EXPECT_THAT(client.Rest(), EndsWith("\r\n\r\nall"));
+  EXPECT_FALSE(client.was_reset());
+}
+
 TEST_F(Proxy, LongInterimHeadsLeaveRoomForTheLast) {
   Serve();
   Peer client = Client();
@@ -278,6 +346,18 @@ TEST_F(Proxy, ARuleBoundsTheBodiesOfWhatItMatches) {
   EXPECT_THAT(upstream.Head(), StartsWith("POST /other "));
   upstream.Send(kOk);
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(Proxy, EmptyLinesBetweenRequestsAreNoRequest) {
+  Serve(kShort);
+  Peer client = Client();
+  client.Send(std::string(kGet) + "\r\n");
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send(kOk);
+  client.Message();
+  EXPECT_EQ(client.Rest(), "") << "idle, not a head that is late";
+  EXPECT_EQ(Count(Event::kHeaderTimeouts), 0U);
 }
 
 TEST_F(Proxy, RefusedHeadsAreCountedAsRequests) {

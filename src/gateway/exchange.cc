@@ -37,12 +37,14 @@ Exchange::Exchange(Session& session, std::string_view query)
       to_head_(session.head().method == "HEAD"),
       expect_continue_(session.head().expect_continue),
       client_keep_alive_(session.head().keep_alive),
-      client_minor_(session.head().minor_version) {
+      client_minor_(session.head().minor_version),
+      upload_deadline_(worker_.loop().timers(), [this] { OnUploadExpiry(); }) {
   std::string& head = session.upstream_head();
   head.clear();
   AppendUpstreamHead({.head = session.head(),
                       .path = session.path(),
                       .query = query,
+                      .authority = worker_.upstream()->authority,
                       .peer = session.peer_text(),
                       .client = session.client().address.ToString(),
                       .peer_trusted = session.client().peer_trusted,
@@ -104,8 +106,11 @@ net::Awaitable<Exchange::Outcome> Exchange::Attempt() {
   if (outcome != Outcome::kDone) co_return outcome;
   if (body_done_) session_.WatchClient();
   outcome = co_await ReadResponseHead();
-  if (outcome != Outcome::kDone) co_return outcome;
-  co_return co_await Relay();
+  if (outcome == Outcome::kDone) outcome = co_await Relay();
+  if (uploading_) co_await EndUpload();
+  // What ended the upload ended the rest, and says more.
+  const bool failed = outcome != Outcome::kDone && upload_outcome_ != Outcome::kDone;
+  co_return failed ? upload_outcome_ : outcome;
 }
 
 net::Awaitable<bool> Exchange::SendToUpstream(Pieces pieces) {
@@ -135,52 +140,99 @@ net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
     const bool invited = co_await session_.Write(Pieces(kContinue));
     if (!invited) co_return Outcome::kClientGone;
   }
-  co_return co_await StreamBody();
+  BeginUpload();
+  co_return Outcome::kDone;
 }
 
-// An upstream that answers before it has read the body may never read the rest: its first byte ends
-// the sending.
-void Exchange::WatchForEarlyResponse() {
-  early_ = std::make_shared<Early>();
-  upstream_->socket.async_wait(
-      net::Socket::wait_read, [early = early_, upstream = upstream_,
-                               session = session_.shared_from_this()](const net::ErrorCode& error) {
-        if (error || !early->streaming) return;
-        early->came = true;
-        net::ErrorCode ignored;
-        session->socket().cancel(ignored);
-        upstream->socket.cancel(ignored);
-      });
-}
-
-net::Awaitable<Exchange::Outcome> Exchange::StreamBody() {
+// The rest of the body goes up beside the response: an upstream may answer before it has read all,
+// and go on reading or not.
+void Exchange::BeginUpload() {
   session_.buffer().Consume(first_body_);
   body_left_ -= first_body_;
   first_body_ = 0;
   body_touched_ = true;
-  WatchForEarlyResponse();
+  uploading_ = true;
+  net::asio::co_spawn(
+      worker_.loop().io(), [this, session = session_.shared_from_this()] { return Upload(); },
+      net::asio::detached);
+}
+
+net::Awaitable<void> Exchange::Upload() {
   Outcome outcome = Outcome::kDone;
   if (request_framing_ == Framing::kChunked) {
     outcome = co_await StreamChunks();
   } else {
     outcome = co_await StreamLength();
   }
-  early_->streaming = false;
-  // Whatever else went wrong, the upstream's answer says why.
-  co_return early_->came ? Outcome::kDone : outcome;
+  upload_deadline_.Clear();
+  uploading_ = false;
+  upload_ended_.cancel();
+  if (ending_) co_return;
+  upload_outcome_ = outcome;
+  if (outcome != Outcome::kDone) {
+    net::ErrorCode ignored;
+    upstream_->socket.cancel(ignored);
+    co_return;
+  }
+  if (body_done_) session_.WatchClient();
+  // From now on the upstream's silence counts.
+  if (reading_upstream_ && !patient_) {
+    session_.Await(Phase::kUpstream, head_sent_ ? timeouts_.idle : timeouts_.upstream);
+  }
+}
+
+// The response is over, or failed: so is the upload, whatever is left of it. It may just not have
+// begun to wait, so it is told again until it is gone.
+net::Awaitable<void> Exchange::EndUpload() {
+  constexpr std::chrono::milliseconds kAgain{20};
+  ending_ = true;
+  while (uploading_) {
+    net::ErrorCode ignored;
+    session_.socket().cancel(ignored);
+    upstream_->socket.cancel(ignored);
+    upload_ended_.expires_after(kAgain);
+    co_await upload_ended_.async_wait(net::kAwait);
+  }
+}
+
+void Exchange::OnUploadExpiry() {
+  upload_expired_ = true;
+  net::ErrorCode ignored;
+  if (upload_waits_for_client_) {
+    session_.socket().cancel(ignored);
+  } else {
+    upstream_->socket.cancel(ignored);
+  }
+}
+
+void Exchange::AwaitUpload(bool client) {
+  upload_waits_for_client_ = client;
+  upload_deadline_.Set(timeouts_.idle);
 }
 
 net::Awaitable<Exchange::Outcome> Exchange::NextBodyBytes() {
-  session_.Await(Phase::kBody, timeouts_.idle);
+  AwaitUpload(true);
   const bool filled = co_await session_.ReadMore();
-  session_.AwaitNothing();
+  upload_deadline_.Clear();
   if (filled) co_return Outcome::kDone;
-  co_return session_.expired() ? Outcome::kClientSlow : Outcome::kClientGone;
+  co_return upload_expired_ ? Outcome::kClientSlow : Outcome::kClientGone;
+}
+
+// False: the upstream takes no more. That is no failure yet, as its answer may say why.
+net::Awaitable<bool> Exchange::SendUp(Pieces pieces) {
+  net::ErrorCode error;
+  if (!pieces.TryWrite(upstream_->socket, error)) {
+    AwaitUpload(false);
+    error = co_await FinishWrite(upstream_->socket, pieces);
+    upload_deadline_.Clear();
+  }
+  co_return !error;
 }
 
 net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
   ReadBuffer& buffer = session_.buffer();
   while (body_left_ > 0) {
+    if (ending_) co_return Outcome::kDone;
     if (buffer.unread().empty()) {
       const Outcome outcome = co_await NextBodyBytes();
       if (outcome != Outcome::kDone) co_return outcome;
@@ -188,11 +240,10 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
     const auto bytes =
         static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, buffer.unread().size()));
     const Pieces piece(buffer.unread().substr(0, bytes));
-    const bool sent = co_await SendToUpstream(piece);
-    if (!sent) co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
+    const bool sent = co_await SendUp(piece);
+    if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
     buffer.Consume(bytes);
     body_left_ -= bytes;
-    if (answered_early()) co_return Outcome::kDone;
   }
   body_done_ = true;
   co_return Outcome::kDone;
@@ -202,6 +253,7 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
   ReadBuffer& buffer = session_.buffer();
   wire::ChunkedDecoder decoder;
   for (;;) {
+    if (ending_) co_return Outcome::kDone;
     if (buffer.unread().empty()) {
       const Outcome outcome = co_await NextBodyBytes();
       if (outcome != Outcome::kDone) co_return outcome;
@@ -221,10 +273,9 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
       pieces.Add(wire::kChunkEnd);
     }
     if (step.state == ParseState::kDone) pieces.Add(wire::kLastChunk);
-    const bool sent = co_await SendToUpstream(pieces);
-    if (!sent) co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
+    const bool sent = co_await SendUp(pieces);
+    if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
     buffer.Consume(step.consumed);
-    if (answered_early()) co_return Outcome::kDone;
     if (step.state == ParseState::kDone) break;
   }
   body_done_ = true;
@@ -240,10 +291,13 @@ net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
     upstream.end -= std::exchange(upstream.begin, 0);
   }
   if (upstream.end == upstream.buffer.size()) co_return Outcome::kBroken;
+  if (upload_outcome_ != Outcome::kDone) co_return upload_outcome_;  // It failed meanwhile.
+  reading_upstream_ = true;
   auto [error, bytes] = co_await upstream.socket.async_read_some(
       net::asio::buffer(upstream.buffer.data() + upstream.end,
                         upstream.buffer.size() - upstream.end),
       net::kAwait);
+  reading_upstream_ = false;
   upstream.end += bytes;
   if (!error) {
     upstream_spoke_ = true;
@@ -259,7 +313,8 @@ net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
 net::Awaitable<Exchange::Outcome> Exchange::ReadResponseHead() {
   UpstreamConnection& upstream = *upstream_;
   upstream.parser.Reset();
-  session_.Await(Phase::kUpstream, timeouts_.upstream);
+  // Until the request is sent the upload's own deadline holds.
+  if (!uploading_) session_.Await(Phase::kUpstream, timeouts_.upstream);
   for (;;) {
     while (!upstream.unread().empty()) {
       const ParseState state = upstream.parser.Parse(upstream.unread(), to_head_, upstream.head);
@@ -312,16 +367,18 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
   out.clear();
   AppendClientHead({.head = head,
                     .quota = session_.quota(),
+                    .date = worker_.Date(worker_.now()),
                     .chunked = chunked && !dechunk_,
                     .keep_alive = keep_alive_,
                     .client_minor = client_minor_},
                    out);
   worker_.counters().AddResponse(head.status);
   const bool upstream_keep_alive = head.keep_alive;
-  const bool patient = IsEventStream(head);
+  patient_ = IsEventStream(head);
   wire::BodyEnd end(head);
   std::string_view head_bytes = out;
   head_sent_ = true;
+  session_.ResetUnlessWhole(ends_by_close_);
   for (;;) {
     const std::string_view bytes = upstream.unread();
     const wire::BodyEnd::Step step = end.Advance(bytes);
@@ -331,7 +388,7 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
     upstream.begin += step.body;
     if (step.state == ParseState::kRefused) co_return Outcome::kBroken;
     if (step.state == ParseState::kDone) break;
-    session_.Await(patient ? Phase::kStream : Phase::kUpstream, timeouts_.idle);
+    session_.Await(patient_ || uploading_ ? Phase::kStream : Phase::kUpstream, timeouts_.idle);
     const Outcome read = co_await ReadUpstream();
     session_.AwaitNothing();
     if (read == Outcome::kDone) continue;
@@ -362,6 +419,7 @@ net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
   Counters& counters = worker_.counters();
   // With part of an answer sent, the only honest end is a closed connection.
   if (outcome == Outcome::kDone) {
+    session_.ResetUnlessWhole(false);
     // It answered before it had read the body, of which more may come.
     if (!body_done_) session_.LingerAfter();
     co_return keep_alive_ && !session_.client_gone();
@@ -403,10 +461,7 @@ net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
       answer.detail = "The server behind this gateway closed the connection or answered nonsense.";
       break;
   }
-  if (head_sent_) {
-    if (ends_by_close_) session_.ResetAfter();
-    co_return false;
-  }
+  if (head_sent_) co_return false;
   co_return co_await session_.Answer(answer);
 }
 

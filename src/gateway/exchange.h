@@ -42,7 +42,12 @@ class Exchange {
   [[nodiscard]] net::Awaitable<Outcome> Connect(bool fresh);
   [[nodiscard]] net::Awaitable<Outcome> Attempt();
   [[nodiscard]] net::Awaitable<Outcome> SendRequest();
-  [[nodiscard]] net::Awaitable<Outcome> StreamBody();
+  void BeginUpload();
+  [[nodiscard]] net::Awaitable<void> Upload();
+  [[nodiscard]] net::Awaitable<void> EndUpload();
+  void OnUploadExpiry();
+  void AwaitUpload(bool client);
+  [[nodiscard]] net::Awaitable<bool> SendUp(Pieces pieces);
   [[nodiscard]] net::Awaitable<Outcome> StreamLength();
   [[nodiscard]] net::Awaitable<Outcome> StreamChunks();
   [[nodiscard]] net::Awaitable<Outcome> NextBodyBytes();
@@ -52,17 +57,8 @@ class Exchange {
   [[nodiscard]] net::Awaitable<Outcome> Relay();
   [[nodiscard]] net::Awaitable<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
   [[nodiscard]] net::Awaitable<bool> Conclude(Outcome outcome);
-  void WatchForEarlyResponse();
   void Release();
   [[nodiscard]] bool CanReplay() const noexcept;
-  [[nodiscard]] bool answered_early() const noexcept { return early_ != nullptr && early_->came; }
-
-  // What the wait for an early response shares with the exchange that may be over by then.
-  struct Early {
-    bool came = false;
-    bool streaming = true;
-  };
-
   Session& session_;
   Worker& worker_;
   const policy::Timeouts timeouts_;
@@ -76,7 +72,6 @@ class Exchange {
   const unsigned client_minor_;
 
   UpstreamPtr upstream_;
-  std::shared_ptr<Early> early_;
   std::uint64_t body_left_ = 0;  // kLength: bytes of the body that are not sent yet.
   std::size_t first_body_ = 0;   // Of it, bytes that lay in the buffer behind the head.
   bool body_done_ = false;       // The request was sent to its end.
@@ -87,9 +82,20 @@ class Exchange {
   bool head_sent_ = false;       // The client has the head of the response.
   bool keep_alive_ = false;
   bool dechunk_ = false;
+  bool patient_ = false;           // A stream of events: it may be silent for hours.
+  bool reading_upstream_ = false;  // The response's coroutine waits for the upstream.
   wire::ChunkedDecoder dechunker_;
   std::uint64_t body_bytes_ = 0;  // kChunked: payload so far.
   wire::Refusal refusal_;
+
+  // The upload of what did not come with the head: a coroutine beside the response's.
+  net::Deadline upload_deadline_;
+  net::SteadyTimer upload_ended_{worker_.loop().io()};
+  Outcome upload_outcome_ = Outcome::kDone;
+  bool uploading_ = false;
+  bool ending_ = false;  // It is told to end.
+  bool upload_expired_ = false;
+  bool upload_waits_for_client_ = false;
 };
 
 }  // namespace sluicegate::gateway

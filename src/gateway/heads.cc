@@ -144,7 +144,7 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
   out += request.path;
   out += request.query;
   out += " HTTP/1.1\r\n";
-  if (!head.authority.empty()) AppendField("Host", head.authority, out);
+  AppendField("Host", head.authority.empty() ? request.authority : head.authority, out);
   bool has_proto = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
@@ -154,7 +154,6 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
       has_proto = has_proto || EqualsIgnoreCase(field.name, "x-forwarded-proto");
     }
   }
-  if (head.authority.empty()) out += "Host: \r\n";
   AppendForwardedFor(request, out);
   AppendField("X-Real-IP", request.client, out);
   if (!has_proto) out += "X-Forwarded-Proto: http\r\n";
@@ -166,11 +165,14 @@ void AppendClientHead(const ForwardedResponse& response, std::string& out) {
   const wire::ResponseHead& head = response.head;
   const bool ours = !response.quota.epoch.empty() && !IsTighterAtOrigin(response);
   AppendStatusLine(head.status, head.reason, out);
+  bool has_date = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
+    has_date = has_date || EqualsIgnoreCase(field.name, "date");
     if (ours && IsEpochField(field.name)) continue;
     AppendField(field.name, field.value, out);
   }
+  if (!has_date) AppendField("Date", response.date, out);
   out += response.quota.lines;
   if (ours) out += response.quota.epoch;
   if (response.chunked) out += "Transfer-Encoding: chunked\r\n";

@@ -16,10 +16,11 @@ namespace sluicegate::gateway {
 /// What the upstream is told beside the client's own fields.
 struct ForwardedRequest {
   const wire::RequestHead& head;
-  std::string_view path;   ///< Normalised.
-  std::string_view query;  ///< With its '?', as sent.
-  std::string peer;        ///< The peer's address as text.
-  std::string client;      ///< The client's.
+  std::string_view path;       ///< Normalised.
+  std::string_view query;      ///< With its '?', as sent.
+  std::string_view authority;  ///< The upstream's, for a request that names no host.
+  std::string peer;            ///< The peer's address as text.
+  std::string client;          ///< The client's.
   bool peer_trusted = false;
   policy::ForwardedSource forwarded = policy::ForwardedSource::kNone;  ///< The field that counts.
   std::string_view identity_header;                                    ///< Lower case; empty: none.
@@ -34,7 +35,8 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 struct ForwardedResponse {
   const wire::ResponseHead& head;
   const QuotaLines& quota;
-  bool chunked = false;  ///< The body goes on in chunks.
+  std::string_view date;  ///< For an answer that tells none.
+  bool chunked = false;   ///< The body goes on in chunks.
   bool keep_alive = true;
   unsigned client_minor = 1;  ///< The client's HTTP/1 version.
 };

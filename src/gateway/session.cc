@@ -109,6 +109,7 @@ void Session::Abort() {
   deadline_.Clear();
   net::ErrorCode ignored;
   if (watched_ != nullptr) watched_->socket.close(ignored);
+  if (reset_) socket_.set_option(net::Socket::linger(true, 0), ignored);
   socket_.close(ignored);
 }
 
@@ -206,16 +207,22 @@ net::Awaitable<void> Session::Run() {
   socket_.close(ignored);
 }
 
+// Old clients end a body with an empty line too many, which begins no request.
+bool Session::HasBegun() {
+  while (buffer_.unread().starts_with("\r\n")) buffer_.Consume(2);
+  return !buffer_.unread().empty() && buffer_.unread() != "\r";
+}
+
 net::Awaitable<bool> Session::ReadHead() {
   parser_.Reset();
   to_head_ = false;
   const policy::Timeouts timeouts = worker_.rules().policy().settings().timeouts;
-  if (buffer_.unread().empty()) {
+  if (!HasBegun()) {
     if (worker_.draining()) co_return false;
     Await(Phase::kIdle, timeouts.idle);
   }
   for (bool begun = false;;) {
-    if (!buffer_.unread().empty()) {
+    if (begun || HasBegun()) {
       const wire::ParseState state = parser_.Parse(buffer_.unread(), head_);
       if (state == wire::ParseState::kDone) break;
       if (state == wire::ParseState::kRefused) {

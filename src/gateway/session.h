@@ -95,9 +95,9 @@ class Session : public std::enable_shared_from_this<Session> {
 
   /// The connection ends with what was written last; the client still sends.
   void LingerAfter() noexcept { linger_ = true; }
-  /// The connection ends within an answer whose end the client could not tell from this one: with a
-  /// reset.
-  void ResetAfter() noexcept { reset_ = true; }
+  /// From now on, however the connection ends: with a reset (`fragile`), as the client could not
+  /// tell the end of what it has from the end of the answer; or as usual.
+  void ResetUnlessWhole(bool fragile) noexcept { reset_ = fragile; }
 
   struct AnswerOptions {
     std::uint16_t status = 0;
@@ -110,6 +110,8 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   [[nodiscard]] net::Awaitable<void> Run();
   [[nodiscard]] net::Awaitable<bool> ReadHead();
+  /// A byte of the next request is there.
+  [[nodiscard]] bool HasBegun();
   /// Sends out_. True: the connection goes on.
   [[nodiscard]] net::Awaitable<bool> Send();
   /// What becomes of the request whose head was read. Where nothing is forwarded nothing is waited

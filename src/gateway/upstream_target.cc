@@ -11,6 +11,9 @@ std::expected<std::shared_ptr<const UpstreamTarget>, std::string> UpstreamTarget
                                       net::Tcp::resolver::numeric_service, error);
   auto target = std::make_shared<UpstreamTarget>();
   target->host = upstream.host;
+  const bool bare_v6 = upstream.host.find(':') != std::string::npos;
+  target->authority =
+      (bare_v6 ? "[" + upstream.host + "]" : upstream.host) + ":" + std::to_string(upstream.port);
   if (!error) {
     for (const auto& entry : found) target->endpoints.push_back(entry.endpoint());
   }

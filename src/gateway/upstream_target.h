@@ -13,6 +13,7 @@ namespace sluicegate::gateway {
 
 struct UpstreamTarget {
   std::string host;
+  std::string authority;                      ///< HOST:PORT, as Host says it.
   std::vector<net::Tcp::endpoint> endpoints;  ///< Tried in order; never empty.
 
   /// Looks the host up (may block). The error says what to check.

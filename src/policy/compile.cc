@@ -17,6 +17,25 @@ constexpr std::size_t kDefaultMemory = std::size_t{64} << 20U;
 constexpr std::size_t kLeastMemory = 1024;  // A bucket of one window and one of bans.
 constexpr std::string_view kLater = " comes with a later version.";
 
+// Fields that frame a message, go from hop to hop, or are written anew by the gateway.
+bool IsTheGatewaysOwn(std::string name) {
+  std::ranges::replace(name, '_', '-');
+  static constexpr std::string_view kNames[] = {"host",
+                                                "content-length",
+                                                "transfer-encoding",
+                                                "connection",
+                                                "expect",
+                                                "te",
+                                                "trailer",
+                                                "upgrade",
+                                                "keep-alive",
+                                                "proxy-connection",
+                                                "x-real-ip",
+                                                "forwarded",
+                                                "proxy-authorization"};
+  return name.starts_with("x-forwarded-") || std::ranges::find(kNames, name) != std::end(kNames);
+}
+
 }  // namespace
 
 class PolicyCompiler {
@@ -120,8 +139,14 @@ class PolicyCompiler {
     }
     if (clients.identity_header) {
       const Text& header = *clients.identity_header;
-      if (const auto name = ReadFieldName(header.value, header.at, mistakes_))
+      if (const auto name = ReadFieldName(header.value, header.at, mistakes_)) {
         identity.header = *name;
+        if (IsTheGatewaysOwn(*name)) {
+          mistakes_.Add(header.at,
+                        "The field " + Quoted(*name) + " says something else than who asks.",
+                        "Name a field of its own, like x-user-id.");
+        }
+      }
       if (config_.clients.trusted_proxies.empty()) {
         mistakes_.Warn(header.at,
                        "No proxy is trusted, so the gateway ignores this header from everybody.",

@@ -109,7 +109,44 @@ void RuleCompiler::ReadMode() {
 }
 
 // Paths reach a rule without query and with dot segments and double slashes removed.
+namespace {
+
+// Whether a normalised path could have this spelling (wire/path.h): plain ASCII, and %XX in
+// capitals only for what is no letter, digit or - . _ ~ and may be in a path at all.
+bool IsSpeltAsRulesSee(std::string_view path) {
+  const auto hex = [](char c) {
+    constexpr std::string_view kDigits = "0123456789ABCDEF";
+    return static_cast<unsigned>(kDigits.find(c) & 0xFFU);  // 0xFF: no digit.
+  };
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    const char c = path[i];
+    if (c <= 0x20 || c >= 0x7F || c == '\\') return false;
+    if (c != '%') continue;
+    if (i + 2 >= path.size()) return false;
+    const unsigned high = hex(path[i + 1]);
+    const unsigned low = hex(path[i + 2]);
+    if (high > 15 || low > 15) return false;
+    const auto byte = static_cast<char>(high * 16 + low);
+    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                       (byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '.' || byte == '_' ||
+                       byte == '~';
+    const bool refused = (byte >= 0 && byte < 0x20) || byte == 0x7F || byte == '/' || byte == '\\';
+    if (plain || refused) return false;
+    i += 2;
+  }
+  return true;
+}
+
+}  // namespace
+
 void RuleCompiler::WarnOfDeadPath(const Text& text) {
+  if (!IsSpeltAsRulesSee(text.value)) {
+    context_.mistakes.Warn(
+        text.at, "The path " + Quoted(text.value) + " never matches: rules see another spelling.",
+        "Write plain ASCII, and %XX in capitals for all but letters, digits and -._~, like "
+        "/%C3%A9/**.");
+    return;
+  }
   for (const std::string_view never : {"?", "#", "//", "/./", "/../"}) {
     const bool segment = never.size() > 2;  // May stand at the end, without its slash.
     const std::string path = segment ? text.value + "/" : text.value;

@@ -30,7 +30,7 @@ std::expected<std::unique_ptr<Mapping>, std::string> Mapping::Create(std::size_t
     return std::unexpected(
         "cannot get " + std::to_string(bytes) +
         " bytes of memory for a table: " + std::strerror(error) +
-        ". Lower state.memory (or the rule's memory), or give the process more.");
+        ". Ask for less (state.memory, a rule's memory, memory_bytes), or give the process more.");
   };
   void* address =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -83,7 +83,7 @@ TEST(Table, IsNeverSmallerThanABucketNorLargerThanItsMemory) {
 TEST(Table, SaysWhatToLowerWhenMemoryCannotBeHad) {
   const auto table = Table::Create(kWord, std::size_t{1} << 60);
   ASSERT_FALSE(table.has_value());
-  EXPECT_THAT(table.error(), HasSubstr("Lower state.memory"));
+  EXPECT_THAT(table.error(), HasSubstr("Ask for less"));
 }
 
 TEST(Table, AnAbsentKeyReadsZeros) {

@@ -96,6 +96,8 @@ class Mistakes(EndToEnd):
             ["--threads", "-1"],
             ["--threads", "100000"],
             ["--log-level", "loud"],
+            ["--config", ""],
+            ["--port-file", ""],
             ["--no-such-flag"],
             ["stray"],
         ):
@@ -107,6 +109,27 @@ class Mistakes(EndToEnd):
         error = self.fails("gateway", "--config", str(self.folder / "none.yaml"), status=1)
         self.assertIn("none.yaml", error)
         self.assertIn("No such file", error)
+
+    def test_a_port_file_replaces_nothing_but_a_file(self):
+        real = self.file("real", "mine\n")
+        link = self.folder / "link"
+        link.symlink_to(real)
+        for path, says in ((link, "no regular file"), (self.folder, "no regular file"),
+                           (self.folder / "none" / "x", "No such file")):
+            with self.subTest(path=path):
+                error = self.fails("gateway", "--listen", "127.0.0.1:0", "--admin", "off",
+                                   "--port-file", str(path), status=1)
+                self.assertIn(says, error)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(real.read_text(), "mine\n")
+
+    def test_output_that_is_lost_is_no_success(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            for args in (["describe"], ["api-key", "a"]):
+                said = subprocess.run([harness.PROGRAM, *args], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, timeout=60, check=False)
+                self.assertEqual(said.returncode, 1, said)
+                self.assertIn("No space left", said.stderr)
 
     def test_run_needs_a_configuration(self):
         self.assertIn("--config", self.fails("run"))

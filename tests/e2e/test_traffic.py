@@ -309,6 +309,18 @@ class FailingUpstream(EndToEnd):
         with self.assertRaises((http.client.IncompleteRead, ConnectionResetError)):
             door.request()
 
+    def test_a_request_without_a_host_names_the_upstream(self):
+        origin = self.origin()
+        door = self.gateway(OPEN, upstream=origin.url)
+        reply = read_to_end(door.raw(b"GET / HTTP/1.0\r\n\r\n"))
+        self.assertTrue(reply.startswith(b"HTTP/1.1 200 "), reply)
+        fields = {name.lower(): value for name, value in origin.requests[0][2]}
+        self.assertEqual(fields["host"], f"127.0.0.1:{origin.port}")
+
+    def test_an_answer_without_a_date_gets_one(self):
+        door = self.answer_once(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self.assertRegex(door.request()["Date"], r" GMT$")
+
     def test_the_gateway_goes_on(self):
         origin = self.origin()
         door = self.gateway(OPEN, upstream=origin.url)
