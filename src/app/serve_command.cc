@@ -54,12 +54,6 @@ std::expected<std::unique_ptr<gateway::DemoUpstream>, std::string> StartDemo(
   return demo;
 }
 
-std::string UrlOf(const policy::Upstream& upstream) {
-  const bool bare_v6 = upstream.host.find(':') != std::string::npos;
-  return bare_v6 ? fmt::format("http://[{}]:{}", upstream.host, upstream.port)
-                 : fmt::format("http://{}:{}", upstream.host, upstream.port);
-}
-
 std::unexpected<std::string> PortFileFailure(const std::string& path, const std::string& why) {
   return std::unexpected(fmt::format(
       "--port-file: {} cannot be written: {}. Name a file in a folder that may be written.", path,
@@ -86,14 +80,14 @@ std::expected<void, std::string> WritePortFile(const std::string& path, const Se
   return PortFileFailure(path, why);
 }
 
-void ShowBanner(const Service& service, const policy::Policy& policy, const PolicySource& source,
+void ShowBanner(const Service& service, const Configuration& first, const PolicySource& source,
                 bool demo) {
   const std::string banner = Banner({.gateway = service.gateway_address(),
                                      .admin = service.admin_address().value_or(""),
-                                     .upstream = UrlOf(*policy.settings().upstream),
+                                     .upstream = "http://" + first.upstream->authority,
                                      .demo = demo,
                                      .policy = source.built_in() ? "" : source.name(),
-                                     .requests_to_limit = RequestsToLimit(policy)});
+                                     .requests_to_limit = RequestsToLimit(*first.policy)});
   fmt::print("{}", banner);
   std::fflush(stdout);
 }
@@ -119,20 +113,21 @@ int Serve(const ServeOptions& options) {
                             [&](policy::Config& config) { overrides->Apply(config); });
   auto first = Configuration::Load(source);
   if (!first) return Refuse(first.error(), 1);
-  const auto policy = first->policy;
-  for (const std::string& line : source.Warnings(*policy)) spdlog::warn("start: {}", line);
+  for (const std::string& line : source.Warnings(*first->policy)) {
+    spdlog::warn("start: {}", line);
+  }
 
   const unsigned threads =
       options.threads > 0 ? options.threads : std::max(std::thread::hardware_concurrency(), 1U);
   auto service = Service::Open(
-      {.source = source, .first = *std::move(first), .threads = threads, .clock = SystemClock()});
+      {.source = source, .first = *first, .threads = threads, .clock = SystemClock()});
   if (!service) return Refuse({service.error()}, 1);
   if (!options.port_file.empty()) {
     if (auto wrote = WritePortFile(options.port_file, **service); !wrote) {
       return Refuse({wrote.error()}, 1);
     }
   }
-  ShowBanner(**service, *policy, source, *demo != nullptr);
+  ShowBanner(**service, *first, source, *demo != nullptr);
   (*service)->Run();
   return 0;
 }
