@@ -117,7 +117,7 @@ TEST_F(Proxy, AnAnswerHasABodyWhateverTheRequestsBodySaid) {
 }
 
 TEST_F(Proxy, AnAnswerAfterHeadHasABodyAgain) {
-  Serve(kShort);
+  Serve("timeouts: {header: 200ms}\nrules: []");
   Peer client = Client();
   client.Send("HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n");
   Peer upstream = Upstream();
@@ -146,7 +146,7 @@ TEST_F(Proxy, ABodyThatEndsWithAFailureDoesNotPassForWhole) {
 }
 
 TEST_F(Proxy, AChunkedBodyThatBreaksOffDoesNotPassForWholeAtHttp10) {
-  Serve(kShort);
+  Serve("timeouts: {idle: 200ms}\nrules: []");
   Peer client = Client();
   client.Send("GET / HTTP/1.0\r\n\r\n");
   Peer upstream = Upstream();
@@ -175,7 +175,7 @@ TEST_F(Proxy, AnUpstreamMayAnswerWhileTheBodyStillComes) {
 }
 
 TEST_F(Proxy, AnInterimAnswerDoesNotEndTheUpload) {
-  Serve(kShort);
+  Serve();
   Peer client = Client();
   client.Send("POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
   Peer upstream = Upstream();
@@ -189,7 +189,7 @@ TEST_F(Proxy, AnInterimAnswerDoesNotEndTheUpload) {
 }
 
 TEST_F(Proxy, AfterAnUploadTheUpstreamsSilenceCounts) {
-  Serve(kShort);
+  Serve("timeouts: {upstream: 200ms}\nrules: []");
   Peer client = Client();
   client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n");
   Peer upstream = Upstream();
@@ -238,7 +238,7 @@ TEST_F(Proxy, LongInterimHeadsLeaveRoomForTheLast) {
 }
 
 TEST_F(Proxy, AClientThatLeavesASilentStreamIsNoticedBehindItsNextBytes) {
-  Serve(kShort);
+  Serve("timeouts: {idle: 200ms}\nrules: []");
   Peer client = Client();
   client.Send(kGet);
   Peer upstream = Upstream();
@@ -349,7 +349,7 @@ TEST_F(Proxy, ARuleBoundsTheBodiesOfWhatItMatches) {
 }
 
 TEST_F(Proxy, EmptyLinesBetweenRequestsAreNoRequest) {
-  Serve(kShort);
+  Serve("timeouts: {header: 200ms, idle: 200ms}\nrules: []");
   Peer client = Client();
   client.Send(std::string(kGet) + "\r\n");
   Peer upstream = Upstream();
