@@ -113,23 +113,13 @@ net::Awaitable<Exchange::Outcome> Exchange::Attempt() {
   co_return failed ? upload_outcome_ : outcome;
 }
 
-net::Awaitable<bool> Exchange::SendToUpstream(Pieces pieces) {
-  net::ErrorCode error;
-  if (!pieces.TryWrite(upstream_->socket, error)) {
-    session_.Await(Phase::kUpstream, timeouts_.idle);
-    error = co_await FinishWrite(upstream_->socket, pieces);
-    session_.AwaitNothing();
-  }
-  co_return !error;
-}
-
 // The head leaves together with what of the body is there already. A failed write is no failure
 // yet: the upstream may have answered before it closed.
 net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
   Pieces pieces(session_.upstream_head());
   pieces.Add(session_.buffer().unread().substr(0, first_body_));
-  const bool sent = co_await SendToUpstream(pieces);
-  if (!sent) co_return session_.expired() ? Outcome::kTimeout : Outcome::kDone;
+  const bool sent = co_await SendUp(pieces);
+  if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
   if (request_framing_ == Framing::kNone || body_left_ == first_body_) {
     if (request_framing_ != Framing::kChunked) {
       body_done_ = true;
@@ -367,7 +357,7 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
   out.clear();
   AppendClientHead({.head = head,
                     .quota = session_.quota(),
-                    .date = worker_.Date(worker_.now()),
+                    .date = head.Find("date") ? std::string_view() : worker_.Date(worker_.now()),
                     .chunked = chunked && !dechunk_,
                     .keep_alive = keep_alive_,
                     .client_minor = client_minor_},

@@ -51,7 +51,6 @@ class Exchange {
   [[nodiscard]] net::Awaitable<Outcome> StreamLength();
   [[nodiscard]] net::Awaitable<Outcome> StreamChunks();
   [[nodiscard]] net::Awaitable<Outcome> NextBodyBytes();
-  [[nodiscard]] net::Awaitable<bool> SendToUpstream(Pieces pieces);
   [[nodiscard]] net::Awaitable<Outcome> ReadResponseHead();
   [[nodiscard]] net::Awaitable<Outcome> ReadUpstream();
   [[nodiscard]] net::Awaitable<Outcome> Relay();
@@ -88,7 +87,8 @@ class Exchange {
   std::uint64_t body_bytes_ = 0;  // kChunked: payload so far.
   wire::Refusal refusal_;
 
-  // The upload of what did not come with the head: a coroutine beside the response's.
+  // The sending of the request. What of its body did not come with the head goes up in a coroutine
+  // beside the response's.
   net::Deadline upload_deadline_;
   net::SteadyTimer upload_ended_{worker_.loop().io()};
   Outcome upload_outcome_ = Outcome::kDone;

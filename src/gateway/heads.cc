@@ -165,14 +165,12 @@ void AppendClientHead(const ForwardedResponse& response, std::string& out) {
   const wire::ResponseHead& head = response.head;
   const bool ours = !response.quota.epoch.empty() && !IsTighterAtOrigin(response);
   AppendStatusLine(head.status, head.reason, out);
-  bool has_date = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
-    has_date = has_date || EqualsIgnoreCase(field.name, "date");
     if (ours && IsEpochField(field.name)) continue;
     AppendField(field.name, field.value, out);
   }
-  if (!has_date) AppendField("Date", response.date, out);
+  if (!response.date.empty()) AppendField("Date", response.date, out);
   out += response.quota.lines;
   if (ours) out += response.quota.epoch;
   if (response.chunked) out += "Transfer-Encoding: chunked\r\n";

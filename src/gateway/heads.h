@@ -35,7 +35,7 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 struct ForwardedResponse {
   const wire::ResponseHead& head;
   const QuotaLines& quota;
-  std::string_view date;  ///< For an answer that tells none.
+  std::string_view date;  ///< Empty: the answer tells its own.
   bool chunked = false;   ///< The body goes on in chunks.
   bool keep_alive = true;
   unsigned client_minor = 1;  ///< The client's HTTP/1 version.
