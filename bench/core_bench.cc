@@ -124,7 +124,7 @@ class Decisions {
                           .path = "/",
                           .host = "example.test",
                           .user = std::string_view(user.data(), user.size())};
-    allowed_ += engine_->Decide(*rules_, request, now_).allowed() ? 1U : 0U;
+    allowed_ += engine_->Decide(*rules_, request, now_)->allowed() ? 1U : 0U;
   }
 
   std::uint64_t keys_;

@@ -28,18 +28,60 @@ void CheckMistake(const policy::Mistake& mistake, std::size_t lines, std::size_t
 
 void CheckLimits(const policy::Rule& rule, const policy::LimitSet& set) {
   Require(!set.limits.empty() && set.limits.size() <= policy::kMaxLimitsPerRule);
-  Require(set.state_bytes > 0 && set.state_bytes <= rule.slot_bytes());
   for (const policy::RuleLimit& limit : set.limits) {
     Require(!limit.name.empty() && limit.limit.quota() >= rule.cost().fallback);
-    Require(limit.offset % 8 == 0 && limit.offset + limit.limit.state_bytes() <= set.state_bytes);
   }
+}
+
+// States lie one behind the other and none reaches beyond the slot.
+void CheckLayout(const policy::Layout& layout, std::size_t variants) {
+  Require(layout.variants.size() == variants);
+  for (const policy::BoundLimits& limits : layout.variants) {
+    std::size_t end = 0;
+    for (const policy::BoundLimit& bound : limits) {
+      Require(bound.offset % 8 == 0 && bound.offset >= end);
+      end = bound.offset + bound.limit.state_bytes();
+    }
+    Require(end <= layout.slot_bytes);
+  }
+}
+
+void CheckLayouts(const policy::Rule& rule) {
+  const std::size_t variants = rule.variants().size();
+  CheckLayout(rule.rates(), variants);
+  CheckLayout(rule.leases(), variants);
+  for (std::size_t i = 0; i < variants; ++i) {
+    Require(rule.rates().variants[i].size() + rule.leases().variants[i].size() ==
+            rule.variants()[i].limits.size());
+  }
+  unsigned bits = 64;
+  Require(rule.ceilings().size() <= policy::kMaxCeilings);
+  for (const policy::Ceiling& ceiling : rule.ceilings()) {
+    Require(ceiling.prefix_bits < bits && ceiling.factor >= 1);
+    bits = ceiling.prefix_bits;
+    CheckLayout(ceiling.layout, variants);
+  }
+  const bool stand_in = rule.penalty() || rule.new_keys();
+  Require((rule.parents().slot_bytes > 0) == (stand_in && rule.rates().slot_bytes > 0));
+  if (rule.parents().slot_bytes > 0) CheckLayout(rule.parents(), variants);
+}
+
+void CheckMemory(const policy::Rule& rule) {
+  const bool on = rule.mode() != policy::Mode::kOff;
+  Require((policy::LiveKeys(rule) > 0) == on);
+  Require((policy::KeysInFlight(rule) > 0) == (on && rule.leases().slot_bytes > 0));
+  const policy::MemoryPlan plan = policy::PlanMemory(rule);
+  Require(plan.table + plan.sketch + plan.leases + plan.overflow + plan.bans + plan.parents +
+              plan.ceiling * rule.ceilings().size() <=
+          rule.memory());
 }
 
 void CheckRule(const policy::Rule& rule) {
   Require(!rule.name().empty() && rule.key().size() <= policy::kMaxKeyParts);
   Require(!rule.variants().empty() && rule.variants().size() <= policy::kMaxOverridesPerRule + 1);
   for (const policy::LimitSet& set : rule.variants()) CheckLimits(rule, set);
-  Require((policy::LiveKeys(rule) > 0) == (rule.mode() != policy::Mode::kOff));
+  CheckLayouts(rule);
+  CheckMemory(rule);
   Require(rule.cost().fallback > 0 && rule.cost().fallback <= rule.cost().fallback);
   if (rule.penalty()) Require(!rule.penalty()->escalate.empty());
 }

@@ -30,6 +30,7 @@ struct Stamp {
   std::uint32_t table = 0;      ///< The table's id.
   std::uint8_t variant = 0;     ///< Which of the rule's limit sets.
   std::uint8_t generation = 0;  ///< The slot's: another one means that the charge was evicted.
+  bool lease = false;           ///< Units in flight, which are given back when the work is done.
 };
 
 /// A decision about one request. A value type. Durations are nanoseconds from the decision's `Now`.
@@ -45,7 +46,10 @@ struct Decision {
   std::uint16_t rule = kNone;      ///< Index of the rule that binds, in the policy's order.
   std::uint16_t limit = kNone;     ///< Index of the limit that binds, in that rule's order.
   std::uint8_t denied_limits = 0;  ///< Limited: which limits of that rule have no room; see Denies.
-  std::uint64_t quota = 0;         ///< The binding limit's, in units.
+  /// The binding limit is the client's own (0), or one that it shares with its network of so many
+  /// bits: under a ceiling, or as its parent network stood in for it.
+  std::uint8_t shared_bits = 0;
+  std::uint64_t quota = 0;  ///< The binding limit's, in units.
   /// Units left on the binding limit after this decision. A denied request took none; it asked for
   /// more than these.
   std::uint64_t remaining = 0;
@@ -56,6 +60,11 @@ struct Decision {
   /// The binding key's keyed hash: the same for a client that asks twice.
   std::uint64_t key_hash = 0;
   Stamp stamp;  ///< What a give-back names: the charge on the binding rule.
+  /// Of a Limiter with a limit {concurrency}: where the units in flight are. Opaque.
+  struct Held {
+    std::uint8_t place = 0;
+    std::uint8_t generation = 0;
+  } held;
 
   [[nodiscard]] bool allowed() const noexcept {
     return verdict == Verdict::kAllowed || verdict == Verdict::kExempt;

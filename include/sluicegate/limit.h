@@ -28,6 +28,7 @@ enum class CalendarUnit : std::uint8_t { kSecond, kMinute, kHour, kDay, kWeek, k
 ///     Limit::Parse("5/30s")         the same, with a length of one's own
 ///     Limit::Burst(10, "1/s")       a bucket of 10 that gets one unit back each second
 ///     Limit::Burst(10)              the same at the rate of the shortest window beside it
+///     Limit::Concurrency(20)        20 at the same time
 struct Limit {
   Algorithm algorithm = Algorithm::kSlidingWindow;
   std::uint64_t quota = 0;  ///< Units. Token bucket: the capacity. Concurrency: requests in flight.
@@ -48,6 +49,11 @@ struct Limit {
 
   /// A token bucket. An unreadable `refill` is told by whoever checks the limit.
   [[nodiscard]] static Limit Burst(std::uint64_t capacity, std::string_view refill = {});
+
+  /// So many units at the same time, each in flight until it is released (class Lease), or for
+  /// `lease` at the longest, so that a crash gives it back.
+  [[nodiscard]] static Limit Concurrency(std::uint64_t in_flight,
+                                         Duration lease = std::chrono::minutes(1));
 
   friend bool operator==(const Limit&, const Limit&) = default;
 };

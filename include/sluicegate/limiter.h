@@ -73,6 +73,11 @@ class Limiter {
   /// frees up last; else the one with the fewest units left.
   [[nodiscard]] Decision Check(std::string_view key, std::uint64_t cost = 1) noexcept;
 
+  /// As Check for each key in turn, with one reading of the clock; faster where there are many
+  /// keys, as their memory is fetched ahead. REQUIRES: as many decisions as keys.
+  void CheckMany(std::span<const std::string_view> keys, std::span<Decision> decisions,
+                 std::uint64_t cost = 1) noexcept;
+
   /// What the key has left, charging nothing: a decision of cost 0, so always allowed.
   [[nodiscard]] Decision Peek(std::string_view key) noexcept { return Check(key, 0); }
 
@@ -80,6 +85,10 @@ class Limiter {
   /// were charged. Does nothing for a denied decision, a charge that expired, or one of another
   /// limiter.
   void GiveBack(const Decision& decision) noexcept;
+
+  /// Ends what an allowed decision put in flight (a limit {concurrency}); its other charges stay.
+  /// Without it that ends with the lease. Once for each decision; class Lease sees to it.
+  void Release(const Decision& decision) noexcept;
 
   /// The limits as they are enforced, each with its name and a bucket with its refill, in the given
   /// order: `limits()[decision.limit]` is the one that binds. Constant while the limiter lives.
@@ -89,7 +98,7 @@ class Limiter {
   [[nodiscard]] std::uint64_t capacity() const noexcept;
 
   /// Keys that had used something of a limit and gave way to others since the limiter was made: if
-  /// this grows, it needs more memory.
+  /// this grows, it needs more memory. Those at a limit stay denied until they are clear again.
   [[nodiscard]] std::uint64_t evictions() const noexcept;
 
  private:

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "sluicegate/global_limiter.h"
+#include "sluicegate/lease.h"
 #include "sluicegate/limiter.h"
 
 namespace sluicegate {
@@ -84,6 +85,8 @@ class RateLimitedCall {
   /// as std::reference_wrapper, nothing as std::expected<void, Denied>, a coroutine's awaitable as
   /// it is (the decision was made at the call; awaiting asks nobody). Exceptions of the callable
   /// and of the key function pass through; a callable that threw was called, so its charge stays.
+  /// What the call has in flight (a limit {concurrency}) ends when the callable returns; of a
+  /// coroutine that is where it is suspended first, so hold a Lease within it instead.
   template <class... Args>
     requires std::invocable<Fn&, Args...>
   auto operator()(Args&&... args) {
@@ -103,6 +106,7 @@ class RateLimitedCall {
     const Decision decision = limiter.Check(KeyOf(options, std::as_const(args)...),
                                             CostOf(options, std::as_const(args)...));
     if (!decision) return std::unexpected(internal::MakeDenied(limiter, decision));
+    const Lease lease(limiter, decision);
     if constexpr (std::is_void_v<std::invoke_result_t<F&, Args...>>) {
       std::invoke(fn, std::forward<Args>(args)...);
       return {};

@@ -25,6 +25,8 @@ std::uint64_t RequestsToLimit(const policy::Policy& policy) {
     const std::uint64_t cost = rule.CostOf(request);
     if (cost == 0) continue;
     for (const policy::RuleLimit& limit : rule.variants()[rule.VariantOf(request)].limits) {
+      // A loop has one request in flight.
+      if (limit.limit.algorithm() == Algorithm::kConcurrency) continue;
       fewest = std::min(fewest, limit.limit.quota() / cost);
     }
   }

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "config/load.h"
+
 namespace sluicegate::app {
 namespace {
 
@@ -37,6 +41,17 @@ TEST(BannerTest, PromisesNothingThatIsNotThere) {
   facts.requests_to_limit = 0;
   EXPECT_THAT(Banner(facts), Not(HasSubstr("metrics")));
   EXPECT_THAT(Banner(facts), Not(HasSubstr("for i in")));
+}
+
+TEST(BannerTest, ALoopMeetsRatesAlone) {
+  const auto requests = [](const std::string& limits) {
+    const auto policy =
+        config::ParsePolicy("rules: [{name: a, key: [client], limits: " + limits + "}]");
+    return policy ? RequestsToLimit(**policy) : 1;
+  };
+  EXPECT_EQ(requests("[10/minute]"), 20U);
+  EXPECT_EQ(requests("[10/minute, {concurrency: 2}]"), 20U) << "it has one request in flight";
+  EXPECT_EQ(requests("{concurrency: 2}"), 0U);
 }
 
 }  // namespace

@@ -21,6 +21,12 @@ void TellCapacity(const policy::Policy& policy) {
     fmt::print("{:<{}}  {:<8}  {:>14}  {:>11}  {:>10}\n", rule.name(), width, ModeText(rule.mode()),
                CountText(keys), BytesText(rule.memory()), keys == 0 ? 0 : rule.memory() / keys);
   }
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::uint64_t keys = policy::KeysInFlight(rule);
+    if (keys == 0) continue;
+    fmt::print("\n{}: {} keys may have requests in flight; further ones count by network.\n",
+               rule.name(), CountText(keys));
+  }
   fmt::print(
       "\nA key is held until its limits are as if never used: a day for a limit by the day. When "
       "a\n"

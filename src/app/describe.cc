@@ -60,10 +60,12 @@ std::string CountedBy(const Rule& rule) {
 Json LimitsJson(const policy::LimitSet& set) {
   Json limits = Json::array();
   for (const policy::RuleLimit& limit : set.limits) {
+    const bool lease = limit.limit.algorithm() == Algorithm::kConcurrency;
     limits.push_back({{"name", limit.name},
                       {"algorithm", AlgorithmText(limit.limit.algorithm())},
                       {"quota", limit.limit.quota()},
-                      {"window_seconds", static_cast<double>(limit.limit.window_ns()) / 1e9},
+                      {lease ? "lease_seconds" : "window_seconds",
+                       static_cast<double>(limit.limit.window_ns()) / 1e9},
                       {"text", LimitText(limit)}});
   }
   return limits;
@@ -80,6 +82,23 @@ std::string PenaltyText(const policy::Penalty& penalty) {
       penalty.drop ? " While it lasts, connections are closed without an answer." : "");
 }
 
+std::string TimesText(std::uint64_t factor) {
+  return factor == 1 ? "once" : fmt::format("{} times", CountText(factor));
+}
+
+/// What the clients of a network share. REQUIRES: the rule has ceilings.
+std::string CeilingsText(const Rule& rule) {
+  std::string text;
+  for (const policy::Ceiling& ceiling : rule.ceilings()) {
+    text += text.empty() ? fmt::format("Together the clients of an IPv6 /{} have these limits {}",
+                                       ceiling.prefix_bits, TimesText(ceiling.factor))
+                         : fmt::format(", those of a /{} {}", ceiling.prefix_bits,
+                                       TimesText(ceiling.factor));
+  }
+  const bool leases = rule.leases().slot_bytes > 0;
+  return text + (leases ? ". Requests at the same time are not counted together." : ".");
+}
+
 void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& page) {
   page += fmt::format("\n## {}\n\nApplies to {}; counted by {}.", rule.name(),
                       AppliesTo(policy, rule), CountedBy(rule));
@@ -94,6 +113,7 @@ void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& pag
     page += fmt::format("| {} | {} |\n", limit.name, LimitText(limit));
   }
   if (rule.variants().size() > 1) page += "\nSome callers have limits of their own.\n";
+  if (!rule.ceilings().empty()) page += "\n" + CeilingsText(rule) + "\n";
   if (rule.penalty()) page += "\n" + PenaltyText(*rule.penalty()) + "\n";
 }
 
@@ -133,6 +153,7 @@ std::string DescribeJson(const policy::Policy& policy) {
               {"cost", rule.cost().fallback},
               {"limits", LimitsJson(rule.variants()[0])}};
     if (rule.Tightens(policy.settings().max_body)) told["max_body_bytes"] = rule.max_body();
+    if (!rule.ceilings().empty()) told["ceilings"] = CeilingsText(rule);
     if (rule.penalty()) told["penalty"] = PenaltyText(*rule.penalty());
     rules.push_back(std::move(told));
   }

@@ -55,6 +55,29 @@ TEST(DescribeTest, JsonIsTheSame) {
   EXPECT_EQ(json["rules"][0]["limits"][1]["algorithm"], "token_bucket");
 }
 
+TEST(DescribeTest, RequestsAtTheSameTimeAndCeilings) {
+  const auto policy = Parse(
+      "rules:\n"
+      "  - {name: a, key: [client], limits: [5/minute, {concurrency: 20, lease: 30s}], "
+      "ceilings: {48: x16, 56: x4}}\n"
+      "  - {name: b, key: [client], limits: [5/minute], ceilings: {63: x1}}\n"
+      "  - {name: c, key: [client], limits: {concurrency: 1}}\n");
+  ASSERT_NE(policy, nullptr);
+  const std::string page = DescribeMarkdown(*policy);
+  EXPECT_THAT(page, HasSubstr("| concurrency | 20 requests at the same time |\n"));
+  EXPECT_THAT(page, HasSubstr("| concurrency | 1 request at the same time |\n"));
+  EXPECT_THAT(page, HasSubstr("\nTogether the clients of an IPv6 /56 have these limits 4 times, "
+                              "those of a /48 16 times. Requests at the same time are not counted "
+                              "together.\n"));
+  EXPECT_THAT(page, HasSubstr("of an IPv6 /63 have these limits once.\n"));
+  const auto json = nlohmann::json::parse(DescribeJson(*policy));
+  EXPECT_EQ(json["rules"][0]["limits"][1]["algorithm"], "concurrency");
+  EXPECT_EQ(json["rules"][0]["limits"][1]["lease_seconds"], 30);
+  EXPECT_FALSE(json["rules"][0]["limits"][1].contains("window_seconds"));
+  EXPECT_THAT(std::string(json["rules"][0]["ceilings"]), HasSubstr("/56"));
+  EXPECT_FALSE(json["rules"][2].contains("ceilings"));
+}
+
 TEST(DescribeTest, BoundsOfBodiesAreToldAsPeopleReadThem) {
   const auto policy = Parse(
       "max_body: 10MiB\n"

@@ -125,6 +125,22 @@ void TellPenalty(const policy::Penalty& penalty) {
              penalty.drop ? ", during which connections are closed without an answer" : "");
 }
 
+/// What the client shares with its network.
+void TellNetworks(const policy::Rule& rule, const Request& request) {
+  const auto network = [&request](unsigned bits) {
+    return fmt::format("{}/{}", request.client.Masked(bits).ToString(), bits);
+  };
+  const bool v4 = request.client.is_v4();
+  for (const policy::Ceiling& ceiling : rule.ceilings()) {
+    if (v4) break;
+    fmt::print("  ceiling x{} for all of {}\n", ceiling.factor, network(ceiling.prefix_bits));
+  }
+  if (!rule.new_keys()) return;
+  const limit::CompiledLimit& budget = rule.new_keys()->limit;
+  fmt::print("  network {}: new keys beyond {} in any {} share the limits of one\n",
+             network(v4 ? 24 : 48), CountText(budget.quota()), DurationText(budget.window_ns()));
+}
+
 void TellRule(const policy::Rule& rule, const Request& request) {
   fmt::print("\nrule {} ({})", rule.name(), ModeText(rule.mode()));
   if (rule.mode() == policy::Mode::kOff) {
@@ -147,6 +163,7 @@ void TellRule(const policy::Rule& rule, const Request& request) {
   for (const policy::RuleLimit& limit : rule.variants()[variant].limits) {
     fmt::print("  limit   {}: {}\n", limit.name, LimitText(limit));
   }
+  TellNetworks(rule, request);
   fmt::print("  cost    {}\n", rule.CostOf(request));
   // A rule that only watches bounds no body.
   if (rule.Tightens(0)) fmt::print("  body    at most {}\n", BytesText(rule.max_body()));
@@ -158,14 +175,32 @@ void TellBody(std::uint64_t max_body) {
   if (max_body > 0) fmt::print("Its body may have at most {}.\n", BytesText(max_body));
 }
 
+/// There is one policy, so there is always a decision; no request is over before the next.
+Decision Decide(engine::Engine& engine, const engine::Ruleset& rules, const Request& request,
+                Now now) {
+  engine::Receipt receipt;
+  return engine.Decide(rules, request, now, &receipt).value_or(Decision{});
+}
+
 /// How many such requests pass before the first denial, up to `most`.
 std::uint64_t CountAdmitted(engine::Engine& engine, const engine::Ruleset& rules,
                             const Request& request, Now now, std::uint64_t most, Decision& denial) {
   for (std::uint64_t passed = 0; passed < most; ++passed) {
-    denial = engine.Decide(rules, request, now);
+    denial = Decide(engine, rules, request, now);
     if (!denial.allowed()) return passed;
   }
   return most;
+}
+
+/// "per-minute of rule api", and of which network where its clients share that.
+std::string BindingText(const policy::Policy& policy, const Decision& decision) {
+  const policy::Rule& rule = policy.rules()[decision.rule];
+  const std::string limit = decision.limit == Decision::kNone
+                                ? std::string("a ban")
+                                : rule.variants()[decision.variant].limits[decision.limit].name;
+  const std::string network =
+      decision.shared_bits == 0 ? "" : fmt::format(", shared by its /{}", decision.shared_bits);
+  return fmt::format("{} of rule {}{}", limit, rule.name(), network);
 }
 
 void TellDecision(const policy::Policy& policy, const Decision& decision) {
@@ -174,11 +209,7 @@ void TellDecision(const policy::Policy& policy, const Decision& decision) {
     fmt::print("{}.\n", decision.verdict == Verdict::kExempt ? "" : ": no limit applies to it");
     return;
   }
-  const policy::Rule& rule = policy.rules()[decision.rule];
-  const std::string limit = decision.limit == Decision::kNone
-                                ? std::string("a ban")
-                                : rule.variants()[decision.variant].limits[decision.limit].name;
-  fmt::print("; what binds is {} of rule {}: {} of {} left.\n", limit, rule.name(),
+  fmt::print("; what binds is {}: {} of {} left.\n", BindingText(policy, decision),
              decision.remaining, decision.quota);
   if (!decision.allowed() && decision.retry_after_ns == Decision::kNever) {
     fmt::print("It costs more than the limit can ever hold: lower its cost or raise the limit.\n");
@@ -195,9 +226,7 @@ void TellBurst(engine::Engine& engine, const engine::Ruleset& rules, const Reque
   fmt::print("Sent again and again at once, {} pass and the next is {}", CountText(more + 1),
              VerdictName(denial.verdict));
   if (denial.limit != Decision::kNone) {
-    const policy::Rule& rule = rules.policy().rules()[denial.rule];
-    fmt::print(" by {} of rule {}", rule.variants()[denial.variant].limits[denial.limit].name,
-               rule.name());
+    fmt::print(" by {}", BindingText(rules.policy(), denial));
   }
   fmt::print(".\n");
 }
@@ -205,6 +234,7 @@ void TellBurst(engine::Engine& engine, const engine::Ruleset& rules, const Reque
 /// The policy with tables that are just large enough for one key, whatever the file says.
 void UseLittleMemory(policy::Config& config) {
   config.state_memory = policy::Text{.value = "4MiB", .at = {}};
+  config.state_sketch.reset();
   for (policy::RuleConfig& rule : config.rules) rule.memory.reset();
 }
 
@@ -231,7 +261,7 @@ int Explain(const ExplainOptions& options) {
   for (const policy::Rule& rule : (*policy)->rules()) TellRule(rule, asked.request);
   const Now now = SystemClock().Read();
   const auto rules = (*engine)->rulesets().Get();
-  const Decision decision = (*engine)->Decide(*rules, asked.request, now);
+  const Decision decision = Decide(**engine, *rules, asked.request, now);
   TellDecision(**policy, decision);
   TellBody((*policy)->MaxBody(asked.request));
   if (decision.verdict == Verdict::kAllowed) TellBurst(**engine, *rules, asked.request, now);

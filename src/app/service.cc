@@ -183,7 +183,7 @@ std::expected<Lines, Lines> Service::Reload() {
   };
   auto next = Configuration::Load(source_);
   if (!next) return refuse(std::move(next.error()));
-  auto afresh = engine_->Publish(next->policy);
+  auto afresh = engine_->Publish(next->policy, clock_.Read());
   if (!afresh) return refuse({std::move(afresh.error())});
   gateway_->TakeReload(next->upstream, next->api_keys);
   now_ = *std::move(next);

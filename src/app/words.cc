@@ -103,7 +103,7 @@ std::string LimitText(const policy::RuleLimit& limit) {
       return fmt::format("{} in each calendar window of {} (UTC)", quota,
                          DurationText(limit.limit.window_ns()));
     case Algorithm::kConcurrency:
-      return fmt::format("{} at the same time", quota);
+      return fmt::format("{} request{} at the same time", quota, written.quota == 1 ? "" : "s");
   }
   return quota;
 }

@@ -46,6 +46,17 @@ class SipHasher {
   /// The same as one byte.
   void UpdateU8(std::uint8_t value) noexcept { Append(value, 1); }
 
+  /// The hash of `bytes`, where nothing was fed before: without a word kept for what may come.
+  [[nodiscard]] std::uint64_t HashWhole(std::string_view bytes) noexcept {
+    const char* at = bytes.data();
+    const char* const whole = at + bytes.size() / 8 * 8;
+    for (; at != whole; at += 8) Block(LoadWhole(at));
+    const std::size_t left = bytes.size() % 8;
+    tail_ = left > 0 ? LoadPart(at, left) : 0;
+    length_ = bytes.size();
+    return Finish();
+  }
+
   /// The hash of all that was fed. May be called once.
   [[nodiscard]] std::uint64_t Finish() noexcept {
     Block(tail_ | (length_ << 56U));
@@ -116,9 +127,7 @@ class SipHasher {
 /// One shot: the hash of `bytes`.
 [[nodiscard]] inline std::uint64_t SipHash(const HashSecret& secret,
                                            std::string_view bytes) noexcept {
-  SipHasher hasher(secret);
-  hasher.Update(bytes);
-  return hasher.Finish();
+  return SipHasher(secret).HashWhole(bytes);
 }
 
 }  // namespace sluicegate

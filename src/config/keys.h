@@ -24,13 +24,14 @@ inline constexpr std::array kUpstream = {K("url")};
 inline constexpr std::array kClients = {K("trusted_proxies"), K("trusted_hops"), K("forwarded"),
                                         K("identity")};
 inline constexpr std::array kIdentity = {K("header"), K("api_keys"), K("jwt")};
-inline constexpr std::array kState = {K("memory"), K("file")};
+inline constexpr std::array kState = {K("memory"), K("sketch"), K("file")};
 inline constexpr std::array kTimeouts = {K("header"), K("idle"), K("upstream"), K("connect"),
                                          K("drain")};
 inline constexpr std::array kAdmin = {K("token_file")};
-inline constexpr std::array kRule = {K("name"),     K("match"),     K("key"),     K("limits"),
-                                     K("exempt"),   K("overrides"), K("penalty"), K("cost"),
-                                     K("max_body"), K("mode"),      K("memory")};
+inline constexpr std::array kRule = {K("name"),     K("match"),    K("key"),      K("limits"),
+                                     K("ceilings"), K("new_keys"), K("exempt"),   K("overrides"),
+                                     K("penalty"),  K("cost"),     K("max_body"), K("mode"),
+                                     K("memory"),   K("saturated")};
 inline constexpr std::array kMatch = {K("path"),   K("method"),     K("host"),
                                       K("header"), K("mcp_method"), K("mcp_tool")};
 inline constexpr std::array kLimit = {K("limit"),  K("algorithm"),   K("name"), K("burst"),

@@ -102,6 +102,7 @@ class Reader {
     top.With("state", [&](const YAML::Node& node) {
       const MapReader state(node, "state", keys::kState, mistakes_);
       config.state_memory = state.Scalar("memory");
+      config.state_sketch = state.Scalar("sketch");
       config.state_file = state.Scalar("file");
     });
     top.With("timeouts", [&](const YAML::Node& node) { ReadTimeouts(node, config.timeouts); });
@@ -160,9 +161,12 @@ class Reader {
     rule.mode = map.Scalar("mode");
     rule.memory = map.Scalar("memory");
     rule.max_body = map.Scalar("max_body");
+    rule.new_keys = map.Scalar("new_keys");
+    rule.saturated = map.Scalar("saturated");
     if (map.Has("key")) rule.key = map.List("key");
     map.With("match", [&](const YAML::Node& child) { ReadMatch(child, rule.match); });
     rule.limits = ReadLimits(map);
+    map.With("ceilings", [&](const YAML::Node& child) { ReadCeilings(child, rule.ceilings); });
     map.With("exempt", [&](const YAML::Node& child) {
       const MapReader who(child, "exempt", keys::kExempt, mistakes_);
       rule.exempt = {.clients = who.List("clients"),
@@ -255,6 +259,20 @@ class Reader {
     limit.concurrency = map.Scalar("concurrency");
     limit.lease = map.Scalar("lease");
     return limit;
+  }
+
+  void ReadCeilings(const YAML::Node& node, std::vector<policy::CeilingConfig>& ceilings) {
+    if (!node.IsMap()) {
+      mistakes_.push_back({.at = PositionOf(node),
+                           .what = "ceilings is no map.",
+                           .mend = "Write {PREFIX: xN}, like {56: x4, 48: x16}."});
+      return;
+    }
+    for (const auto& entry : node) {
+      const auto prefix = ScalarOf(entry.first, "A ceiling's prefix length", mistakes_);
+      const auto factor = ScalarOf(entry.second, "A ceiling's factor", mistakes_);
+      if (prefix && factor) ceilings.push_back({.prefix = *prefix, .factor = *factor});
+    }
   }
 
   policy::OverrideConfig ReadOverride(const YAML::Node& node) {

@@ -20,8 +20,12 @@ enum class Count : std::uint8_t {
   kObservedDenials,
   kViolations,
   kBans,
+  kBlocked,          // Limited, as the sketch says that the key was evicted at a limit.
+  kNetworkForKey,    // Decided on the parent network: it brought too many new keys,
+  kNetworkForLease,  // or all places for leases were taken,
+  kNetworkForBan,    // or all places for offenders were.
 };
-inline constexpr std::size_t kCounts = 8;  // One cache line a shard.
+inline constexpr std::size_t kCounts = 12;
 
 class RuleCounters {
  public:

@@ -5,41 +5,62 @@
 #include <cstdint>
 #include <span>
 
-#include "limit/compiled_limit.h"
-#include "policy/policy.h"
+#include "policy/rule.h"
 #include "sluicegate/decision.h"
 #include "table/table.h"
 
 namespace sluicegate::engine {
 
-/// One rule's part of a decision: this key, on these limits, for this many units.
+/// A rule asks its table, its leases, its ceilings and its table of parents.
+inline constexpr std::size_t kMaxClaims = policy::kMaxRules * (3 + policy::kMaxCeilings);
+
+/// One table's part of a decision: this key, on these limits, for this many units.
 struct Claim {
   table::Table* table = nullptr;
-  const policy::LimitSet* limits = nullptr;
-  std::span<const policy::LimitSet>
-      variants;  ///< All of the rule's: to weigh a bucket's other keys.
+  const policy::Layout* layout = nullptr;  ///< Of the table's slots: weighs a bucket's other keys.
+  std::span<const policy::BoundLimit> limits;  ///< What is asked, and charged.
   std::uint64_t hash = 0;
-  std::uint64_t ban_hash = 0;  ///< For bans: the same client's whatever limits it has.
-  std::uint64_t cost = 1;      ///< Units; 0 peeks.
-  std::uint16_t rule = 0;      ///< For Decision::rule.
-  std::uint8_t variant = 0;    ///< For Decision::variant and the stamp.
-  std::uint8_t denied = 0;     ///< Out: bit i: this claim's limit i had no room.
+  std::uint64_t cost = 1;        ///< Units; 0 peeks.
+  std::uint16_t rule = 0;        ///< For Decision::rule.
+  std::uint8_t variant = 0;      ///< Of the layout; for Decision::variant and the stamp.
+  bool shared = false;           ///< Charged to a network or to all: not one client's doing.
+  std::uint8_t shared_bits = 0;  ///< For Decision::shared_bits.
+  /// Units in flight: a key that has some out is never evicted, so where all places are taken by
+  /// such keys this one has none.
+  bool lease = false;
+
+  std::uint8_t denied = 0;       ///< Out: bit i: the limit of index i had no room.
+  bool entered = false;          ///< Out: the key was absent and was charged.
+  std::uint64_t blocked_ns = 0;  ///< Out: the key was evicted at a limit and must stay away.
+};
+
+/// Why claims could not be decided; nothing was charged then.
+enum class Hindrance : std::uint8_t {
+  kNone,
+  kSealed,   ///< A table has moved: ask again under the newest ruleset.
+  kCrowded,  ///< The claim `Attempt::claim` is a lease and has no place.
+};
+
+struct Attempt {
+  Hindrance hindrance = Hindrance::kNone;
+  std::size_t claim = 0;
 };
 
 /// Decides over all claims: charges every limit of every one, or none. Thread-safe. Allocates
-/// nothing. REQUIRES: at most policy::kMaxRules claims, in the order of Table::id(), each with a
-/// table of its own. `stamps`, where not empty, gets a stamp a claim if the decision is allowed.
-/// REQUIRES: as long as `claims` then.
-[[nodiscard]] Decision DecideClaims(std::span<Claim> claims, Now now,
-                                    std::span<Stamp> stamps = {}) noexcept;
+/// nothing. REQUIRES: at most kMaxClaims claims, in the order of Table::id(), each with a table of
+/// its own. Nothing is written to `decision` where the claims are hindered. `stamps`, where not
+/// empty, gets a stamp a claim if the decision is allowed. REQUIRES: as long as `claims` then.
+[[nodiscard]] Attempt DecideClaims(std::span<Claim> claims, Now now, Decision& decision,
+                                   std::span<Stamp> stamps = {}) noexcept;
 
 /// Until all claims fit at once, as far as their limits go; 0: now; Decision::kNever: one costs
 /// more than a quota. Charges nothing. Thread-safe. REQUIRES: as DecideClaims.
 [[nodiscard]] std::uint64_t RetryAfterOf(std::span<const Claim> claims, Now now) noexcept;
 
 /// Gives a charge back to the slice that was charged, on every limit of `limits`; nothing if it
-/// expired or its slot has another key now. Thread-safe. REQUIRES: `table.id() == charge.table`.
-void GiveBackCharge(table::Table& table, const policy::LimitSet& limits, const Stamp& charge,
-                    Now now) noexcept;
+/// expired or its slot has another key now. False: the table has moved. Thread-safe. REQUIRES:
+/// `table.id() == charge.table`.
+bool GiveBackCharge(table::Table& table, std::span<const policy::BoundLimit> limits,
+                    const Stamp& charge, Now now) noexcept;
 
 }  // namespace sluicegate::engine

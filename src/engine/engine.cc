@@ -4,7 +4,7 @@
 #include <span>
 #include <utility>
 
-#include "engine/decide.h"
+#include "engine/claims.h"
 #include "engine/weigher.h"
 
 namespace sluicegate::engine {
@@ -13,35 +13,20 @@ namespace {
 using policy::Mode;
 using policy::Rule;
 
-// The rules that match one request, sorted into what the decision does with them. Room for all on
-// the stack, left unwritten until used: zeroing it would cost more than most decisions.
+// The rules that match one request. Room for all on the stack, left unwritten until used: zeroing
+// it would cost more than most decisions.
 struct Matches {
   std::size_t enforced = 0;
   std::size_t observed = 0;
   bool exempt = false;
   union {
-    std::array<Claim, policy::kMaxRules> enforce;
+    std::array<Hit, policy::kMaxRules> enforce;
   };
   union {
-    std::array<Claim, policy::kMaxRules> observe;
+    std::array<Hit, policy::kMaxRules> observe;
   };
   Matches() noexcept {}  // NOLINT(modernize-use-equals-default): a union member has no default.
 };
-
-Claim ClaimOf(const Ruleset& rules, std::uint16_t index, const Request& request,
-              const HashSecret& secret) noexcept {
-  const Rule& rule = rules.policy().rules()[index];
-  const std::uint8_t variant = rule.VariantOf(request);
-  const policy::KeyHashes hashes = rule.HashKeys(secret, request, variant);
-  return {.table = rules.state(index).table.get(),
-          .limits = &rule.variants()[variant],
-          .variants = rule.variants(),
-          .hash = hashes.limits,
-          .ban_hash = hashes.client,
-          .cost = rule.CostOf(request),
-          .rule = index,
-          .variant = variant};
-}
 
 void Match(Matches& matches, const Ruleset& rules, const Request& request,
            const HashSecret& secret) noexcept {
@@ -54,55 +39,72 @@ void Match(Matches& matches, const Ruleset& rules, const Request& request,
       continue;
     }
     const bool enforced = rule.mode() == Mode::kEnforce;
-    Claim& claim =
-        enforced ? matches.enforce[matches.enforced++] : matches.observe[matches.observed++];
-    claim = ClaimOf(rules, index, request, secret);
+    Hit& hit = enforced ? matches.enforce[matches.enforced++] : matches.observe[matches.observed++];
+    const std::uint8_t variant = rule.VariantOf(request);
+    hit = {.rule = index,
+           .variant = variant,
+           .cost = rule.CostOf(request),
+           .hashes = rule.HashKeys(secret, request, variant)};
   }
 }
 
 struct Ban {
-  const Claim* claim = nullptr;  // Null: none runs.
+  const Hit* hit = nullptr;  // Null: none runs.
   std::uint64_t left_ns = 0;
+  bool sealed = false;
 };
 
-// The longest ban that runs on one of the claims' keys.
-Ban FindBan(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+// The longest ban that runs on one of the keys. Marks the keys that could not be banned.
+Ban FindBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
   Ban ban;
-  for (const Claim& claim : claims) {
-    const RuleState& state = rules.state(claim.rule);
+  for (Hit& hit : hits) {
+    const RuleState& state = rules.state(hit.rule);
     if (state.bans == nullptr) continue;
-    const std::uint64_t left_ns = state.bans->Left(claim.ban_hash, now);
-    if (left_ns > ban.left_ns) ban = {.claim = &claim, .left_ns = left_ns};
+    const shield::Bans::Record record = state.bans->Find(hit.hashes.client, now);
+    hit.no_ban_place = record.no_place && state.parents != nullptr;
+    if (record.left_ns > ban.left_ns) ban = {.hit = &hit, .left_ns = record.left_ns};
+    if (record.sealed) return {.sealed = true};
   }
   return ban;
 }
 
-Decision Banned(const Ruleset& rules, std::span<const Claim> claims, const Ban& ban,
+Decision Banned(const Ruleset& rules, std::span<const Hit> hits, Claims& claims, const Ban& ban,
                 Now now) noexcept {
-  const bool peek = std::ranges::all_of(claims, [](const Claim& c) { return c.cost == 0; });
-  if (!peek) rules.state(ban.claim->rule).counters->Add(Count::kBanned);
+  const bool peek = std::ranges::all_of(hits, [](const Hit& hit) { return hit.cost == 0; });
+  if (!peek) rules.state(ban.hit->rule).counters->Add(Count::kBanned);
   Decision decision;
   decision.verdict = Verdict::kBanned;
-  decision.variant = ban.claim->variant;
-  decision.rule = ban.claim->rule;
+  decision.variant = ban.hit->variant;
+  decision.rule = ban.hit->rule;
   decision.hold_ns = decision.reset_after_ns = ban.left_ns;
   // A limit may have no room yet when the ban ends.
-  decision.retry_after_ns = std::max(ban.left_ns, RetryAfterOf(claims, now));
-  decision.key_hash = ban.claim->hash;
+  decision.retry_after_ns = std::max(ban.left_ns, RetryAfterOf(claims.sorted(), now));
+  decision.key_hash = ban.hit->hashes.limits;
   return decision;
 }
 
-// What a limited decision does to the rules that denied: counters, and a step towards a ban. The
-// longest ban that it began, in ns.
-std::uint64_t Punish(const Ruleset& rules, std::span<const Claim> claims, Now now) noexcept {
+// What a limited decision does to the rules that denied: counters, and a step towards a ban unless
+// others than the client used the limit up. The longest ban that it began, in ns.
+std::uint64_t Punish(const Ruleset& rules, std::span<const Hit> hits, std::span<const Claim> claims,
+                     Now now) noexcept {
   std::uint64_t longest_ns = 0;
-  for (const Claim& claim : claims) {
-    if (claim.denied == 0) continue;
-    const RuleState& state = rules.state(claim.rule);
+  for (const Hit& hit : hits) {
+    bool denied = false;
+    bool own = false;
+    bool blocked = false;
+    for (const Claim& claim : claims) {
+      if (claim.rule != hit.rule || claim.denied == 0) continue;
+      denied = true;
+      own |= !claim.shared;
+      blocked |= claim.blocked_ns > 0;
+    }
+    if (!denied) continue;
+    const RuleState& state = rules.state(hit.rule);
     state.counters->Add(Count::kLimited);
-    if (state.bans == nullptr) continue;
+    if (blocked) state.counters->Add(Count::kBlocked);
+    if (state.bans == nullptr || !own) continue;
     const shield::Violation violation =
-        state.bans->RecordViolation(claim.ban_hash, state.penalty, now);
+        state.bans->RecordViolation(hit.hashes.client, state.penalty, now);
     if (violation.counted) state.counters->Add(Count::kViolations);
     if (violation.ban_ns > 0) state.counters->Add(Count::kBans);
     longest_ns = std::max(longest_ns, violation.ban_ns);
@@ -111,25 +113,70 @@ std::uint64_t Punish(const Ruleset& rules, std::span<const Claim> claims, Now no
 }
 
 // A peek takes nothing, so it is no admission.
-void CountAdmitted(const Ruleset& rules, std::span<const Claim> claims) noexcept {
-  for (const Claim& claim : claims) {
-    if (claim.cost > 0) rules.state(claim.rule).counters->Add(Count::kAdmitted);
+void CountAdmitted(const Ruleset& rules, std::span<const Hit> hits) noexcept {
+  for (const Hit& hit : hits) {
+    if (hit.cost > 0) rules.state(hit.rule).counters->Add(Count::kAdmitted);
+  }
+}
+
+// Adds the leases among `stamps` to a receipt.
+void KeepLeases(std::span<const Stamp> stamps, Receipt& receipt) noexcept {
+  for (const Stamp& stamp : stamps) {
+    if (stamp.lease) receipt.charges[receipt.size++] = stamp;
   }
 }
 
 // Observed rules move when the request was admitted and they have room; they never change its fate.
-void Observe(const Ruleset& rules, std::span<Claim> claims, Now now) noexcept {
-  for (Claim& claim : claims) {
-    if (claim.cost == 0) continue;
-    RuleCounters& counters = *rules.state(claim.rule).counters;
+// A rule whose table has moved meanwhile misses this one.
+void Observe(const Ruleset& rules, const Request& request, const HashSecret& secret,
+             std::span<const Hit> hits, Now now, Receipt* receipt) noexcept {
+  for (const Hit& hit : hits) {
+    if (hit.cost == 0) continue;
+    Claims claims(rules, request, secret, now);
+    claims.Append(hit);
+    std::array<Stamp, 3 + policy::kMaxCeilings> stamps;
+    Decision decision;
+    if (!claims.Decide(decision, stamps)) continue;
+    RuleCounters& counters = *rules.state(hit.rule).counters;
     counters.Add(Count::kObserved);
-    if (!DecideClaims({&claim, 1}, now).allowed()) counters.Add(Count::kObservedDenials);
+    if (!decision.allowed()) {
+      counters.Add(Count::kObservedDenials);
+      continue;
+    }
+    claims.CountNewKeys();
+    if (receipt != nullptr) KeepLeases({stamps.data(), claims.all().size()}, *receipt);
   }
+}
+
+std::uint64_t BytesOf(const RuleState& state) {
+  std::uint64_t bytes = 0;
+  const auto add = [&bytes](const auto& part) { bytes += part == nullptr ? 0 : part->bytes(); };
+  add(state.table);
+  add(state.sketch);
+  add(state.leases);
+  add(state.overflow);
+  for (const auto& ceiling : state.ceilings) add(ceiling);
+  add(state.parents);
+  add(state.bans);
+  return bytes;
+}
+
+// The tables whose victims the sketch remembers.
+void AddEvictions(RuleReport& report, const RuleState& state) {
+  const auto add = [&report](const auto& table) {
+    if (table == nullptr) return;
+    const table::TableCounts counts = table->counts();
+    report.evictions += counts.evictions;
+    report.evictions_at_limit += counts.evictions_at_limit;
+    report.forgotten += counts.forgotten;
+  };
+  add(state.table);
+  add(state.parents);
+  for (const auto& ceiling : state.ceilings) add(ceiling);
 }
 
 RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
   const RuleCounters& counters = *state.counters;
-  const table::TableCounts table = state.table->counts();
   RuleReport report{.rule = rule.name(),
                     .admitted = counters.Sum(Count::kAdmitted),
                     .limited = counters.Sum(Count::kLimited),
@@ -139,16 +186,26 @@ RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
                     .observed_denials = counters.Sum(Count::kObservedDenials),
                     .violations = counters.Sum(Count::kViolations),
                     .bans = counters.Sum(Count::kBans),
-                    .capacity = state.table->capacity(),
-                    .bytes = state.table->bytes(),
-                    .tracked_keys = state.table->EstimateLive(LimitWeigher(rule.variants()), now),
-                    .evictions = table.evictions,
-                    .evictions_at_limit = table.evictions_at_limit};
-  if (state.bans == nullptr) return report;
-  report.bans_refused = state.bans->refused();
-  report.ban_evictions = state.bans->evictions();
-  report.tracked_offenders = state.bans->EstimateLive(now);
-  report.bytes += state.bans->bytes();
+                    .blocked = counters.Sum(Count::kBlocked),
+                    .network_for_key = counters.Sum(Count::kNetworkForKey),
+                    .network_for_lease = counters.Sum(Count::kNetworkForLease),
+                    .network_for_ban = counters.Sum(Count::kNetworkForBan),
+                    .bytes = BytesOf(state)};
+  AddEvictions(report, state);
+  if (state.table != nullptr) {
+    report.capacity = state.table->capacity();
+    report.tracked_keys = state.table->EstimateLive(LimitWeigher(rule.rates()), now);
+  }
+  if (state.sketch != nullptr) report.sketch_refused_ppm = state.sketch->RefusedPpm(now.engine_ns);
+  if (state.leases != nullptr) {
+    report.lease_capacity = state.leases->capacity();
+    report.keys_in_flight = state.leases->EstimateLive(LeaseWeigher(rule.leases()), now);
+  }
+  if (state.bans != nullptr) {
+    report.bans_refused = state.bans->refused();
+    report.ban_evictions = state.bans->evictions();
+    report.tracked_offenders = state.bans->EstimateLive(now);
+  }
   return report;
 }
 
@@ -160,55 +217,71 @@ Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret)
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
     std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
   std::vector<std::string> afresh;
-  auto first = Ruleset::Bind(std::move(policy), nullptr, afresh);
+  auto first = Ruleset::Bind(std::move(policy), nullptr, {}, afresh);
   if (!first) return std::unexpected(std::move(first.error()));
   return std::unique_ptr<Engine>(new Engine(std::move(*first), secret));
 }
 
-Decision Engine::Decide(const Ruleset& rules, const Request& request, Now now,
-                        Receipt* receipt) noexcept {
+std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& request, Now now,
+                                       Receipt* receipt) noexcept {
   if (receipt != nullptr) receipt->size = 0;
-  if (!rules.policy().enabled()) return {};
+  std::optional<Decision> result(std::in_place);
+  if (!rules.policy().enabled()) return result;
   Matches matches;
   Match(matches, rules, request, secret_);
-  const std::span<Claim> enforced(matches.enforce.data(), matches.enforced);
-  const std::span<Claim> observed(matches.observe.data(), matches.observed);
+  const std::span<Hit> enforced(matches.enforce.data(), matches.enforced);
+  const std::span<Hit> observed(matches.observe.data(), matches.observed);
   if (enforced.empty() && observed.empty() && !matches.exempt) {
     unmatched_.fetch_add(1, std::memory_order_relaxed);
-    return {};
+    return result;
   }
 
   const Ban ban = FindBan(rules, enforced, now);
-  if (ban.claim != nullptr) return Banned(rules, enforced, ban, now);
-  const std::span<Stamp> stamps =
-      receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges).first(enforced.size());
-  Decision decision = DecideClaims(enforced, now, stamps);
-  if (!decision.allowed()) {
-    const std::uint64_t ban_ns = Punish(rules, enforced, now);
-    decision.retry_after_ns = std::max(decision.retry_after_ns, ban_ns);
-    return decision;
+  Claims claims(rules, request, secret_, now);
+  for (const Hit& hit : enforced) claims.Append(hit);
+  if (ban.hit != nullptr) {
+    *result = Banned(rules, enforced, claims, ban, now);
+    return result;
   }
-  if (receipt != nullptr) receipt->size = enforced.size();
+  const std::span<Stamp> stamps =
+      receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges);
+  if (ban.sealed || !claims.Decide(*result, stamps)) {
+    WaitForNewer(rules);
+    return std::nullopt;
+  }
+  if (!result->allowed()) {
+    const std::uint64_t ban_ns = Punish(rules, enforced, claims.all(), now);
+    result->retry_after_ns = std::max(result->retry_after_ns, ban_ns);
+    return result;
+  }
+  if (receipt != nullptr) receipt->size = claims.all().size();
+  claims.CountNewKeys();
   CountAdmitted(rules, enforced);
-  Observe(rules, observed, now);
-  if (enforced.empty() && matches.exempt) decision.verdict = Verdict::kExempt;
-  return decision;
+  Observe(rules, request, secret_, observed, now, receipt);
+  if (enforced.empty() && matches.exempt) result->verdict = Verdict::kExempt;
+  return result;
+}
+
+// Whoever moves tables publishes what counts with the new ones as soon as all have moved.
+void Engine::WaitForNewer(const Ruleset& rules) const noexcept {
+  while (rulesets_.Get().get() == &rules) table::YieldCore();
 }
 
 void Engine::GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept {
-  const std::uint16_t rule = rules.RuleOfTable(charge.table);
-  if (rule == Decision::kNone) return;
-  const auto variants = rules.policy().rules()[rule].variants();
-  if (charge.variant >= variants.size()) return;
-  GiveBackCharge(*rules.state(rule).table, variants[charge.variant], charge, now);
+  const Ruleset::Place place = rules.PlaceOf(charge);
+  if (place.table == nullptr || charge.variant >= place.layout->variants.size()) return;
+  if (GiveBackCharge(*place.table, place.layout->variants[charge.variant], charge, now)) return;
+  WaitForNewer(rules);
+  GiveBack(*rulesets_.Get(), charge, now);
 }
 
 std::expected<std::vector<std::string>, std::string> Engine::Publish(
-    std::shared_ptr<const policy::Policy> policy) {
+    std::shared_ptr<const policy::Policy> policy, Now now) {
   // Two at once would bind to the same ruleset, and one of their new tables would be lost.
   const std::lock_guard lock(publishing_);
   std::vector<std::string> afresh;
-  auto next = Ruleset::Bind(std::move(policy), rulesets_.Get().get(), afresh);
+  const std::shared_ptr<const Ruleset> before = rulesets_.Get();
+  auto next = Ruleset::Bind(std::move(policy), before.get(), now, afresh);
   if (!next) return std::unexpected(std::move(next.error()));
   rulesets_.Publish(std::move(*next));
   return afresh;
@@ -220,7 +293,7 @@ Report Engine::Statistics(Now now) const {
   report.latency = latency_.Read();
   report.unmatched = unmatched_.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < rules->policy().rules().size(); ++i) {
-    if (rules->state(i).table != nullptr) {
+    if (rules->state(i).on()) {
       report.rules.push_back(ReportOf(rules->policy().rules()[i], rules->state(i), now));
     }
   }

@@ -13,11 +13,13 @@
 #include <expected>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/siphash.h"
 #include "base/snapshot.h"
+#include "engine/decide.h"
 #include "engine/latency.h"
 #include "engine/ruleset.h"
 #include "engine/statistics.h"
@@ -26,10 +28,11 @@
 
 namespace sluicegate::engine {
 
-/// What a request was charged, rule by rule, so that it can be given back.
+/// What a request was charged, so that it can be given back: a stamp for each limit set of the
+/// enforced rules, and one for each lease, of observed rules too.
 struct Receipt {
   std::size_t size = 0;
-  std::array<Stamp, policy::kMaxRules> charges;
+  std::array<Stamp, kMaxClaims> charges;
 };
 
 class Engine {
@@ -46,17 +49,21 @@ class Engine {
   [[nodiscard]] const Rulesets& rulesets() const noexcept { return rulesets_; }
 
   /// Decides and, if allowed, charges every limit of every enforced rule that matches, or none.
-  /// `receipt`, where given, names the charges.
-  [[nodiscard]] Decision Decide(const Ruleset& rules, const Request& request, Now now,
-                                Receipt* receipt = nullptr) noexcept;
+  /// `receipt`, where given, names the charges. A request that takes leases must have one, and
+  /// release it when it is over. Nothing: a reload has moved what `rules` counts with; then the
+  /// newest ruleset is to be taken and asked.
+  [[nodiscard]] std::optional<Decision> Decide(const Ruleset& rules, const Request& request,
+                                               Now now, Receipt* receipt = nullptr) noexcept;
 
   /// Gives a charge back to the slice that was charged; does nothing if it expired or was evicted.
   void GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept;
 
-  /// Swaps the policy. A rule keeps its table where name, slot layout and memory are unchanged; the
-  /// result has a line for each rule that starts afresh. On error (memory) the old policy goes on.
+  /// Swaps the policy. A rule keeps what it counted on every limit whose algorithm and window did
+  /// not change, and its bans; what must be laid out anew moves, which takes about half a second a
+  /// GiB, and decisions on such a rule wait. The result has a line for each limit that starts
+  /// afresh. On error (memory) the old policy goes on.
   [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
-      std::shared_ptr<const policy::Policy> policy);
+      std::shared_ptr<const policy::Policy> policy, Now now);
 
   /// Counters of every rule, table fill and tracked keys (sampled). For scrapes: takes microseconds
   /// to milliseconds.
@@ -66,6 +73,7 @@ class Engine {
 
  private:
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret);
+  void WaitForNewer(const Ruleset& rules) const noexcept;
 
   const HashSecret secret_;
   std::mutex publishing_;

@@ -49,7 +49,7 @@ IpAddress Numbered(std::uint32_t number) {
 }
 
 Decision Decide(Engine& engine, const Request& request, Now now = kNow) {
-  return engine.Decide(*engine.rulesets().Get(), request, now);
+  return *engine.Decide(*engine.rulesets().Get(), request, now);
 }
 
 constexpr const char* kTwoRules = R"(
@@ -71,7 +71,7 @@ rules:
 TEST(Engine, ThreadsThatTakeTheSameTwoKeysInOppositeOrderAdmitExactlyTheQuota) {
   const auto engine = MakeEngine(kTwoRules);
   const auto before = engine->rulesets().Get();
-  const auto afresh = engine->Publish(PolicyOf(kTwoRulesTurnedRound));
+  const auto afresh = engine->Publish(PolicyOf(kTwoRulesTurnedRound), kNow);
   ASSERT_TRUE(afresh.has_value());
   ASSERT_THAT(*afresh, IsEmpty());
   const auto after = engine->rulesets().Get();
@@ -82,7 +82,7 @@ TEST(Engine, ThreadsThatTakeTheSameTwoKeysInOppositeOrderAdmitExactlyTheQuota) {
     for (const auto& rules : {before, after, before, after}) {
       threads.emplace_back([&engine, &admitted, rules] {
         for (unsigned i = 0; i < 1000; ++i) {
-          if (engine->Decide(*rules, From("192.0.2.1"), kNow).allowed()) ++admitted;
+          if (engine->Decide(*rules, From("192.0.2.1"), kNow)->allowed()) ++admitted;
         }
       });
     }
@@ -104,7 +104,7 @@ TEST(Engine, ThreadsNeverAdmitMoreThanABucketHolds) {
       threads.emplace_back([&engine, &admitted] {
         const auto rules = engine->rulesets().Get();
         for (unsigned i = 0; i < 1000; ++i) {
-          if (engine->Decide(*rules, From("192.0.2.1"), kNow).allowed()) ++admitted;
+          if (engine->Decide(*rules, From("192.0.2.1"), kNow)->allowed()) ++admitted;
         }
       });
     }
@@ -267,11 +267,11 @@ TEST(Engine, AGivenBackChargeIsRoomForAnother) {
 TEST(Engine, AReloadSaysWhichRulesCountAfresh) {
   const auto engine = MakeEngine("rules: [{name: api, key: [client], limits: [3/hour]}]");
   const auto same =
-      engine->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [9/hour]}]"));
+      engine->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [9/hour]}]"), kNow);
   ASSERT_TRUE(same.has_value());
   EXPECT_THAT(*same, IsEmpty());
   const auto other =
-      engine->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [9/minute]}]"));
+      engine->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [9/minute]}]"), kNow);
   ASSERT_TRUE(other.has_value());
   EXPECT_THAT(*other, ElementsAre(AllOf(HasSubstr("rule api"), HasSubstr("counts afresh"))));
 }
@@ -279,7 +279,8 @@ TEST(Engine, AReloadSaysWhichRulesCountAfresh) {
 TEST(Engine, AReloadKeepsTheCounters) {
   const auto engine = MakeEngine("rules: [{name: api, key: [client], limits: [3/hour]}]");
   (void)Decide(*engine, From("192.0.2.1"));
-  ASSERT_TRUE(engine->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [3/day]}]")));
+  ASSERT_TRUE(
+      engine->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [3/day]}]"), kNow));
   EXPECT_EQ(engine->Statistics(kNow).rules[0].admitted, 1U);
 }
 

@@ -2,13 +2,14 @@
 #include "sluicegate/limiter.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <vector>
 
 #include "base/siphash.h"
-#include "engine/decide.h"
+#include "engine/decide_inline.h"
 #include "limit/compiled_limit.h"
-#include "policy/rule.h"
+#include "policy/capacity.h"
 #include "table/table.h"
 
 namespace sluicegate {
@@ -35,50 +36,206 @@ std::expected<policy::LimitSet, std::string> CompileLimits(std::vector<Limit> li
       return std::unexpected("Two limits are called " + limit.name +
                              ". Leave one out, or set its Limit::name.");
     }
-    set.limits.push_back(
-        {.limit = *compiled, .offset = set.state_bytes, .name = limit.name, .written = limit});
-    set.state_bytes += compiled->state_bytes();
+    set.limits.push_back({.limit = *compiled, .name = limit.name, .written = limit});
   }
   return set;
+}
+
+// What a limiter keeps: as a rule of a policy, without what a rule has beside its limits.
+struct Tables {
+  std::unique_ptr<table::Table> rates;     // Null: all limits are of units in flight.
+  std::unique_ptr<table::Table> leases;    // Null: none is.
+  std::unique_ptr<table::Table> overflow;  // As leases.
+};
+
+std::expected<Tables, std::string> MakeTables(const policy::MemoryNeeds& needs) {
+  const policy::MemoryPlan plan = policy::PlanMemory(needs);
+  Tables tables;
+  std::shared_ptr<table::BlockedSketch> sketch;
+  if (plan.sketch > 0) {
+    auto made = table::BlockedSketch::Create({.bytes = plan.sketch});
+    if (!made) return std::unexpected(std::move(made.error()));
+    sketch = std::move(*made);
+  }
+  std::string error;
+  const auto make = [&error](std::size_t slot_bytes, std::size_t bytes,
+                             std::shared_ptr<table::BlockedSketch> victims) {
+    std::unique_ptr<table::Table> table;
+    if (bytes == 0 || !error.empty()) return table;
+    auto made = table::Table::Create({.state_bytes = slot_bytes}, bytes, std::move(victims));
+    if (made) {
+      table = std::move(*made);
+    } else {
+      error = std::move(made.error());
+    }
+    return table;
+  };
+  tables.rates = make(needs.rates_bytes, plan.table, sketch);
+  tables.leases = make(needs.leases_bytes, plan.leases, nullptr);
+  tables.overflow = make(needs.leases_bytes, plan.overflow, nullptr);
+  if (!error.empty()) return std::unexpected(std::move(error));
+  return tables;
 }
 
 }  // namespace
 
 class Limiter::Impl {
  public:
-  Impl(policy::LimitSet set, std::unique_ptr<table::Table> table, const Clock& clock)
+  static std::expected<Limiter, std::string> Create(policy::LimitSet set, LimiterOptions options) {
+    auto impl = std::make_unique<Impl>(std::move(set), options);
+    const policy::MemoryNeeds needs{.memory = options.memory_bytes,
+                                    .rates_bytes = impl->rates_.slot_bytes,
+                                    .leases_bytes = impl->leases_.slot_bytes,
+                                    .sketch_ppm = policy::kDefaultSketchPpm};
+    const std::size_t least = policy::LeastMemory(needs);
+    if (options.memory_bytes < least) {
+      return std::unexpected("The memory of " + std::to_string(options.memory_bytes) +
+                             " bytes has no room for one bucket of keys. Write a memory_bytes of "
+                             "at least " +
+                             std::to_string(least) + ".");
+    }
+    auto tables = MakeTables(needs);
+    if (!tables) return std::unexpected(std::move(tables.error()));
+    impl->tables_ = std::move(*tables);
+    return Limiter(std::move(impl));
+  }
+  Impl(policy::LimitSet set, LimiterOptions options)
       : set_(std::move(set)),
-        table_(std::move(table)),
-        clock_(clock),
+        rates_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kRates)),
+        leases_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kLeases)),
+        clock_(options.clock == nullptr ? SystemClock() : *options.clock),
         secret_(HashSecret::Random()) {
     for (const policy::RuleLimit& limit : set_.limits) written_.push_back(limit.written);
   }
 
   [[nodiscard]] Decision Check(std::string_view key, std::uint64_t cost) noexcept {
-    engine::Claim claim{.table = table_.get(),
-                        .limits = &set_,
-                        .variants = {&set_, 1},
-                        .hash = SipHash(secret_, key),
-                        .cost = cost};
-    return engine::DecideClaims({&claim, 1}, clock_.Read());
+    Decision decision;
+    const std::uint64_t hash = SipHash(secret_, key);
+    if (tables_.rates != nullptr) tables_.rates->Prefetch(hash);
+    Decide(hash, cost, clock_.Read(), decision);
+    return decision;
   }
 
-  void GiveBack(const Stamp& charge) noexcept {
-    if (charge.cost == 0 || charge.table != table_->id()) return;
-    engine::GiveBackCharge(*table_, set_, charge, clock_.Read());
+  void CheckMany(std::span<const std::string_view> keys, std::span<Decision> decisions,
+                 std::uint64_t cost) noexcept {
+    const Now now = clock_.Read();
+    std::array<std::uint64_t, kBatch> hashes;
+    for (std::size_t done = 0; done < keys.size(); done += kBatch) {
+      const std::size_t count = std::min(kBatch, keys.size() - done);
+      for (std::size_t i = 0; i < count; ++i) {
+        hashes[i] = SipHash(secret_, keys[done + i]);
+        if (tables_.rates != nullptr) tables_.rates->PrefetchHeader(hashes[i]);
+        if (tables_.leases != nullptr) tables_.leases->Prefetch(hashes[i]);
+      }
+      if (tables_.rates != nullptr) {
+        for (std::size_t i = 0; i < count; ++i) tables_.rates->PrefetchState(hashes[i]);
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        Decide(hashes[i], cost, now, decisions[done + i]);
+      }
+    }
+  }
+
+  void GiveBack(const Decision& decision) noexcept {
+    const Stamp& charge = decision.stamp;
+    if (tables_.rates != nullptr && charge.table == tables_.rates->id()) {
+      (void)engine::GiveBackCharge(*tables_.rates, Rates(), charge, clock_.Read());
+    }
+    Release(decision);
+  }
+
+  void Release(const Decision& decision) noexcept {
+    const table::Table& named = tables_.rates != nullptr ? *tables_.rates : *tables_.leases;
+    const bool ours =
+        decision.stamp.table == named.id() ||
+        (tables_.overflow != nullptr && decision.stamp.table == tables_.overflow->id());
+    if (decision.held.place == kNowhere || !ours) return;
+    table::Table& table = decision.held.place == kOverflow ? *tables_.overflow : *tables_.leases;
+    Stamp lease = decision.stamp;
+    lease.table = table.id();
+    lease.generation = decision.held.generation;
+    if (decision.held.place == kOverflow) lease.hash = 0;
+    (void)engine::GiveBackCharge(table, Leases(), lease, clock_.Read());
   }
 
   [[nodiscard]] std::span<const Limit> limits() const noexcept { return written_; }
-  [[nodiscard]] std::uint64_t capacity() const noexcept { return table_->capacity(); }
+  [[nodiscard]] std::uint64_t capacity() const noexcept {
+    return (tables_.rates != nullptr ? tables_.rates : tables_.leases)->capacity();
+  }
   [[nodiscard]] std::uint64_t evictions() const noexcept {
-    const table::TableCounts counts = table_->counts();
+    if (tables_.rates == nullptr) return 0;
+    const table::TableCounts counts = tables_.rates->counts();
     return counts.evictions + counts.evictions_at_limit;
   }
 
  private:
-  // Constant after construction; the table is thread-safe.
+  // Decision::Held::place.
+  static constexpr std::uint8_t kNowhere = 0;
+  static constexpr std::uint8_t kOwn = 1;
+  static constexpr std::uint8_t kOverflow = 2;
+  static constexpr std::size_t kBatch = 64;  // A miss each in flight, and more than a core holds.
+
+  [[nodiscard]] std::span<const policy::BoundLimit> Rates() const noexcept {
+    return rates_.variants[0];
+  }
+  [[nodiscard]] std::span<const policy::BoundLimit> Leases() const noexcept {
+    return leases_.variants[0];
+  }
+
+  void Decide(std::uint64_t hash, std::uint64_t cost, Now now, Decision& decision) noexcept {
+    if (tables_.leases == nullptr) {
+      engine::Claim claim{.table = tables_.rates.get(),
+                          .layout = &rates_,
+                          .limits = Rates(),
+                          .hash = hash,
+                          .cost = cost};
+      (void)engine::internal::DecideUpTo<1>(std::span<engine::Claim, 1>(&claim, 1), now, decision,
+                                            {});
+    } else {
+      DecideWithLeases(hash, cost, now, decision);
+    }
+  }
+
+  // A key that finds no place for its lease shares one with all others that find none.
+  void DecideWithLeases(std::uint64_t hash, std::uint64_t cost, Now now,
+                        Decision& decision) noexcept {
+    std::array<engine::Claim, 2> claims;
+    std::array<Stamp, 2> stamps;
+    std::size_t size = 0;
+    if (tables_.rates != nullptr) {
+      claims[size++] = {.table = tables_.rates.get(),
+                        .layout = &rates_,
+                        .limits = Rates(),
+                        .hash = hash,
+                        .cost = cost};
+    }
+    claims[size++] = {.table = tables_.leases.get(),
+                      .layout = &leases_,
+                      .limits = Leases(),
+                      .hash = hash,
+                      .cost = cost,
+                      .lease = true};
+    const std::span<engine::Claim> all(claims.data(), size);
+    const std::span<Stamp> charges(stamps.data(), size);
+    const engine::Attempt attempt = engine::DecideClaims(all, now, decision, charges);
+    const bool overflowed = attempt.hindrance != engine::Hindrance::kNone;
+    if (overflowed) {
+      claims[size - 1].table = tables_.overflow.get();
+      claims[size - 1].hash = 0;
+      (void)engine::DecideClaims(all, now, decision, charges);
+    }
+    if (!decision.allowed()) return;
+    decision.stamp = stamps[0];
+    decision.held = {.place = overflowed ? kOverflow : kOwn,
+                     .generation = stamps[size - 1].generation};
+  }
+
+  // Constant after construction; the tables are thread-safe. Their ids ascend in the order of
+  // Tables.
   const policy::LimitSet set_;
-  const std::unique_ptr<table::Table> table_;
+  const policy::Layout rates_;
+  const policy::Layout leases_;
+  Tables tables_;
   const Clock& clock_;
   const HashSecret secret_;
   std::vector<Limit> written_;
@@ -103,17 +260,7 @@ std::expected<Limiter, std::string> Limiter::Create(std::span<const Limit> limit
                                                     LimiterOptions options) {
   auto set = CompileLimits({limits.begin(), limits.end()});
   if (!set) return std::unexpected(std::move(set.error()));
-  auto table = table::Table::Create({.state_bytes = set->state_bytes}, options.memory_bytes);
-  if (!table) return std::unexpected(std::move(table.error()));
-  // A table has at least one bucket, whatever was asked; more than was allowed is refused.
-  if ((*table)->bytes() > options.memory_bytes) {
-    return std::unexpected("The memory of " + std::to_string(options.memory_bytes) +
-                           " bytes has no room for one bucket of keys. Write a memory_bytes of at "
-                           "least " +
-                           std::to_string((*table)->bytes()) + ".");
-  }
-  const Clock& clock = options.clock == nullptr ? SystemClock() : *options.clock;
-  return Limiter(std::make_unique<Impl>(std::move(*set), std::move(*table), clock));
+  return Impl::Create(std::move(*set), options);
 }
 
 Decision Limiter::Check(std::string_view key, std::uint64_t cost) noexcept {
@@ -123,7 +270,19 @@ Decision Limiter::Check(std::string_view key, std::uint64_t cost) noexcept {
 
 void Limiter::GiveBack(const Decision& decision) noexcept {
   assert(impl_ != nullptr && "a moved-from limiter was asked");
-  impl_->GiveBack(decision.stamp);
+  impl_->GiveBack(decision);
+}
+
+void Limiter::Release(const Decision& decision) noexcept {
+  assert(impl_ != nullptr && "a moved-from limiter was asked");
+  impl_->Release(decision);
+}
+
+void Limiter::CheckMany(std::span<const std::string_view> keys, std::span<Decision> decisions,
+                        std::uint64_t cost) noexcept {
+  assert(impl_ != nullptr && "a moved-from limiter was asked");
+  assert(keys.size() == decisions.size());
+  impl_->CheckMany(keys, decisions, cost);
 }
 
 std::span<const Limit> Limiter::limits() const noexcept { return impl_->limits(); }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/manual_clock.h"
+#include "sluicegate/lease.h"
 #include "sluicegate/version.h"
 
 namespace sluicegate {
@@ -175,14 +176,138 @@ TEST(Limiter, MovingKeepsTheCounts) {
 TEST(Limiter, TheMemoryIsABound) {
   ManualClock clock;
   Limiter limiter = Make({Limit::Burst(5, "1/hour")}, clock);
-  EXPECT_LE(limiter.capacity() * 13, kSmall);
-  EXPECT_GE(limiter.capacity() * 20, kSmall);
+  // A quarter is the sketch's.
+  EXPECT_LE(limiter.capacity() * 13, kSmall * 3 / 4);
+  EXPECT_GE(limiter.capacity() * 20, kSmall * 3 / 4);
   // An offender stays denied while ten times as many newcomers as fit pass by.
   (void)limiter.Check("offender", 5);
   for (std::uint64_t i = 0; i < limiter.capacity() * 10; ++i) {
     EXPECT_TRUE(limiter.Check("newcomer " + std::to_string(i)));
     ASSERT_FALSE(limiter.Check("offender")) << "after " << i;
   }
+}
+
+// More offenders than there are places: those that give way stay denied until they are clear.
+TEST(Limiter, AnEvictedOffenderStaysDeniedUntilItIsClear) {
+  ManualClock clock;
+  Limiter limiter = Make({"2/minute"}, clock);
+  const std::uint64_t offenders = limiter.capacity() * 5 / 4;  // The sketch has room for the rest.
+  for (std::uint64_t i = 0; i < offenders; ++i) (void)limiter.Check(std::to_string(i), 2);
+  ASSERT_GE(limiter.evictions(), limiter.capacity() / 4);
+  for (std::uint64_t i = 0; i < offenders; ++i) {
+    const Decision decision = limiter.Check(std::to_string(i));
+    ASSERT_FALSE(decision) << i;
+    EXPECT_GT(decision.retry_after_ns, 59 * kSecondNs);
+    EXPECT_EQ(decision.remaining, 0U);
+    EXPECT_TRUE(decision.Denies(0));
+    EXPECT_EQ(limiter.Peek(std::to_string(i)).remaining, 0U);
+  }
+  clock.Advance(seconds(65));  // 16 slices of 4 s, and a tick of the sketch.
+  for (std::uint64_t i = 0; i < offenders; ++i) EXPECT_TRUE(limiter.Check(std::to_string(i))) << i;
+}
+
+TEST(Limiter, ABlockedKeyWhoseCostIsAboveTheQuotaHasNoWait) {
+  ManualClock clock;
+  Limiter limiter = Make({"2/minute"}, clock);
+  const std::uint64_t offenders = limiter.capacity() * 5 / 4;  // The sketch has room for the rest.
+  for (std::uint64_t i = 0; i < offenders; ++i) (void)limiter.Check(std::to_string(i), 2);
+  for (std::uint64_t i = 0; i < offenders; ++i) {
+    EXPECT_EQ(limiter.Check(std::to_string(i), 3).retry_after_ns, Decision::kNever) << i;
+  }
+}
+
+TEST(Limiter, ManyAtOnceAreDecidedLikeOneAfterTheOther) {
+  ManualClock clock;
+  Limiter one = Make({"3/minute", Limit::Burst(2, "1/s")}, clock);
+  Limiter many = Make({"3/minute", Limit::Burst(2, "1/s")}, clock);
+  std::vector<std::string> texts;
+  for (std::uint64_t i = 0; i < 1000; ++i) texts.push_back("key " + std::to_string(i * i % 150));
+  const std::vector<std::string_view> keys(texts.begin(), texts.end());
+  std::vector<Decision> decisions(keys.size());
+  for (unsigned round = 0; round < 3; ++round) {
+    many.CheckMany(keys, decisions);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const Decision decision = one.Check(keys[i]);
+      ASSERT_EQ(decisions[i].allowed(), decision.allowed()) << keys[i];
+      EXPECT_EQ(decisions[i].limit, decision.limit);
+      EXPECT_EQ(decisions[i].remaining, decision.remaining);
+      EXPECT_EQ(decisions[i].retry_after_ns, decision.retry_after_ns);
+      EXPECT_EQ(decisions[i].hold_ns, decision.hold_ns);
+      EXPECT_EQ(decisions[i].reset_after_ns, decision.reset_after_ns);
+    }
+    clock.Advance(seconds(1));
+  }
+  many.CheckMany({}, {});
+}
+
+TEST(Limiter, UnitsInFlightEndWhenTheyAreReleased) {
+  ManualClock clock;
+  Limiter limiter = Make({Limit::Concurrency(2, seconds(30)), "5/minute"}, clock);
+  const Decision first = limiter.Check("a");
+  const Decision second = limiter.Check("a");
+  EXPECT_EQ(second.remaining, 0U);
+  const Decision third = limiter.Check("a");
+  EXPECT_FALSE(third);
+  EXPECT_EQ(limiter.limits()[third.limit].name, "concurrency");
+  EXPECT_GE(third.retry_after_ns, 30 * kSecondNs);
+  EXPECT_LT(third.retry_after_ns, 32 * kSecondNs);
+  EXPECT_TRUE(limiter.Check("b")) << "each key has its own";
+  limiter.Release(first);
+  EXPECT_TRUE(limiter.Check("a"));
+  EXPECT_FALSE(limiter.Check("a"));
+  limiter.GiveBack(second);  // All of it: the unit in flight and the one of the window.
+  const Decision fourth = limiter.Check("a");
+  EXPECT_TRUE(fourth);
+  EXPECT_EQ(limiter.Peek("a").remaining, 0U);
+  EXPECT_FALSE(limiter.Check("a"));
+  limiter.Release(third);  // Denied: it has nothing in flight.
+  EXPECT_FALSE(limiter.Check("a"));
+}
+
+TEST(Limiter, ALeaseEndsByItself) {
+  ManualClock clock;
+  Limiter limiter = Make({Limit::Concurrency(1, seconds(15))}, clock);
+  EXPECT_TRUE(limiter.Check("a"));
+  clock.Advance(seconds(15) - std::chrono::nanoseconds(1));
+  EXPECT_FALSE(limiter.Check("a"));
+  clock.Advance(seconds(1));  // Its slice is 1 s long.
+  EXPECT_TRUE(limiter.Check("a"));
+}
+
+TEST(Limiter, ALeaseHoldsUntilItsScopeEnds) {
+  ManualClock clock;
+  Limiter limiter = Make({Limit::Concurrency(1)}, clock);
+  {
+    Lease moved;
+    {
+      Lease lease(limiter, limiter.Check("a"));
+      EXPECT_FALSE(limiter.Check("a"));
+      moved = std::move(lease);
+    }
+    EXPECT_FALSE(limiter.Check("a"));
+    const Lease of_a_denied(limiter, limiter.Check("a"));
+  }
+  Lease lease(limiter, limiter.Check("a"));
+  lease.End();
+  lease.End();
+  EXPECT_TRUE(limiter.Check("a"));
+}
+
+// Keys with something in flight are never evicted; who finds no place shares one.
+TEST(Limiter, WhatIsInFlightOutlivesAnyFlood) {
+  ManualClock clock;
+  Limiter limiter = Make({Limit::Concurrency(1, seconds(30))}, clock);
+  std::vector<Decision> held;
+  for (std::uint64_t i = 0; i < limiter.capacity() * 2; ++i) {
+    const Decision decision = limiter.Check(std::to_string(i));
+    if (decision) held.push_back(decision);
+  }
+  EXPECT_LE(held.size(), limiter.capacity() + 1);
+  for (std::uint64_t i = 0; i < limiter.capacity() * 2; ++i) {
+    EXPECT_FALSE(limiter.Check(std::to_string(i))) << i;
+  }
+  for (const Decision& decision : held) limiter.Release(decision);
+  EXPECT_TRUE(limiter.Check("0"));
 }
 
 TEST(Limiter, SystemClockIsTheDefault) {
@@ -225,7 +350,7 @@ TEST(LimiterErrors, SayWhatIsWrongAndTheMend) {
   EXPECT_THAT(ErrorOf({"60/minute", "30/minute"}),
               HasSubstr("Two limits are called per-minute. Leave one out"));
   EXPECT_THAT(ErrorOf({Limit{.algorithm = Algorithm::kConcurrency, .quota = 2, .name = {}}}),
-              HasSubstr("later version"));
+              HasSubstr("a lease must be longer than nothing"));
   EXPECT_THAT(ErrorOf({Limit{}}), HasSubstr("0 units"));
 }
 

@@ -15,6 +15,8 @@ constexpr std::uint64_t kSecondNs = 1'000'000'000;
 std::string Words(const Limit& limit) {
   if (limit.algorithm == Algorithm::kTokenBucket)
     return "a burst of " + std::to_string(limit.quota);
+  if (limit.algorithm == Algorithm::kConcurrency)
+    return std::to_string(limit.quota) + " at the same time";
   std::string name = limit::DefaultName(limit);
   std::ranges::replace(name, '-', ' ');
   return std::to_string(limit.quota) + " " + name;

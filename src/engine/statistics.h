@@ -21,17 +21,28 @@ struct RuleReport {
   std::uint64_t observed_denials = 0;  ///< Those that would have been denied.
   std::uint64_t violations = 0;        ///< Enforced denials that counted towards a ban.
   std::uint64_t bans = 0;              ///< Bans begun.
+  std::uint64_t blocked =
+      0;  ///< Of the limited: keys that were evicted at a limit, or pass for one.
+  // Requests decided on the client's parent network (for keys without an address: on one key for
+  // all), as it brought too many new keys, or as all places for leases or for offenders were taken.
+  std::uint64_t network_for_key = 0;
+  std::uint64_t network_for_lease = 0;
+  std::uint64_t network_for_ban = 0;
   /// Violations that found no place: every slot of the bucket held a running ban.
   std::uint64_t bans_refused = 0;
   /// Keys whose violations or level gave way to another key's; never a running ban.
   std::uint64_t ban_evictions = 0;
   std::uint64_t tracked_offenders = 0;  ///< Keys with violations, a level or a ban; estimated.
-  // The table.
-  std::uint64_t capacity = 0;            ///< Slots.
+  // The tables.
+  std::uint64_t capacity = 0;            ///< Slots for keys with rates.
   std::uint64_t bytes = 0;               ///< All included.
   std::uint64_t tracked_keys = 0;        ///< Live slots, estimated from a sample of buckets.
   std::uint64_t evictions = 0;           ///< Live keys below their limits that gave way.
   std::uint64_t evictions_at_limit = 0;  ///< Live keys at a limit that gave way.
+  std::uint64_t forgotten = 0;           ///< Of these, the ones that the sketch did not take.
+  std::uint32_t sketch_refused_ppm = 0;  ///< Newcomers that it refuses wrongly, at most.
+  std::uint64_t lease_capacity = 0;      ///< Slots for keys with requests in flight.
+  std::uint64_t keys_in_flight = 0;      ///< Of these, the live ones, estimated.
 };
 
 /// Decision latency: counts of samples at or below each bound, cumulative as Prometheus has them,

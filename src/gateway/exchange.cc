@@ -346,6 +346,23 @@ net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
   co_return Outcome::kDone;
 }
 
+// The piece with which an answer ends that ends by itself. Its leases are given back before the
+// last byte leaves: a client that has the whole answer has its places back, whichever loop reads
+// its next request.
+net::Awaitable<Exchange::Outcome> Exchange::RelayLast(std::string_view head,
+                                                      std::string_view bytes) {
+  std::string_view& tail = bytes.empty() ? head : bytes;
+  const std::string_view last = tail.substr(tail.size() - 1);
+  tail.remove_suffix(1);
+  Pieces pieces(head);
+  pieces.Add(bytes);
+  pieces.HoldForMore();
+  bool written = co_await session_.Write(pieces);
+  session_.GiveBackLeases();
+  if (written) written = co_await session_.Write(Pieces(last));
+  co_return written ? Outcome::kDone : Outcome::kClientGone;
+}
+
 net::Awaitable<Exchange::Outcome> Exchange::Relay() {
   UpstreamConnection& upstream = *upstream_;
   const wire::ResponseHead& head = upstream.head;
@@ -372,7 +389,14 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
   for (;;) {
     const std::string_view bytes = upstream.unread();
     const wire::BodyEnd::Step step = end.Advance(bytes);
-    const Outcome sent = co_await RelayPiece(head_bytes, bytes.substr(0, step.body));
+    const std::string_view body = bytes.substr(0, step.body);
+    const bool last = step.state == ParseState::kDone && !ends_by_close_;
+    Outcome sent = Outcome::kDone;
+    if (last && session_.holds_leases()) {
+      sent = co_await RelayLast(head_bytes, body);
+    } else {
+      sent = co_await RelayPiece(head_bytes, body);
+    }
     if (sent != Outcome::kDone) co_return sent;
     head_bytes = {};
     upstream.begin += step.body;
@@ -398,6 +422,7 @@ void Exchange::Release() {
 
 net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
   session_.WatchFor(nullptr);
+  session_.GiveBackLeases();  // Before an answer of the gateway's own, too: nothing is in flight.
   if (upstream_ != nullptr) {
     // The wait for an early response may hold it, too, and would keep it open.
     net::ErrorCode ignored;

@@ -55,6 +55,7 @@ class Exchange {
   [[nodiscard]] net::Awaitable<Outcome> ReadUpstream();
   [[nodiscard]] net::Awaitable<Outcome> Relay();
   [[nodiscard]] net::Awaitable<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
+  [[nodiscard]] net::Awaitable<Outcome> RelayLast(std::string_view head, std::string_view bytes);
   [[nodiscard]] net::Awaitable<bool> Conclude(Outcome outcome);
   void Release();
   [[nodiscard]] bool CanReplay() const noexcept;

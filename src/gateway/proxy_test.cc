@@ -350,7 +350,7 @@ TEST_F(Proxy, AReloadChangesTheLimitsAndDropsNobody) {
   upstream.Head();
   upstream.Send(kOk);
   EXPECT_THAT(client.Message(), Not(HasSubstr("RateLimit")));
-  ASSERT_TRUE(engine_->Publish(Compile(kTwo)));
+  ASSERT_TRUE(engine_->Publish(Compile(kTwo), clock_.Read()));
   client.Send(kGet);
   upstream.Head();
   upstream.Send(kOk);

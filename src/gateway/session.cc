@@ -90,7 +90,10 @@ Session::Session(Worker& worker, net::Socket socket, const IpAddress& peer)
       peer_text_(peer.ToString()),
       deadline_(worker.loop().timers(), [this] { OnExpiry(); }) {}
 
-Session::~Session() { worker_.Forget(*this); }
+Session::~Session() {
+  GiveBackLeases();
+  worker_.Forget(*this);
+}
 
 void Session::Start() {
   net::asio::co_spawn(
@@ -296,8 +299,13 @@ Session::Identity Session::FindIdentity(const policy::Settings& settings) {
   return identity;
 }
 
-Decision Session::Decide(const engine::Ruleset& rules, Now now) {
+std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
   const policy::Settings& settings = rules.policy().settings();
+  client_ = wire::FindClientAddress(peer_,
+                                    {.trusted_proxies = settings.clients.trusted_proxies,
+                                     .trusted_hops = settings.clients.trusted_hops,
+                                     .field = FieldOf(settings.clients.forwarded)},
+                                    head_.fields());
   const Identity identity = FindIdentity(settings);
   host_.clear();
   wire::AppendRuleHost(head_.authority, host_);
@@ -313,14 +321,12 @@ Decision Session::Decide(const engine::Ruleset& rules, Now now) {
                         .api_key_id = identity.api_key_id,
                         .headers = asked_headers_};
   max_body_ = rules.policy().MaxBody(request);
-  const Decision decision = worker_.Decide(rules, request, now);
-  worker_.fields().Append(rules, request, decision, now, quota_);
+  const std::optional<Decision> decision = worker_.Decide(rules, request, now, leases_);
+  if (decision) worker_.fields().Append(rules, request, *decision, now, quota_);
   return decision;
 }
 
 Session::Next Session::Judge(std::string_view& query) {
-  const engine::Ruleset& rules = worker_.rules();
-  const policy::Settings& settings = rules.policy().settings();
   path_.clear();
   if (head_.form == wire::TargetForm::kAsterisk) {
     path_ = "*";
@@ -332,15 +338,17 @@ Session::Next Session::Judge(std::string_view& query) {
     }
     query = *normal;
   }
-  client_ = wire::FindClientAddress(peer_,
-                                    {.trusted_proxies = settings.clients.trusted_proxies,
-                                     .trusted_hops = settings.clients.trusted_hops,
-                                     .field = FieldOf(settings.clients.forwarded)},
-                                    head_.fields());
   const Now now = worker_.now();
-  const Decision decision = Decide(rules, now);
-  if (!decision.allowed()) return Deny(rules, decision, now);
+  std::optional<Decision> decision;
+  const engine::Ruleset* rules = nullptr;
+  // Again only where a reload moved the rules' tables in that moment.
+  while (!decision) {
+    rules = &worker_.rules();
+    decision = Decide(*rules, now);
+  }
+  if (!decision->allowed()) return Deny(*rules, *decision, now);
   if (max_body_ > 0 && head_.content_length.value_or(0) > max_body_) {
+    GiveBackLeases();
     worker_.counters().Add(Event::kRefusedBody);
     Fill({.status = 413, .detail = "The request's body is larger than this server takes."}, now,
          false);

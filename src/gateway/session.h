@@ -14,6 +14,7 @@
 #include "gateway/worker.h"
 #include "gateway/write_all.h"
 #include "net/event_loop.h"
+#include "sluicegate/decision.h"
 #include "wire/client_address.h"
 #include "wire/http_head.h"
 #include "wire/problem.h"
@@ -93,6 +94,11 @@ class Session : public std::enable_shared_from_this<Session> {
   /// be called when the request was read to its end.
   void WatchClient();
 
+  /// Whether the request takes places of limits of requests in flight.
+  [[nodiscard]] bool holds_leases() const noexcept { return !leases_.empty(); }
+  /// The request is over, as far as such limits go.
+  void GiveBackLeases() { worker_.GiveBack(leases_); }
+
   /// The connection ends with what was written last; the client still sends.
   void LingerAfter() noexcept { linger_ = true; }
   /// From now on, however the connection ends: with a reset (`fragile`), as the client could not
@@ -133,7 +139,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string_view api_key_id;
   };
   [[nodiscard]] Identity FindIdentity(const policy::Settings& settings);
-  [[nodiscard]] Decision Decide(const engine::Ruleset& rules, Now now);
+  [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, Now now);
   [[nodiscard]] bool SkipBody();
   void OnExpiry();
   void OnClientReadable();
@@ -162,6 +168,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string path_;  // Strings that keep their room from request to request.
   std::string host_;
   QuotaLines quota_;
+  std::vector<Stamp> leases_;  // Of the request that is under way. At most one a rule.
   std::string out_;
   std::string upstream_head_;
   std::vector<std::string_view> asked_headers_;

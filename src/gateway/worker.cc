@@ -1,6 +1,9 @@
 #include "gateway/worker.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <span>
 #include <utility>
 
 #include "gateway/session.h"
@@ -80,14 +83,30 @@ void Worker::TellWhenEmpty() {
   tell();
 }
 
-Decision Worker::Decide(const engine::Ruleset& rules, const Request& request, Now now) {
+std::optional<Decision> Worker::Decide(const engine::Ruleset& rules, const Request& request,
+                                       Now now, std::vector<Stamp>& leases) {
+  using SteadyClock = std::chrono::steady_clock;
   constexpr std::uint32_t kSampled = 64;
-  if (++decisions_ % kSampled != 0) return shared_.engine.Decide(rules, request, now);
-  const auto start = std::chrono::steady_clock::now();
-  const Decision decision = shared_.engine.Decide(rules, request, now);
-  const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - start;
-  shared_.engine.ObserveLatency(static_cast<std::uint64_t>(took.count()));
+  const bool sampled = ++decisions_ % kSampled == 0;
+  engine::Receipt* const receipt = rules.has_leases() ? &receipt_ : nullptr;
+  const auto start = sampled ? SteadyClock::now() : SteadyClock::time_point();
+  const std::optional<Decision> decision = shared_.engine.Decide(rules, request, now, receipt);
+  if (sampled) {
+    const std::chrono::nanoseconds took = SteadyClock::now() - start;
+    shared_.engine.ObserveLatency(static_cast<std::uint64_t>(took.count()));
+  }
+  if (receipt == nullptr) return decision;
+  const std::span<const Stamp> charges(receipt->charges.data(), receipt->size);
+  std::ranges::copy_if(charges, std::back_inserter(leases), &Stamp::lease);
   return decision;
+}
+
+void Worker::GiveBack(std::vector<Stamp>& leases) {
+  if (leases.empty()) return;
+  const engine::Ruleset& newest = rules();  // A reload may have moved what they were taken from.
+  const Now now = this->now();
+  for (const Stamp& lease : leases) shared_.engine.GiveBack(newest, lease, now);
+  leases.clear();
 }
 
 void Worker::TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now) {

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "base/snapshot.h"
 #include "engine/engine.h"
@@ -76,8 +78,13 @@ class Worker {
   [[nodiscard]] Now now() const noexcept { return shared_.clock.Read(); }
   [[nodiscard]] std::string_view Date(Now now) { return date_.At(now.unix_ns / 1'000'000'000); }
 
-  /// Decides, and times one decision in 64.
-  [[nodiscard]] Decision Decide(const engine::Ruleset& rules, const Request& request, Now now);
+  /// Decides, and times one decision in 64. Nothing: `rules` are not the newest any more, see
+  /// Engine::Decide. `leases` gets those that the request holds from then on: to be given back when
+  /// it is over. REQUIRES: it is empty.
+  [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, const Request& request,
+                                               Now now, std::vector<Stamp>& leases);
+  /// Leaves `leases` empty.
+  void GiveBack(std::vector<Stamp>& leases);
   void TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now);
 
  private:
@@ -95,6 +102,7 @@ class Worker {
   QuotaFields fields_;
   wire::DateCache date_;
   Counters counters_;
+  engine::Receipt receipt_;  // Of the decision that is made.
   std::unordered_set<Session*> sessions_;
   std::function<void()> on_empty_;
   std::uint32_t decisions_ = 0;

@@ -18,8 +18,8 @@ bool Pieces::TryWrite(net::Socket& socket, net::ErrorCode& error) {
   while (!empty()) {
     const std::span<const net::asio::const_buffer> left(pieces_.data() + first_, size_ - first_);
     // One piece needs no list of buffers, which the kernel would have to copy and check.
-    const std::size_t written =
-        left.size() == 1 ? socket.write_some(left.front(), error) : socket.write_some(left, error);
+    const std::size_t written = left.size() == 1 ? socket.send(left.front(), flags_, error)
+                                                 : socket.send(left, flags_, error);
     if (error == net::asio::error::would_block) {
       error.clear();
       return false;

@@ -1,6 +1,8 @@
 // Writing several buffers as one: at once where the system takes them, waiting where it does not.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <array>
 #include <cstddef>
 #include <string_view>
@@ -20,6 +22,8 @@ class Pieces {
     if (!piece.empty()) pieces_[size_++] = net::asio::buffer(piece.data(), piece.size());
   }
   [[nodiscard]] bool empty() const noexcept { return first_ == size_; }
+  /// Others follow at once: the system may send them together.
+  void HoldForMore() noexcept { flags_ = MSG_MORE; }
 
   /// Writes what the system takes without waiting. True: all is written, or `error` is set.
   bool TryWrite(net::Socket& socket, net::ErrorCode& error);
@@ -31,6 +35,7 @@ class Pieces {
   std::array<net::asio::const_buffer, kMost> pieces_;
   std::size_t first_ = 0;
   std::size_t size_ = 0;
+  net::asio::socket_base::message_flags flags_ = 0;
 };
 
 /// Writes all pieces, waiting as long as it takes: cancel the socket to end it.

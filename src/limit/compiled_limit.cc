@@ -15,16 +15,6 @@ constexpr std::uint64_t kMaxNs = std::uint64_t{1}
 constexpr std::uint64_t kMaxRatePerSecond = 1'000'000;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
-std::uint64_t LoadWord(const std::byte* state) noexcept {
-  std::uint64_t word = 0;
-  std::memcpy(&word, state, sizeof(word));
-  return word;
-}
-
-void StoreWord(std::byte* state, std::uint64_t word) noexcept {
-  std::memcpy(state, &word, sizeof(word));
-}
-
 std::uint64_t Nanoseconds(Duration length) noexcept {
   return static_cast<std::uint64_t>(length.count());
 }
@@ -34,29 +24,34 @@ struct BucketOps {
   const TokenBucket& bucket;
 
   [[nodiscard]] std::uint64_t Remaining(const std::byte* state, Now now) const noexcept {
-    return bucket.Remaining(LoadWord(state), now.engine_ns);
+    return bucket.Remaining(TokenBucket::TatOf(state), now.engine_ns);
   }
   void Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
-    StoreWord(state, bucket.Charged(LoadWord(state), now.engine_ns, cost));
+    TokenBucket::SetTat(state, bucket.Charged(TokenBucket::TatOf(state), now.engine_ns, cost));
   }
   void GiveBack(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept {
-    StoreWord(state, bucket.GivenBack(LoadWord(state), now.engine_ns, charged.engine_ns, cost));
+    TokenBucket::SetTat(
+        state, bucket.GivenBack(TokenBucket::TatOf(state), now.engine_ns, charged.engine_ns, cost));
   }
   void GiveBackOldest(std::byte* state, Now now, std::uint64_t cost) const noexcept {
-    StoreWord(state, bucket.GivenBackOldest(LoadWord(state), now.engine_ns, cost));
+    TokenBucket::SetTat(state,
+                        bucket.GivenBackOldest(TokenBucket::TatOf(state), now.engine_ns, cost));
   }
   [[nodiscard]] std::uint64_t RetryAfter(const std::byte* state, Now now,
                                          std::uint64_t cost) const noexcept {
-    return bucket.RetryAfter(LoadWord(state), now.engine_ns, cost);
+    return bucket.RetryAfter(TokenBucket::TatOf(state), now.engine_ns, cost);
   }
   [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept {
-    return bucket.ResetAfter(LoadWord(state), now.engine_ns);
+    return bucket.ResetAfter(TokenBucket::TatOf(state), now.engine_ns);
   }
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept {
-    return bucket.HoldFor(LoadWord(state), now.engine_ns);
+    return TimesOf(state, now).hold_ns;
+  }
+  [[nodiscard]] Times TimesOf(const std::byte* state, Now now) const noexcept {
+    return bucket.TimesOf(TokenBucket::TatOf(state), now.engine_ns, Remaining(state, now));
   }
   [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept {
-    return bucket.LoadOf(LoadWord(state), now.engine_ns);
+    return bucket.LoadOf(TokenBucket::TatOf(state), now.engine_ns);
   }
 };
 
@@ -85,6 +80,9 @@ struct SlidingOps {
   }
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept {
     return window.HoldFor(state, now.engine_ns);
+  }
+  [[nodiscard]] Times TimesOf(const std::byte* state, Now now) const noexcept {
+    return window.TimesOf(state, now.engine_ns);
   }
   [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept {
     return window.LoadOf(state, now.engine_ns);
@@ -117,6 +115,10 @@ struct FixedOps {
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept {
     return window.ResetAfter(state, now.unix_ns);
   }
+  [[nodiscard]] Times TimesOf(const std::byte* state, Now now) const noexcept {
+    const std::uint64_t reset_ns = window.ResetAfter(state, now.unix_ns);
+    return {.hold_ns = reset_ns, .reset_after_ns = reset_ns};
+  }
   [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept {
     return window.LoadOf(state, now.unix_ns);
   }
@@ -128,15 +130,15 @@ template <class Use>
 decltype(auto) CompiledLimit::Visit(const Use& use) const noexcept {
   switch (algorithm_) {
     case Algorithm::kTokenBucket:
-      return use(BucketOps{bucket_});
+      return use(BucketOps{terms_.bucket});
     case Algorithm::kFixedWindow:
-      return use(FixedOps{fixed_});
+      return use(FixedOps{terms_.fixed});
     case Algorithm::kSlidingWindow:
     case Algorithm::kConcurrency:
-      break;  // Compile lets no concurrency through.
+      break;
   }
-  if (wide_) return use(SlidingOps<SlidingWindow<std::uint32_t>>{wide_window_});
-  return use(SlidingOps<SlidingWindow<std::uint16_t>>{narrow_window_});
+  if (wide_) return use(SlidingOps<SlidingWindow<std::uint32_t>>{terms_.wide});
+  return use(SlidingOps<SlidingWindow<std::uint16_t>>{terms_.narrow});
 }
 
 std::expected<CompiledLimit, std::string> CompiledLimit::Compile(const Limit& limit) {
@@ -154,9 +156,7 @@ std::expected<CompiledLimit, std::string> CompiledLimit::Compile(const Limit& li
     case Algorithm::kConcurrency:
       break;
   }
-  return std::unexpected(
-      "concurrency limits come with a later version. Leave this one out, or limit the rate "
-      "instead.");
+  return CompileConcurrency(limit);
 }
 
 std::expected<CompiledLimit, std::string> CompiledLimit::CompileTokenBucket(const Limit& limit) {
@@ -183,7 +183,7 @@ std::expected<CompiledLimit, std::string> CompiledLimit::CompileTokenBucket(cons
         "this bucket takes more than 146 years to fill. Write a smaller burst or a faster refill.");
   }
   CompiledLimit compiled(Algorithm::kTokenBucket, limit.quota, interval_ns * limit.quota);
-  compiled.bucket_ = TokenBucket(limit.quota, interval_ns);
+  compiled.terms_.bucket = TokenBucket(limit.quota, interval_ns);
   return compiled;
 }
 
@@ -197,15 +197,34 @@ std::expected<CompiledLimit, std::string> CompiledLimit::CompileSlidingWindow(co
     return std::unexpected(
         "a sliding window counts to 4294967295. Write a smaller quota, or a token bucket.");
   }
-  const std::uint64_t window_ns = Nanoseconds(limit.window);
-  CompiledLimit compiled(Algorithm::kSlidingWindow, limit.quota, window_ns);
-  compiled.wide_ = limit.quota > SlidingWindow<std::uint16_t>::kMaxQuota;
+  return Ring(Algorithm::kSlidingWindow, limit.quota, Nanoseconds(limit.window));
+}
+
+CompiledLimit CompiledLimit::Ring(Algorithm algorithm, std::uint64_t quota,
+                                  std::uint64_t window_ns) {
+  CompiledLimit compiled(algorithm, quota, window_ns);
+  compiled.wide_ = quota > SlidingWindow<std::uint16_t>::kMaxQuota;
   if (compiled.wide_) {
-    compiled.wide_window_ = SlidingWindow<std::uint32_t>(limit.quota, window_ns);
+    compiled.terms_.wide = SlidingWindow<std::uint32_t>(quota, window_ns);
   } else {
-    compiled.narrow_window_ = SlidingWindow<std::uint16_t>(limit.quota, window_ns);
+    compiled.terms_.narrow = SlidingWindow<std::uint16_t>(quota, window_ns);
   }
   return compiled;
+}
+
+// A lease taken at t counts like a unit charged at t, until it is given back or, at the latest, its
+// slice has left the window behind its deadline.
+std::expected<CompiledLimit, std::string> CompiledLimit::CompileConcurrency(const Limit& limit) {
+  if (limit.window <= Duration::zero() || Nanoseconds(limit.window) > kMaxNs) {
+    return std::unexpected(
+        "a lease must be longer than nothing and at most 146 years. Write how long a request may "
+        "take, like lease: 30s.");
+  }
+  if (limit.quota > SlidingWindow<std::uint32_t>::kMaxQuota) {
+    return std::unexpected(
+        "a concurrency limit counts to 4294967295. Write a smaller number of requests in flight.");
+  }
+  return Ring(Algorithm::kConcurrency, limit.quota, Nanoseconds(limit.window));
 }
 
 std::expected<CompiledLimit, std::string> CompiledLimit::CompileFixedWindow(const Limit& limit) {
@@ -214,7 +233,7 @@ std::expected<CompiledLimit, std::string> CompiledLimit::CompileFixedWindow(cons
                                           7 * kDayNs, 30 * kDayNs,    365 * kDayNs};
   CompiledLimit compiled(Algorithm::kFixedWindow, limit.quota,
                          kNominalNs[static_cast<std::size_t>(limit.unit)]);
-  compiled.fixed_ = FixedWindow(limit.quota, limit.unit);
+  compiled.terms_.fixed = FixedWindow(limit.quota, limit.unit);
   return compiled;
 }
 
@@ -233,12 +252,12 @@ std::size_t CompiledLimit::state_bytes() const noexcept {
 }
 
 bool CompiledLimit::SharesState(const CompiledLimit& other) const noexcept {
-  if (algorithm_ != other.algorithm_ || state_bytes() != other.state_bytes()) return false;
+  if (algorithm_ != other.algorithm_ || wide_ != other.wide_) return false;
   switch (algorithm_) {
-    case Algorithm::kTokenBucket:
-      return true;  // A TAT is a time, whatever the rate.
+    case Algorithm::kTokenBucket:  // A debt is in ns: another price would make other units of it.
+      return terms_.bucket.interval_ns() == other.terms_.bucket.interval_ns();
     case Algorithm::kFixedWindow:
-      return fixed_.unit() == other.fixed_.unit();
+      return terms_.fixed.unit() == other.terms_.fixed.unit();
     case Algorithm::kSlidingWindow:
     case Algorithm::kConcurrency:
       break;
@@ -246,11 +265,39 @@ bool CompiledLimit::SharesState(const CompiledLimit& other) const noexcept {
   return window_ns_ == other.window_ns_;
 }
 
-std::uint64_t CompiledLimit::Remaining(const std::byte* state, Now now) const noexcept {
+bool CompiledLimit::CanTake(const CompiledLimit& other) const noexcept {
+  if (algorithm_ != other.algorithm_) return false;
+  switch (algorithm_) {
+    case Algorithm::kTokenBucket:
+      return true;
+    case Algorithm::kFixedWindow:
+      return terms_.fixed.unit() == other.terms_.fixed.unit();
+    case Algorithm::kSlidingWindow:
+    case Algorithm::kConcurrency:
+      break;
+  }
+  return window_ns_ == other.window_ns_;
+}
+
+void CompiledLimit::Take(std::byte* state, const CompiledLimit& other, const std::byte* other_state,
+                         Now now) const noexcept {
+  if (algorithm_ == Algorithm::kTokenBucket) {
+    TokenBucket::SetTat(state, terms_.bucket.Repriced(TokenBucket::TatOf(other_state),
+                                                      now.engine_ns, other.terms_.bucket));
+  } else if (wide_ == other.wide_) {
+    std::memcpy(state, other_state, state_bytes());
+  } else if (wide_) {
+    CopyRing<std::uint32_t, std::uint16_t>(state, other_state);
+  } else {
+    CopyRing<std::uint16_t, std::uint32_t>(state, other_state);
+  }
+}
+
+std::uint64_t CompiledLimit::WindowRemaining(const std::byte* state, Now now) const noexcept {
   return Visit([&](const auto& ops) { return ops.Remaining(state, now); });
 }
 
-void CompiledLimit::Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+void CompiledLimit::ChargeWindow(std::byte* state, Now now, std::uint64_t cost) const noexcept {
   Visit([&](const auto& ops) { ops.Charge(state, now, cost); });
 }
 
@@ -276,6 +323,10 @@ std::uint64_t CompiledLimit::ResetAfter(const std::byte* state, Now now) const n
 
 std::uint64_t CompiledLimit::HoldFor(const std::byte* state, Now now) const noexcept {
   return Visit([&](const auto& ops) { return ops.HoldFor(state, now); });
+}
+
+Times CompiledLimit::WindowTimes(const std::byte* state, Now now) const noexcept {
+  return Visit([&](const auto& ops) { return ops.TimesOf(state, now); });
 }
 
 Load CompiledLimit::LoadOf(const std::byte* state, Now now) const noexcept {

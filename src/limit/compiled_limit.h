@@ -36,14 +36,35 @@ class CompiledLimit {
   /// W; token bucket: the time in which an empty one fills; fixed window: its nominal length.
   [[nodiscard]] std::uint64_t window_ns() const noexcept { return window_ns_; }
 
-  /// Whether a state of `other` means the same here, so that a reload keeps it: same algorithm,
-  /// window and width.
+  /// Whether a state of `other` means the same here, byte for byte: same algorithm, window, width
+  /// and price of a unit.
   [[nodiscard]] bool SharesState(const CompiledLimit& other) const noexcept;
 
+  /// Whether a state of `other` can be written anew for this limit: same algorithm and window. A
+  /// token bucket has none, so any other one.
+  [[nodiscard]] bool CanTake(const CompiledLimit& other) const noexcept;
+  /// Writes what `other`'s state says in this limit's terms, with no fewer units in use. REQUIRES:
+  /// CanTake(other); `state` is all zero.
+  void Take(std::byte* state, const CompiledLimit& other, const std::byte* other_state,
+            Now now) const noexcept;
+
   /// Units that could be charged now.
-  [[nodiscard]] std::uint64_t Remaining(const std::byte* state, Now now) const noexcept;
+  [[nodiscard]] std::uint64_t Remaining(const std::byte* state, Now now) const noexcept {
+    // Here, and not in a call, as every decision on a token bucket passes.
+    if (algorithm_ == Algorithm::kTokenBucket) {
+      return terms_.bucket.Remaining(TokenBucket::TatOf(state), now.engine_ns);
+    }
+    return WindowRemaining(state, now);
+  }
   /// Takes `cost` units. REQUIRES: cost <= Remaining(state, now).
-  void Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept;
+  void Charge(std::byte* state, Now now, std::uint64_t cost) const noexcept {
+    if (algorithm_ == Algorithm::kTokenBucket) {
+      TokenBucket::SetTat(state,
+                          terms_.bucket.Charged(TokenBucket::TatOf(state), now.engine_ns, cost));
+    } else {
+      ChargeWindow(state, now, cost);
+    }
+  }
   /// Undoes the charge of `cost` that was made at `charged`; nothing where it has expired.
   void GiveBack(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept;
   /// Gives back without a stamp: the oldest live units first, never below zero.
@@ -58,6 +79,14 @@ class CompiledLimit {
   /// The time in which no more than Remaining() can be used: until the next unit comes back; 0 if
   /// all are there.
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept;
+  /// HoldFor and ResetAfter at the price of one. REQUIRES: remaining == Remaining(state, now).
+  [[nodiscard]] Times TimesOf(const std::byte* state, Now now,
+                              std::uint64_t remaining) const noexcept {
+    if (algorithm_ == Algorithm::kTokenBucket) {
+      return terms_.bucket.TimesOf(TokenBucket::TatOf(state), now.engine_ns, remaining);
+    }
+    return WindowTimes(state, now);
+  }
   [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept;
 
  private:
@@ -67,18 +96,31 @@ class CompiledLimit {
   static std::expected<CompiledLimit, std::string> CompileSlidingWindow(const Limit& limit);
   static std::expected<CompiledLimit, std::string> CompileFixedWindow(const Limit& limit);
 
+  static std::expected<CompiledLimit, std::string> CompileConcurrency(const Limit& limit);
+  /// A ring of counters: sliding windows, and leases.
+  static CompiledLimit Ring(Algorithm algorithm, std::uint64_t quota, std::uint64_t window_ns);
+  [[nodiscard]] std::uint64_t WindowRemaining(const std::byte* state, Now now) const noexcept;
+  void ChargeWindow(std::byte* state, Now now, std::uint64_t cost) const noexcept;
+  [[nodiscard]] Times WindowTimes(const std::byte* state, Now now) const noexcept;
+
   // Calls `use` with the algorithm that is meant.
   template <class Use>
   decltype(auto) Visit(const Use& use) const noexcept;
 
+  // Which one is meant: algorithm_ and, among the windows, wide_.
+  union Terms {
+    Terms() noexcept : bucket() {}
+    TokenBucket bucket;
+    SlidingWindow<std::uint16_t> narrow;
+    SlidingWindow<std::uint32_t> wide;
+    FixedWindow fixed;
+  };
+
   Algorithm algorithm_;
-  bool wide_ = false;  // Sliding windows: counters of 32 bits.
+  bool wide_ = false;  // Counters of 32 bits.
   std::uint64_t quota_;
   std::uint64_t window_ns_;
-  TokenBucket bucket_;
-  SlidingWindow<std::uint16_t> narrow_window_;
-  SlidingWindow<std::uint32_t> wide_window_;
-  FixedWindow fixed_;
+  Terms terms_;
 };
 
 /// What fields and metrics call a limit that has no name: "per-minute", "per-30s", "burst". Pure.

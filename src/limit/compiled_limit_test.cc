@@ -45,6 +45,10 @@ Limit Fixed(std::uint64_t quota, CalendarUnit unit) {
   return {.algorithm = Algorithm::kFixedWindow, .quota = quota, .unit = unit, .name = {}};
 }
 
+Limit Leases(std::uint64_t in_flight, Duration lease) {
+  return {.algorithm = Algorithm::kConcurrency, .quota = in_flight, .window = lease, .name = {}};
+}
+
 CompiledLimit Compiled(const Limit& limit) {
   auto compiled = CompiledLimit::Compile(limit);
   EXPECT_TRUE(compiled.has_value()) << (compiled ? "" : compiled.error());
@@ -108,9 +112,13 @@ TEST(CompiledLimit, WhatCannotBeMetIsRefusedWithItsMend) {
       "a limit of 0 units can never be met. Write a quota of at least 1, or leave the rule out.");
   EXPECT_EQ(ErrorOf(Bucket(0, 1, 1s)), ErrorOf(Sliding(0, 1min)));
   EXPECT_EQ(ErrorOf(Fixed(0, CalendarUnit::kDay)), ErrorOf(Sliding(0, 1min)));
-  EXPECT_EQ(ErrorOf({.algorithm = Algorithm::kConcurrency, .quota = 5, .window = 30s, .name = {}}),
-            "concurrency limits come with a later version. Leave this one out, or limit the rate "
-            "instead.");
+  EXPECT_EQ(ErrorOf(Leases(0, 30s)), ErrorOf(Sliding(0, 1min)));
+  EXPECT_EQ(ErrorOf(Leases(5, 0s)),
+            "a lease must be longer than nothing and at most 146 years. Write how long a request "
+            "may take, like lease: 30s.");
+  EXPECT_EQ(ErrorOf(Leases(4'294'967'296, 30s)),
+            "a concurrency limit counts to 4294967295. Write a smaller number of requests in "
+            "flight.");
 }
 
 TEST(CompiledLimit, ABucketNeedsARefillThatTheClockCanTell) {
@@ -158,31 +166,81 @@ TEST(CompiledLimit, ASlidingWindowHasALengthAndAQuotaThatItCanCount) {
             "a sliding window counts to 4294967295. Write a smaller quota, or a token bucket.");
 }
 
-TEST(CompiledLimit, AReloadKeepsStatesThatMeanTheSame) {
+TEST(CompiledLimit, AReloadKeepsOrTakesWhatMeansTheSame) {
   struct Row {
     Limit before;
     Limit after;
-    bool shares;
+    bool shares;  // Byte for byte.
+    bool takes;   // Written anew.
   };
   const std::vector<Row> rows = {
-      {Sliding(60, 1min), Sliding(90, 1min), true},
-      {Sliding(60, 1min), Sliding(60, 2min), false},
-      {Sliding(65'535, 1min), Sliding(65'536, 1min), false},  // Another width.
-      {Sliding(65'536, 1min), Sliding(99'999, 1min), true},
-      {Bucket(10, 1, 1s), Bucket(20, 7, 1min), true},
-      {Fixed(10, CalendarUnit::kDay), Fixed(99, CalendarUnit::kDay), true},
-      {Fixed(10, CalendarUnit::kDay), Fixed(10, CalendarUnit::kHour), false},
-      {Fixed(10, CalendarUnit::kMinute), Sliding(10, 1min), false},
-      {Bucket(60, 1, 1s), Sliding(60, 1min), false},
-      {Bucket(60, 1, 1s), Fixed(60, CalendarUnit::kMinute), false},
+      {Sliding(60, 1min), Sliding(90, 1min), true, true},
+      {Sliding(60, 1min), Sliding(60, 2min), false, false},
+      {Sliding(65'535, 1min), Sliding(65'536, 1min), false, true},  // Another width.
+      {Sliding(65'536, 1min), Sliding(99'999, 1min), true, true},
+      {Bucket(10, 1, 1s), Bucket(20, 1, 1s), true, true},
+      {Bucket(10, 1, 1s), Bucket(20, 7, 1min), false, true},  // Another price.
+      {Fixed(10, CalendarUnit::kDay), Fixed(99, CalendarUnit::kDay), true, true},
+      {Fixed(10, CalendarUnit::kDay), Fixed(10, CalendarUnit::kHour), false, false},
+      {Fixed(10, CalendarUnit::kMinute), Sliding(10, 1min), false, false},
+      {Bucket(60, 1, 1s), Sliding(60, 1min), false, false},
+      {Bucket(60, 1, 1s), Fixed(60, CalendarUnit::kMinute), false, false},
+      {Leases(20, 30s), Leases(5, 30s), true, true},
+      {Leases(20, 30s), Leases(20, 60s), false, false},
+      {Leases(20, 30s), Sliding(20, 30s), false, false},
   };
   for (const Row& row : rows) {
     const CompiledLimit before = Compiled(row.before);
     const CompiledLimit after = Compiled(row.after);
-    EXPECT_EQ(before.SharesState(after), row.shares) << row.before.quota << " " << row.after.quota;
-    EXPECT_EQ(after.SharesState(before), row.shares);
-    EXPECT_TRUE(before.SharesState(before));
+    const std::string what =
+        std::to_string(row.before.quota) + " " + std::to_string(row.after.quota);
+    EXPECT_EQ(before.SharesState(after), row.shares) << what;
+    EXPECT_EQ(after.SharesState(before), row.shares) << what;
+    EXPECT_EQ(before.CanTake(after), row.takes) << what;
+    EXPECT_EQ(after.CanTake(before), row.takes) << what;
   }
+}
+
+// Units in use, as far as Remaining tells them.
+std::uint64_t Used(const CompiledLimit& limit, const std::byte* state, Now now) {
+  return limit.quota() - limit.Remaining(state, now);
+}
+
+TEST(CompiledLimit, WhatIsTakenOverIsAsManyUnitsAsBefore) {
+  constexpr Now kNow{.engine_ns = 1'000'000'000'000, .unix_ns = 1'800'000'000'000'000'000};
+  const std::vector<std::pair<Limit, Limit>> pairs = {
+      {Sliding(100, 1min), Sliding(90'000, 1min)},
+      {Sliding(90'000, 1min), Sliding(100, 1min)},
+      {Sliding(60, 1min), Sliding(30, 1min)},
+      {Bucket(20, 10, 1s), Bucket(20, 1, 1s)},  // Tighter: the same units take longer.
+      {Bucket(20, 1, 1s), Bucket(20, 10, 1s)},
+      {Bucket(20, 7, 1min), Bucket(40, 3, 1s)},
+      {Fixed(50, CalendarUnit::kDay), Fixed(20, CalendarUnit::kDay)},
+      {Leases(50, 30s), Leases(70'000, 30s)},
+  };
+  for (const auto& [from, to] : pairs) {
+    const CompiledLimit before = Compiled(from);
+    const CompiledLimit after = Compiled(to);
+    for (const std::uint64_t used : {0U, 1U, 7U, 20U}) {
+      alignas(8) std::array<std::byte, 72> old_state{};
+      alignas(8) std::array<std::byte, 72> state{};
+      before.Charge(old_state.data(), kNow, used);
+      after.Take(state.data(), before, old_state.data(), kNow);
+      EXPECT_EQ(Used(after, state.data(), kNow), std::min(used, after.quota()))
+          << from.quota << " " << to.quota << " " << used;
+    }
+  }
+}
+
+TEST(CompiledLimit, NoNarrowingForgetsThatAWindowIsFull) {
+  constexpr Now kNow{.engine_ns = 1'000'000'000'000};
+  const CompiledLimit wide = Compiled(Sliding(1'000'000, 1min));
+  const CompiledLimit narrow = Compiled(Sliding(65'535, 1min));
+  alignas(8) std::array<std::byte, 72> old_state{};
+  alignas(8) std::array<std::byte, 72> state{};
+  wide.Charge(old_state.data(), kNow, 65'536 + 10);  // Would be 10 if it were cut off.
+  narrow.Take(state.data(), wide, old_state.data(), kNow);
+  EXPECT_EQ(narrow.Remaining(state.data(), kNow), 0U);
 }
 
 // Every algorithm, in every width and with a window that does not divide.

@@ -1,4 +1,4 @@
-// Load: how full a limit is, for choosing a victim. A value type.
+// What a limit tells of a key beside its remaining units. Value types.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,13 @@
 
 namespace sluicegate::limit {
 
+/// What comes back when.
+struct Times {
+  std::uint64_t hold_ns = 0;         ///< Until the next unit comes back; 0 if all are there.
+  std::uint64_t reset_after_ns = 0;  ///< Until the state is as if never used.
+};
+
+/// How full a limit is, for choosing a victim.
 struct Load {
   std::uint32_t used_ppm =
       0;  ///< used / quota in millionths, rounded down; 1'000'000 and more: at the limit.

@@ -163,6 +163,10 @@ std::expected<Limit, std::string> Limit::ParseFixedWindow(std::string_view quota
   return Limit{.algorithm = Algorithm::kFixedWindow, .quota = *units, .unit = *unit, .name = {}};
 }
 
+Limit Limit::Concurrency(std::uint64_t in_flight, Duration lease) {
+  return {.algorithm = Algorithm::kConcurrency, .quota = in_flight, .window = lease, .name = {}};
+}
+
 Limit Limit::Burst(std::uint64_t capacity, std::string_view refill) {
   Limit limit{.algorithm = Algorithm::kTokenBucket, .quota = capacity, .name = {}};
   if (refill.empty()) return limit;

@@ -1,7 +1,12 @@
 #include "limit/sliding_window.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "limit/saturating.h"
 
@@ -33,6 +38,29 @@ template <class Counter>
 void StoreCounter(std::byte* state, std::uint64_t slice, std::uint64_t value) noexcept {
   const auto narrow = static_cast<Counter>(value);
   std::memcpy(state + 8 + (slice % Slices::kCount) * sizeof(Counter), &narrow, sizeof(narrow));
+}
+
+// Bit i: the counter in lane i is not zero.
+template <class Counter>
+unsigned NonZeroLanes(const std::byte* state) noexcept {
+#ifdef __SSE2__
+  const auto zeros = [state](std::size_t i) {
+    const __m128i lanes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(state + 8) + i);
+    return sizeof(Counter) == 2 ? _mm_cmpeq_epi16(lanes, _mm_setzero_si128())
+                                : _mm_cmpeq_epi32(lanes, _mm_setzero_si128());
+  };
+  __m128i words[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    words[i] = sizeof(Counter) == 2 ? zeros(i) : _mm_packs_epi32(zeros(2 * i), zeros(2 * i + 1));
+  }
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(words[0], words[1]))) ^ 0xFFFFU;
+#else
+  unsigned lanes = 0;
+  for (unsigned i = 0; i < Slices::kCount; ++i) {
+    lanes |= LoadCounter<Counter>(state, i) != 0 ? 1U << i : 0U;
+  }
+  return lanes;
+#endif
 }
 
 }  // namespace
@@ -103,6 +131,22 @@ std::uint64_t SlidingWindow<Counter>::Sum(const std::byte* state, const View& vi
 }
 
 template <class Counter>
+unsigned SlidingWindow<Counter>::Live(const std::byte* state, const View& view) noexcept {
+  const auto lanes = static_cast<std::uint16_t>(NonZeroLanes<Counter>(state));
+  const auto oldest_lane = static_cast<int>((view.newest + 1) % Slices::kCount);
+  const unsigned ages = std::rotr(lanes, oldest_lane);
+  const unsigned uncounted = Slices::kCount - view.count;
+  return ages >> uncounted << uncounted;
+}
+
+template <class Counter>
+std::uint64_t SlidingWindow<Counter>::LeavesAfter(const View& view, unsigned bit,
+                                                  std::uint64_t now_ns) const noexcept {
+  const std::uint64_t slice = view.newest - (Slices::kCount - 1 - bit);
+  return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
+}
+
+template <class Counter>
 std::uint64_t SlidingWindow<Counter>::Remaining(const std::byte* state,
                                                 std::uint64_t now_ns) const noexcept {
   const View view = Look(state, now_ns);
@@ -152,37 +196,35 @@ std::uint64_t SlidingWindow<Counter>::RetryAfter(const std::byte* state, std::ui
   const View view = Look(state, now_ns);
   std::uint64_t used = view.count == 0 ? 0 : Sum(state, view);
   if (AddSaturating(used, cost) <= quota_) return 0;
-  for (unsigned i = 0; i < view.count; ++i) {
-    const std::uint64_t slice = view.oldest() + i;
-    used -= LoadCounter<Counter>(state, slice);
-    if (used + cost <= quota_)
-      return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
+  for (unsigned live = Live(state, view); live != 0; live &= live - 1) {
+    const auto oldest = static_cast<unsigned>(std::countr_zero(live));
+    used -= LoadCounter<Counter>(state, view.newest + 1 + oldest);
+    if (used + cost <= quota_) return LeavesAfter(view, oldest, now_ns);
   }
   return 0;
+}
+
+template <class Counter>
+Times SlidingWindow<Counter>::TimesOf(const std::byte* state, std::uint64_t now_ns) const noexcept {
+  const View view = Look(state, now_ns);
+  const unsigned live = view.count == 0 ? 0 : Live(state, view);
+  if (live == 0) return {};
+  const auto oldest = static_cast<unsigned>(std::countr_zero(live));
+  const auto newest = static_cast<unsigned>(std::bit_width(live)) - 1;
+  return {.hold_ns = LeavesAfter(view, oldest, now_ns),
+          .reset_after_ns = LeavesAfter(view, newest, now_ns)};
 }
 
 template <class Counter>
 std::uint64_t SlidingWindow<Counter>::ResetAfter(const std::byte* state,
                                                  std::uint64_t now_ns) const noexcept {
-  const View view = Look(state, now_ns);
-  for (unsigned i = 0; i < view.count; ++i) {
-    const std::uint64_t slice = view.newest - i;
-    if (LoadCounter<Counter>(state, slice) == 0) continue;
-    return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
-  }
-  return 0;
+  return TimesOf(state, now_ns).reset_after_ns;
 }
 
 template <class Counter>
 std::uint64_t SlidingWindow<Counter>::HoldFor(const std::byte* state,
                                               std::uint64_t now_ns) const noexcept {
-  const View view = Look(state, now_ns);
-  for (unsigned i = 0; i < view.count; ++i) {
-    const std::uint64_t slice = view.oldest() + i;
-    if (LoadCounter<Counter>(state, slice) == 0) continue;
-    return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
-  }
-  return 0;
+  return TimesOf(state, now_ns).hold_ns;
 }
 
 template <class Counter>

@@ -9,8 +9,10 @@
 // count: stricter than the truth, never laxer.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "limit/divider.h"
 #include "limit/load.h"
@@ -72,16 +74,35 @@ class SlidingWindow {
   [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state,
                                          std::uint64_t now_ns) const noexcept;
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, std::uint64_t now_ns) const noexcept;
+  [[nodiscard]] Times TimesOf(const std::byte* state, std::uint64_t now_ns) const noexcept;
   [[nodiscard]] Load LoadOf(const std::byte* state, std::uint64_t now_ns) const noexcept;
 
  private:
   struct View;  // The slices that count at one instant.
   [[nodiscard]] View Look(const std::byte* state, std::uint64_t now_ns) const noexcept;
   [[nodiscard]] static std::uint64_t Sum(const std::byte* state, const View& view) noexcept;
+  /// Bit i: the slice that is 15 - i before the newest counts and is not zero. So the oldest is the
+  /// lowest bit.
+  [[nodiscard]] static unsigned Live(const std::byte* state, const View& view) noexcept;
+  [[nodiscard]] std::uint64_t LeavesAfter(const View& view, unsigned bit,
+                                          std::uint64_t now_ns) const noexcept;
 
   std::uint64_t quota_ = 1;
   Slices slices_;
 };
+
+/// Copies a state into one with counters of another width; what does not fit stays the most that
+/// fits, which is no less than any quota of that width.
+template <class To, class From>
+void CopyRing(std::byte* to, const std::byte* from) noexcept {
+  std::memcpy(to, from, 8);
+  for (unsigned lane = 0; lane < Slices::kCount; ++lane) {
+    From wide = 0;
+    std::memcpy(&wide, from + 8 + lane * sizeof(From), sizeof(From));
+    const auto narrow = static_cast<To>(std::min<std::uint64_t>(wide, static_cast<To>(~To{0})));
+    std::memcpy(to + 8 + lane * sizeof(To), &narrow, sizeof(To));
+  }
+}
 
 extern template class SlidingWindow<std::uint16_t>;
 extern template class SlidingWindow<std::uint32_t>;

@@ -20,12 +20,14 @@ std::uint64_t TokenBucket::GivenBackOldest(std::uint64_t tat_ns, std::uint64_t n
   return tat_ns - std::min(Debt(tat_ns, now_ns), MultiplySaturating(cost, interval_ns()));
 }
 
-std::uint64_t TokenBucket::HoldFor(std::uint64_t tat_ns, std::uint64_t now_ns) const noexcept {
-  const std::uint64_t debt_ns = Debt(tat_ns, now_ns);
-  if (debt_ns == 0) return 0;
-  // One more unit is there once the debt has fallen to the tolerance less that many.
-  const std::uint64_t more = Remaining(tat_ns, now_ns) + 1;
-  return debt_ns - (tolerance_ns_ - more * interval_ns());
+std::uint64_t TokenBucket::Repriced(std::uint64_t tat_ns, std::uint64_t now_ns,
+                                    const TokenBucket& other) const noexcept {
+  using Wide = unsigned __int128;
+  const Wide product = Wide{Debt(tat_ns, now_ns)} * interval_ns();
+  const Wide debt_ns = (product + other.interval_ns() - 1) / other.interval_ns();
+  return debt_ns == 0
+             ? 0
+             : AddSaturating(now_ns, static_cast<std::uint64_t>(std::min<Wide>(debt_ns, kMaxU64)));
 }
 
 Load TokenBucket::LoadOf(std::uint64_t tat_ns, std::uint64_t now_ns) const noexcept {

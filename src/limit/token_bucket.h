@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "limit/divider.h"
 #include "limit/load.h"
@@ -24,6 +25,16 @@ class TokenBucket {
   /// and their product fits 2^62.
   TokenBucket(std::uint64_t burst, std::uint64_t interval_ns) noexcept
       : burst_(burst), tolerance_ns_(burst * interval_ns), interval_(interval_ns) {}
+
+  /// The word lies in a table's bytes: copied in and out, which is one move each.
+  [[nodiscard]] static std::uint64_t TatOf(const std::byte* state) noexcept {
+    std::uint64_t tat_ns = 0;
+    std::memcpy(&tat_ns, state, sizeof(tat_ns));
+    return tat_ns;
+  }
+  static void SetTat(std::byte* state, std::uint64_t tat_ns) noexcept {
+    std::memcpy(state, &tat_ns, sizeof(tat_ns));
+  }
 
   [[nodiscard]] std::uint64_t burst() const noexcept { return burst_; }
   [[nodiscard]] std::uint64_t interval_ns() const noexcept { return interval_.divisor(); }
@@ -44,6 +55,9 @@ class TokenBucket {
   /// The state with up to `cost` units back in the bucket.
   [[nodiscard]] std::uint64_t GivenBackOldest(std::uint64_t tat_ns, std::uint64_t now_ns,
                                               std::uint64_t cost) const noexcept;
+  /// The state in which as many units are owed here as `tat_ns` says of `other`, rounded up.
+  [[nodiscard]] std::uint64_t Repriced(std::uint64_t tat_ns, std::uint64_t now_ns,
+                                       const TokenBucket& other) const noexcept;
   /// REQUIRES: cost <= burst.
   [[nodiscard]] std::uint64_t RetryAfter(std::uint64_t tat_ns, std::uint64_t now_ns,
                                          std::uint64_t cost) const noexcept {
@@ -54,7 +68,18 @@ class TokenBucket {
                                          std::uint64_t now_ns) const noexcept {
     return Debt(tat_ns, now_ns);
   }
-  [[nodiscard]] std::uint64_t HoldFor(std::uint64_t tat_ns, std::uint64_t now_ns) const noexcept;
+  /// REQUIRES: remaining == Remaining(tat_ns, now_ns).
+  [[nodiscard]] Times TimesOf(std::uint64_t tat_ns, std::uint64_t now_ns,
+                              std::uint64_t remaining) const noexcept {
+    const std::uint64_t debt_ns = Debt(tat_ns, now_ns);
+    if (debt_ns == 0) return {};
+    // One more unit is there once the debt has fallen to the tolerance less that many.
+    return {.hold_ns = debt_ns - (tolerance_ns_ - (remaining + 1) * interval_ns()),
+            .reset_after_ns = debt_ns};
+  }
+  [[nodiscard]] std::uint64_t HoldFor(std::uint64_t tat_ns, std::uint64_t now_ns) const noexcept {
+    return TimesOf(tat_ns, now_ns, Remaining(tat_ns, now_ns)).hold_ns;
+  }
   [[nodiscard]] Load LoadOf(std::uint64_t tat_ns, std::uint64_t now_ns) const noexcept;
 
  private:

@@ -5,36 +5,113 @@
 namespace sluicegate::policy {
 namespace {
 
-constexpr std::uint64_t kLine = 64;
-constexpr std::uint64_t kSlots = 12;
-constexpr std::uint64_t kTagBytes = 8;  // Slots of rules with overrides remember which holds.
-constexpr std::uint64_t kOffenderBytes = 32;
-constexpr std::uint64_t kBanShare = 8;  // The part of a rule's memory that its bans take.
+constexpr std::size_t kLine = 64;
+constexpr std::size_t kSlots = 12;
+constexpr std::size_t kTagBytes = 8;  // Slots of rules with overrides remember which holds.
+constexpr std::size_t kOffenderBytes = 32;
+constexpr std::size_t kLeastSketch = 256;  // A line for each of its four rows.
+// Parts of a rule's memory. An eighth for the offenders is 448 bytes a bucket of 12: of a default
+// rule's 64 MiB room for 224,000 of them.
+constexpr std::size_t kBanShare = 8;
+constexpr std::size_t kLeaseShare = 8;
+constexpr std::size_t kNetworkShare = 16;  // Of the parents, and of each ceiling.
 
-std::uint64_t BucketBytes(std::uint64_t slot_bytes) noexcept {
+std::size_t BucketBytes(std::size_t slot_bytes) noexcept {
   return (kLine + kSlots * slot_bytes + kLine - 1) / kLine * kLine;
 }
 
-std::uint64_t BucketBytes(const Rule& rule) noexcept {
-  return BucketBytes(rule.slot_bytes() + (rule.variants().size() > 1 ? kTagBytes : 0));
+std::size_t BucketBytes(const MemoryNeeds& needs, std::size_t slot_bytes) noexcept {
+  return BucketBytes(slot_bytes + (needs.tagged ? kTagBytes : 0));
 }
 
-// Bans have one bucket at least.
-std::uint64_t BanBytes(const Rule& rule) noexcept {
-  if (!rule.penalty()) return 0;
-  const std::uint64_t bucket = BucketBytes(kOffenderBytes);
-  return std::max<std::uint64_t>(rule.memory() / kBanShare / bucket, 1) * bucket;
+// Whole buckets of a part of the memory, one at least.
+std::size_t Part(std::size_t memory, std::size_t share, std::size_t bucket) noexcept {
+  return std::max<std::size_t>(memory / share / bucket, 1) * bucket;
+}
+
+// Everything but the table of keys and the sketch.
+MemoryPlan PlanBesides(const MemoryNeeds& needs) noexcept {
+  MemoryPlan plan;
+  if (needs.bans) plan.bans = Part(needs.memory, kBanShare, BucketBytes(kOffenderBytes));
+  if (needs.leases_bytes > 0) {
+    plan.overflow = BucketBytes(needs, needs.leases_bytes);
+    if (needs.rates_bytes > 0) plan.leases = Part(needs.memory, kLeaseShare, plan.overflow);
+  }
+  if (needs.parents_bytes > 0) {
+    plan.parents = Part(needs.memory, kNetworkShare, BucketBytes(needs, needs.parents_bytes));
+  }
+  if (needs.ceilings > 0) {
+    plan.ceiling = Part(needs.memory, kNetworkShare, BucketBytes(needs, needs.ceiling_bytes));
+  }
+  return plan;
+}
+
+std::size_t Sum(const MemoryNeeds& needs, const MemoryPlan& plan) noexcept {
+  return plan.leases + plan.overflow + plan.bans + plan.parents + plan.ceiling * needs.ceilings;
+}
+
+// A slot of the table that holds a key at all.
+std::size_t KeyBytes(const MemoryNeeds& needs) noexcept {
+  return needs.rates_bytes > 0 ? needs.rates_bytes : needs.leases_bytes;
+}
+
+MemoryNeeds NeedsOf(const Rule& rule) noexcept {
+  std::size_t ceiling_bytes = 0;
+  for (const Ceiling& ceiling : rule.ceilings()) {
+    ceiling_bytes = std::max(ceiling_bytes, ceiling.layout.slot_bytes);
+  }
+  return {.memory = rule.memory(),
+          .tagged = rule.variants().size() > 1,
+          .rates_bytes = rule.rates().slot_bytes,
+          .leases_bytes = rule.leases().slot_bytes,
+          .parents_bytes = rule.parents().slot_bytes,
+          .ceilings = rule.ceilings().size(),
+          .ceiling_bytes = ceiling_bytes,
+          .bans = rule.penalty().has_value(),
+          .sketch_ppm = rule.sketch_ppm()};
 }
 
 }  // namespace
 
-std::uint64_t LiveKeys(const Rule& rule) noexcept {
-  if (rule.mode() == Mode::kOff || rule.memory() < BanBytes(rule)) return 0;
-  return (rule.memory() - BanBytes(rule)) / BucketBytes(rule) * kSlots;
+MemoryPlan PlanMemory(const MemoryNeeds& needs) noexcept {
+  MemoryPlan plan = PlanBesides(needs);
+  const std::size_t besides = Sum(needs, plan);
+  const std::size_t left = needs.memory > besides ? needs.memory - besides : 0;
+  if (needs.rates_bytes == 0) {
+    plan.leases = left;
+    return plan;
+  }
+  const auto sketch = static_cast<std::size_t>(static_cast<unsigned __int128>(needs.memory) *
+                                               needs.sketch_ppm / 1'000'000);
+  const std::size_t least = BucketBytes(needs, needs.rates_bytes);
+  if (sketch >= kLeastSketch && sketch + least <= left) plan.sketch = sketch;
+  plan.table = left - plan.sketch;
+  return plan;
 }
 
-std::uint64_t LeastMemory(const Rule& rule) noexcept {
-  return BucketBytes(rule) + (rule.penalty() ? BucketBytes(kOffenderBytes) : 0);
+MemoryPlan PlanMemory(const Rule& rule) noexcept {
+  return rule.mode() == Mode::kOff ? MemoryPlan{} : PlanMemory(NeedsOf(rule));
 }
+
+std::uint64_t LiveKeys(const Rule& rule) noexcept {
+  const MemoryNeeds needs = NeedsOf(rule);
+  const MemoryPlan plan = PlanMemory(rule);
+  const std::size_t bytes = needs.rates_bytes > 0 ? plan.table : plan.leases;
+  return bytes / BucketBytes(needs, KeyBytes(needs)) * kSlots;
+}
+
+std::uint64_t KeysInFlight(const Rule& rule) noexcept {
+  const MemoryNeeds needs = NeedsOf(rule);
+  if (needs.leases_bytes == 0) return 0;
+  return PlanMemory(rule).leases / BucketBytes(needs, needs.leases_bytes) * kSlots;
+}
+
+std::size_t LeastMemory(const MemoryNeeds& needs) noexcept {
+  MemoryNeeds least = needs;
+  least.memory = 0;
+  return Sum(least, PlanBesides(least)) + BucketBytes(least, KeyBytes(least));
+}
+
+std::size_t LeastMemory(const Rule& rule) noexcept { return LeastMemory(NeedsOf(rule)); }
 
 }  // namespace sluicegate::policy

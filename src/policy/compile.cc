@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "policy/capacity.h"
@@ -199,16 +200,40 @@ class PolicyCompiler {
     if (config_.max_body)
       settings().max_body = ReadSize(*config_.max_body, "max_body", mistakes_).value_or(0);
     if (config_.admin_token_file) settings().admin_token_file = ReadPath(*config_.admin_token_file);
-    settings().memory = kDefaultMemory;
+    ReadState();
+  }
+
+  void ReadState() {
+    std::optional<std::size_t> memory = kDefaultMemory;
     if (config_.state_memory) {
-      settings().memory =
-          ReadSize(*config_.state_memory, "state.memory", mistakes_).value_or(kDefaultMemory);
-      if (settings().memory < kLeastMemory) {
+      memory = ReadSize(*config_.state_memory, "state.memory", mistakes_);
+      if (memory && *memory < kLeastMemory) {
         mistakes_.Add(config_.state_memory->at, "state.memory holds no key.",
                       "Write at least 1KiB; 64MiB is the default.");
       }
     }
+    settings().memory = memory.value_or(kDefaultMemory);
+    if (config_.state_sketch) ReadSketch(*config_.state_sketch, memory);
     RefuseLater(config_.state_file, "State in a file", "Leave state.file out: state is in memory.");
+  }
+
+  // No `memory`: that is a mistake of its own, and the sketch must not be blamed for it.
+  void ReadSketch(const Text& text, std::optional<std::size_t> memory) {
+    const auto bytes = ReadSize(text, "state.sketch", mistakes_);
+    if (!bytes || !memory) return;
+    if (*bytes > *memory / 2) {
+      mistakes_.Add(
+          text.at,
+          "state.sketch is more than half of state.memory (" + std::to_string(*memory) + " bytes).",
+          "Write at most half of state.memory.");
+      return;
+    }
+    if (*bytes == 0) {
+      mistakes_.Warn(text.at, "There is no sketch, so an offender that is evicted is forgotten.",
+                     "Leave state.sketch out: a quarter of state.memory is the default.");
+    }
+    sketch_ppm_ = static_cast<std::uint32_t>(static_cast<unsigned __int128>(*bytes) * 1'000'000 /
+                                             std::max<std::size_t>(*memory, 1));
   }
 
   void ReadRules() {
@@ -248,9 +273,9 @@ class PolicyCompiler {
 
   // Less than a bucket holds nobody; the table would round it up and exceed what was asked for.
   void SetMemory(Rule& rule, std::size_t bytes, Position at) {
-    RuleCompiler::SetMemory(rule, bytes);
-    const std::uint64_t least = LeastMemory(rule);
-    if (bytes >= least || rule.slot_bytes() == 0) return;
+    RuleCompiler::SetMemory(rule, bytes, sketch_ppm_);
+    const std::size_t least = LeastMemory(rule);
+    if (bytes >= least || rule.variants()[0].limits.empty()) return;
     mistakes_.Add(
         at,
         "The memory of rule " + Quoted(rule.name()) + " (" + std::to_string(bytes) +
@@ -292,6 +317,7 @@ class PolicyCompiler {
   }
 
   const Config& config_;
+  std::uint32_t sketch_ppm_ = kDefaultSketchPpm;  // Of each rule's memory.
   Policy policy_;
   Mistakes mistakes_;
 };

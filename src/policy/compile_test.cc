@@ -139,9 +139,10 @@ TEST(CompileTest, ABurstWithoutRefillTakesTheShortestWindowsRate) {
   EXPECT_EQ(set.limits[2].name, "burst");
   EXPECT_EQ(set.limits[2].written.refill, 60U);
   EXPECT_EQ(set.limits[2].written.window, std::chrono::minutes(1));
-  EXPECT_EQ(set.limits[1].offset, 40U);
-  EXPECT_EQ(set.state_bytes, 88U);
-  EXPECT_EQ(policy->rules()[0].slot_bytes(), 88U);
+  const Layout& rates = policy->rules()[0].rates();
+  EXPECT_EQ(rates.variants[0][1].offset, 40U);
+  EXPECT_EQ(rates.variants[0][1].index, 1U);
+  EXPECT_EQ(rates.slot_bytes, 88U);
 }
 
 TEST(CompileTest, AlgorithmsAndNames) {
@@ -160,6 +161,63 @@ TEST(CompileTest, AlgorithmsAndNames) {
   EXPECT_EQ(limits[1].limit.algorithm(), Algorithm::kTokenBucket);
   EXPECT_EQ(limits[1].name, "smooth");
   EXPECT_EQ(limits[1].limit.quota(), 6U);
+}
+
+TEST(CompileTest, RequestsInFlightLieApartFromRates) {
+  RuleConfig rule = WrittenRule("a", {"client"});
+  LimitConfig few;
+  few.concurrency = Written("3");
+  LimitConfig many;
+  many.concurrency = Written("70000");
+  many.lease = Written("5min");
+  many.name = Written("many");
+  rule.limits = {few, WrittenLimit("60/minute"), many};
+  rule.limits.emplace_back().burst = Written("10");
+  const auto policy = Compiled(WrittenRules({rule}));
+  ASSERT_NE(policy, nullptr);
+  const Rule& compiled = policy->rules()[0];
+  const auto& limits = compiled.variants()[0].limits;
+  EXPECT_EQ(limits[0].name, "concurrency");
+  EXPECT_EQ(limits[0].written.window, seconds(60));
+  EXPECT_EQ(limits[2].name, "many");
+  EXPECT_EQ(limits[2].limit.quota(), 70000U);
+  EXPECT_EQ(limits[2].written.window, std::chrono::minutes(5));
+  EXPECT_EQ(limits[3].written.refill, 60U) << "the rate of the window, not of a lease";
+  const auto indices = [](const BoundLimits& bound) {
+    std::vector<std::uint32_t> all;
+    for (const BoundLimit& limit : bound) all.push_back(limit.index);
+    return all;
+  };
+  EXPECT_THAT(indices(compiled.rates().variants[0]), ElementsAre(1U, 3U));
+  EXPECT_THAT(indices(compiled.leases().variants[0]), ElementsAre(0U, 2U));
+  EXPECT_EQ(compiled.rates().slot_bytes, 48U);
+  EXPECT_EQ(compiled.leases().slot_bytes, 112U);
+}
+
+TEST(CompileTest, TheSketchIsAPartOfEachRulesMemory) {
+  RuleConfig own = WrittenRule("own", {"client"});
+  own.memory = Written("1MiB");
+  own.saturated = Written("protect");
+  Config config = WrittenRules({WrittenRule("rest", {"client"}), own});
+  config.state_memory = Written("4MiB");
+  const auto sketches = [&config] {
+    const auto policy = Compiled(config);
+    std::vector<std::size_t> bytes;
+    for (const Rule& rule : policy->rules()) bytes.push_back(PlanMemory(rule).sketch);
+    return bytes;
+  };
+  EXPECT_THAT(sketches(), ElementsAre(768U << 10U, 256U << 10U)) << "a quarter";
+  config.state_sketch = Written("2MiB");
+  EXPECT_THAT(sketches(), ElementsAre(1536U << 10U, 512U << 10U));
+  config.state_sketch = Written("0");
+  EXPECT_THAT(sketches(), ElementsAre(0U, 0U));
+  const auto policy = Compiled(config);
+  EXPECT_FALSE(policy->rules()[0].protect());
+  EXPECT_TRUE(policy->rules()[1].protect());
+  config.state_memory.reset();
+  config.state_sketch = Written("16MiB");
+  EXPECT_EQ(Compiled(config)->rules()[0].sketch_ppm(), kDefaultSketchPpm)
+      << "of the memory that the policy has by default";
 }
 
 TEST(CompileTest, APenaltyWithoutLevelsKeepsItsBan) {

@@ -47,6 +47,12 @@ struct LimitConfig {
   MaybeText lease;
 };
 
+/// `56: x4`: one entry of a rule's ceilings.
+struct CeilingConfig {
+  Text prefix;
+  Text factor;
+};
+
 struct HeaderMatchConfig {
   Text name;
   std::vector<Text> values;
@@ -96,6 +102,8 @@ struct RuleConfig {
   MatchConfig match;
   std::optional<std::vector<Text>> key;
   std::vector<LimitConfig> limits;
+  std::vector<CeilingConfig> ceilings;
+  MaybeText new_keys;
   WhoConfig exempt;
   std::vector<OverrideConfig> overrides;
   std::optional<PenaltyConfig> penalty;
@@ -103,6 +111,7 @@ struct RuleConfig {
   MaybeText max_body;
   MaybeText mode;
   MaybeText memory;
+  MaybeText saturated;
 };
 
 struct ListenConfig {
@@ -136,6 +145,7 @@ struct Config {
   MaybeText upstream_url;
   ClientsConfig clients;
   MaybeText state_memory;
+  MaybeText state_sketch;
   MaybeText state_file;
   TimeoutsConfig timeouts;
   MaybeText max_body;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -163,6 +164,64 @@ TEST_F(KeyTest, AnOverridesKeyIsOfWhatItsConditionHolds) {
   EXPECT_EQ(networks({"10.1.2.3", "2001:db8::/32"}), networks({"2001:DB8::/32", "10.1.2.3/32"}))
       << "the spelling is none of its content";
   EXPECT_NE(networks({"10.0.0.0/8"}), networks({"10.1.2.3"}));
+}
+
+class NetworkKeyTest : public KeyTest {
+ protected:
+  static std::uint64_t Ceiling(std::initializer_list<std::string_view> parts,
+                               const Request& request, unsigned bits, std::uint8_t variant = 0) {
+    return Compiled(parts)->rules()[0].HashCeiling(kSecret, request, variant, bits);
+  }
+  static std::uint64_t Parent(std::initializer_list<std::string_view> parts, const Request& request,
+                              std::uint8_t variant = 0) {
+    return Compiled(parts)->rules()[0].HashParent(kSecret, request, variant);
+  }
+
+ private:
+  static std::shared_ptr<const Policy> Compiled(std::initializer_list<std::string_view> parts) {
+    RuleConfig config = WrittenRule("a", parts);
+    config.overrides.push_back(
+        {.at = {}, .when = ForUsers({"acme"}), .limits = {WrittenLimit("9/s")}});
+    return Policy::Compile(WrittenRules({config})).value();
+  }
+};
+
+TEST_F(NetworkKeyTest, ACeilingsKeyIsOfTheNetworkAndTheOtherParts) {
+  Request a = From("2001:db8:0:ff00::1");
+  Request b = From("2001:db8:0:ffff::2");
+  EXPECT_EQ(Ceiling({"client"}, a, 56), Ceiling({"client"}, b, 56));
+  EXPECT_NE(Ceiling({"client"}, a, 60), Ceiling({"client"}, b, 60));
+  EXPECT_NE(Ceiling({"client"}, a, 56), Ceiling({"client"}, a, 48)) << "each has its own";
+  EXPECT_NE(Ceiling({"client"}, a, 56), Ceiling({"client"}, a, 56, 1));
+  a.path = b.path = "/x";
+  EXPECT_EQ(Ceiling({"client", "path"}, a, 56), Ceiling({"client", "path"}, b, 56));
+  b.path = "/y";
+  EXPECT_NE(Ceiling({"client", "path"}, a, 56), Ceiling({"client", "path"}, b, 56));
+}
+
+// The address of a client may be that of its network.
+TEST_F(NetworkKeyTest, NoClientHasTheKeyOfItsNetwork) {
+  const Request first = From("2001:db8::");
+  EXPECT_NE(Ceiling({"client"}, first, 56), Key({"client"}, first));
+  EXPECT_NE(Parent({"client"}, first), Key({"client"}, first));
+  EXPECT_NE(Parent({"client"}, first), Ceiling({"client"}, first, 48));
+  EXPECT_NE(Parent({"client"}, From("192.0.2.0")), Key({"client"}, From("192.0.2.0")));
+}
+
+TEST_F(NetworkKeyTest, AParentIsOneKeyForItsNetwork) {
+  Request a = From("192.0.2.1");
+  Request b = From("192.0.2.254");
+  a.path = "/x";
+  EXPECT_EQ(Parent({"client", "path"}, a), Parent({"client", "path"}, b)) << "whatever else";
+  EXPECT_NE(Parent({"client"}, a), Parent({"client"}, From("192.0.3.1")));
+  EXPECT_EQ(Parent({"client"}, From("2001:db8:0:1::1")), Parent({"client"}, From("2001:db8::")));
+  EXPECT_NE(Parent({"client"}, From("2001:db8:1::")), Parent({"client"}, From("2001:db8::")));
+  EXPECT_NE(Parent({"client"}, a), Parent({"client"}, a, 1)) << "each limit set counts apart";
+}
+
+TEST_F(NetworkKeyTest, WithoutTheClientThereIsOneParentForAll) {
+  EXPECT_EQ(Parent({"path"}, From("192.0.2.1")), Parent({"path"}, From("2001:db8::1")));
+  EXPECT_EQ(Parent({}, From("192.0.2.1")), Parent({}, From("2001:db8::1")));
 }
 
 TEST_F(KeyTest, TheSecretDecides) {

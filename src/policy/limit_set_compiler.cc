@@ -30,10 +30,6 @@ std::optional<Limit> LimitSetCompiler::ReadWindow(const LimitConfig& config) {
     mistakes_.AddSentence(config.limit->at, limit.error());
     return std::nullopt;
   }
-  if (config.refill) {
-    mistakes_.Add(config.refill->at, "Only a burst has a refill.",
-                  "Write {burst: 10, refill: 1/s}.");
-  }
   if (algorithm == "token_bucket") {
     limit->algorithm = Algorithm::kTokenBucket;
     limit->refill = limit->quota;
@@ -57,21 +53,33 @@ std::optional<Limit> LimitSetCompiler::ReadBurst(const LimitConfig& config) {
   return std::nullopt;
 }
 
+std::optional<Limit> LimitSetCompiler::ReadConcurrency(const LimitConfig& config) {
+  constexpr Duration kDefaultLease = std::chrono::seconds(60);
+  if (config.algorithm)
+    mistakes_.Add(config.algorithm->at, "Concurrency has no algorithm.", "Leave it out.");
+  const auto most = ReadNumber(*config.concurrency, "concurrency", 1, 0xFFFF'FFFF, mistakes_);
+  const auto lease = config.lease ? ReadDuration(*config.lease, "lease", mistakes_) : kDefaultLease;
+  if (!most || !lease) return std::nullopt;
+  return Limit{.algorithm = Algorithm::kConcurrency, .quota = *most, .window = *lease, .name = {}};
+}
+
 std::optional<Limit> LimitSetCompiler::ReadLimit(const LimitConfig& config) {
   const int kinds = (config.limit ? 1 : 0) + (config.burst ? 1 : 0) + (config.concurrency ? 1 : 0);
   if (kinds != 1) {
     mistakes_.Add(config.at, "A limit is one of limit, burst and concurrency.",
-                  "Write 60/minute, {limit: 60/minute, name: x} or {burst: 10, refill: 1/s}.");
+                  "Write 60/minute, {limit: 60/minute, name: x}, {burst: 10, refill: 1/s} or "
+                  "{concurrency: 20}.");
     return std::nullopt;
   }
-  if (config.concurrency) {
-    mistakes_.Add(config.concurrency->at, "Concurrency limits come with a later version.",
-                  "Leave this limit out, or limit the rate instead.");
-    return std::nullopt;
-  }
-  if (config.lease)
+  if (config.lease && !config.concurrency)
     mistakes_.Add(config.lease->at, "Only concurrency has a lease.", "Leave it out.");
-  auto limit = config.burst ? ReadBurst(config) : ReadWindow(config);
+  if (config.refill && !config.burst) {
+    mistakes_.Add(config.refill->at, "Only a burst has a refill.",
+                  "Write {burst: 10, refill: 1/s}.");
+  }
+  auto limit = config.concurrency ? ReadConcurrency(config)
+               : config.burst     ? ReadBurst(config)
+                                  : ReadWindow(config);
   if (limit && config.name && CheckName(*config.name, "The limit's name", mistakes_)) {
     limit->name = config.name->value;
   }
@@ -147,9 +155,7 @@ LimitSet LimitSetCompiler::Compile(const std::vector<LimitConfig>& configs, Posi
       mistakes_.Add(places[i], "Two limits here are called " + limit.name + ".",
                     "Give one a name: {limit: 60/minute, name: other}.");
     }
-    set.limits.push_back(
-        {.limit = *compiled, .offset = set.state_bytes, .name = limit.name, .written = limit});
-    set.state_bytes += compiled->state_bytes();
+    set.limits.push_back({.limit = *compiled, .name = limit.name, .written = limit});
   }
   WarnOfBigBurst(set, places);
   return set;

@@ -23,6 +23,7 @@ class LimitSetCompiler {
   std::optional<Limit> ReadLimit(const LimitConfig& config);
   std::optional<Limit> ReadWindow(const LimitConfig& config);
   std::optional<Limit> ReadBurst(const LimitConfig& config);
+  std::optional<Limit> ReadConcurrency(const LimitConfig& config);
   void CheckQuota(const limit::CompiledLimit& limit, Position at);
   void WarnOfBigBurst(const LimitSet& set, const std::vector<Position>& places);
 

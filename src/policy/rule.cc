@@ -9,6 +9,11 @@ namespace {
 // Added to a part's kind when it is absent and the client's address stands in for it.
 constexpr std::uint64_t kAbsent = 0x80;
 
+// What tells the key of a network, or of all, from a client's. No part's kind and length are these.
+constexpr std::uint64_t kParent = 0x40;
+constexpr std::uint64_t kOverflow = 0x41;
+constexpr std::uint64_t kCeiling = std::uint64_t{0x42} << 32U;
+
 template <class Patterns>
 bool OneMatches(const Patterns& patterns, std::string_view text) noexcept {
   return patterns.empty() ||
@@ -24,8 +29,7 @@ void FeedText(SipHasher& hasher, std::uint64_t kind, std::string_view text) noex
   hasher.Update(text);
 }
 
-void FeedClient(SipHasher& hasher, std::uint64_t kind, const Request& request) noexcept {
-  const IpAddress client = request.client.Client();
+void FeedClient(SipHasher& hasher, std::uint64_t kind, const IpAddress& client) noexcept {
   const auto bytes = client.bytes();
   FeedText(hasher, kind, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
@@ -92,30 +96,59 @@ std::uint8_t Rule::FindVariant(const Request& request) const noexcept {
   return 0;
 }
 
-KeyHashes Rule::HashKeys(const HashSecret& secret, const Request& request,
-                         std::uint8_t variant) const noexcept {
+SipHasher Rule::FeedKey(const HashSecret& secret, const Request& request,
+                        const IpAddress& client) const noexcept {
   SipHasher hasher(secret);
   hasher.UpdateU64(name_hash_);
   for (const KeyPart& part : key_) {
     const auto kind = static_cast<std::uint64_t>(part.kind);
     if (part.kind == KeyKind::kClient) {
-      FeedClient(hasher, kind, request);
+      FeedClient(hasher, kind, client);
       continue;
     }
     const std::string_view text = TextOf(part, request);
     if (text.empty()) {
-      FeedClient(hasher, kind | kAbsent, request);
+      FeedClient(hasher, kind | kAbsent, client);
     } else {
       FeedText(hasher, kind, text);
     }
   }
-  if (variant == 0) {
-    const std::uint64_t hash = hasher.Finish();
-    return {.client = hash, .limits = hash};
+  return hasher;
+}
+
+// An override's own hash goes on behind the parts, which a rule always has as many of.
+std::uint64_t Rule::FinishKey(SipHasher hasher, std::uint8_t variant) const noexcept {
+  if (variant != 0) hasher.UpdateU64(overrides_[variant - 1].hash);
+  return hasher.Finish();
+}
+
+KeyHashes Rule::HashKeys(const HashSecret& secret, const Request& request,
+                         std::uint8_t variant) const noexcept {
+  const SipHasher hasher = FeedKey(secret, request, request.client.Client());
+  const std::uint64_t limits = FinishKey(hasher, variant);
+  return {.client = variant == 0 ? limits : FinishKey(hasher, 0), .limits = limits};
+}
+
+std::uint64_t Rule::HashParent(const HashSecret& secret, const Request& request,
+                               std::uint8_t variant) const noexcept {
+  constexpr unsigned kV4Bits = 24;
+  constexpr unsigned kV6Bits = 48;
+  SipHasher hasher(secret);
+  hasher.UpdateU64(name_hash_);
+  if (std::ranges::find(key_, KeyKind::kClient, &KeyPart::kind) == key_.end()) {
+    hasher.UpdateU64(kOverflow);
+  } else {
+    const unsigned bits = request.client.is_v4() ? kV4Bits : kV6Bits;
+    FeedClient(hasher, kParent, request.client.Masked(bits));
   }
-  SipHasher variants = hasher;  // Goes on behind the parts, which a rule always has as many of.
-  variants.UpdateU64(overrides_[variant - 1].hash);
-  return {.client = hasher.Finish(), .limits = variants.Finish()};
+  return FinishKey(hasher, variant);
+}
+
+std::uint64_t Rule::HashCeiling(const HashSecret& secret, const Request& request,
+                                std::uint8_t variant, unsigned bits) const noexcept {
+  SipHasher hasher = FeedKey(secret, request, request.client.Masked(bits));
+  hasher.UpdateU64(kCeiling | bits);
+  return FinishKey(hasher, variant);
 }
 
 std::uint64_t Rule::CostOf(const Request& request) const noexcept {

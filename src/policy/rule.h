@@ -14,8 +14,8 @@
 
 #include "base/ip.h"
 #include "base/siphash.h"
-#include "limit/compiled_limit.h"
 #include "policy/glob.h"
+#include "policy/layout.h"
 #include "policy/request.h"
 
 namespace sluicegate::policy {
@@ -26,23 +26,18 @@ inline constexpr std::size_t kMaxRules =
 inline constexpr std::size_t kMaxLimitsPerRule = 8;
 inline constexpr std::size_t kMaxOverridesPerRule = 64;
 inline constexpr std::size_t kMaxKeyParts = 8;
+inline constexpr std::size_t kMaxCeilings = 2;
 inline constexpr std::size_t kMaxPatterns = 64;  ///< In one list of a match.
 inline constexpr std::size_t kMaxMatchHeaders = 16;
 
 enum class Mode : std::uint8_t { kOff, kObserve, kEnforce };
 
-/// One limit of a rule, and where its state lies in the rule's slots.
-struct RuleLimit {
-  limit::CompiledLimit limit;
-  std::size_t offset = 0;  ///< Bytes from the slot's first, a multiple of 8.
-  std::string name;  ///< For fields and metrics: from the configuration, so never a client's words.
-  Limit written;     ///< As the configuration has it, the refill resolved.
-};
-
-/// The limits that apply together: a rule's own, or an override's.
-struct LimitSet {
-  std::vector<RuleLimit> limits;
-  std::size_t state_bytes = 0;
+/// What the clients of one IPv6 network share, beside what each has for itself: the rule's limits
+/// so many times over.
+struct Ceiling {
+  unsigned prefix_bits = 0;  ///< Shorter than a client's own 64.
+  std::uint64_t factor = 1;
+  Layout layout;  ///< The rates, with quotas (and a bucket's refill) times `factor`.
 };
 
 /// Bans that repeated violations earn. Counted by a token bucket of `violations` per `within`.
@@ -161,6 +156,14 @@ class Rule {
   /// REQUIRES: variant < variants().size().
   [[nodiscard]] KeyHashes HashKeys(const HashSecret& secret, const Request& request,
                                    std::uint8_t variant) const noexcept;
+  /// Of the key of the client's parent network, which stands in where a client cannot have a place
+  /// of its own: its /24 or /48; for a key without the client, one key for all.
+  [[nodiscard]] std::uint64_t HashParent(const HashSecret& secret, const Request& request,
+                                         std::uint8_t variant) const noexcept;
+  /// Of the request's key with the client's network of `bits` in the client's place.
+  /// REQUIRES: the client is IPv6.
+  [[nodiscard]] std::uint64_t HashCeiling(const HashSecret& secret, const Request& request,
+                                          std::uint8_t variant, unsigned bits) const noexcept;
   /// The limits' alone.
   [[nodiscard]] std::uint64_t HashKey(const HashSecret& secret, const Request& request,
                                       std::uint8_t variant) const noexcept {
@@ -172,9 +175,25 @@ class Rule {
   [[nodiscard]] std::span<const LimitSet> variants() const noexcept {
     return variants_;
   }  ///< Never empty.
-  [[nodiscard]] std::size_t slot_bytes() const noexcept {
-    return slot_bytes_;
-  }  ///< The largest variant's state_bytes.
+  /// What the rule's table holds: every limit but those of requests in flight.
+  [[nodiscard]] const Layout& rates() const noexcept { return rates_; }
+  /// What the table of leases holds: the limits of requests in flight.
+  [[nodiscard]] const Layout& leases() const noexcept { return leases_; }
+  [[nodiscard]] std::span<const Ceiling> ceilings() const noexcept { return ceilings_; }
+  /// So many new keys a parent network may bring, if that is bounded. Its state lies behind the
+  /// rates in the slots of the table of parents.
+  [[nodiscard]] const std::optional<BoundLimit>& new_keys() const noexcept { return new_keys_; }
+  /// What the table of parents holds: the rates, and behind them the new keys. No slot bytes: no
+  /// client is ever charged on its parent network.
+  [[nodiscard]] const Layout& parents() const noexcept { return parents_; }
+  /// Whether the sketch folds on where more offenders were evicted than it can tell from newcomers.
+  [[nodiscard]] bool protect() const noexcept { return protect_; }
+  /// The part of the memory that the sketch takes, in millionths.
+  [[nodiscard]] std::uint32_t sketch_ppm() const noexcept { return sketch_ppm_; }
+  /// Of the `when` of variant i + 1: tells it from others wherever it stands in the file.
+  [[nodiscard]] std::uint64_t OverrideHash(std::size_t i) const noexcept {
+    return overrides_[i].hash;
+  }
   [[nodiscard]] const std::optional<Penalty>& penalty() const noexcept { return penalty_; }
   /// Bytes of a request's body beyond which 413 answers; 0: no bound of the rule's own.
   /// Policy::MaxBody says which bound a request has.
@@ -191,6 +210,9 @@ class Rule {
   friend class RuleCompiler;
   Rule() = default;
   [[nodiscard]] std::uint8_t FindVariant(const Request& request) const noexcept;
+  [[nodiscard]] SipHasher FeedKey(const HashSecret& secret, const Request& request,
+                                  const IpAddress& client) const noexcept;
+  [[nodiscard]] std::uint64_t FinishKey(SipHasher hasher, std::uint8_t variant) const noexcept;
 
   std::string name_;
   std::uint64_t name_hash_ = 0;
@@ -202,7 +224,13 @@ class Rule {
   std::vector<KeyPart> key_;
   Cost cost_;
   std::vector<LimitSet> variants_;
-  std::size_t slot_bytes_ = 0;
+  Layout rates_;
+  Layout leases_;
+  std::vector<Ceiling> ceilings_;
+  std::optional<BoundLimit> new_keys_;
+  Layout parents_;
+  bool protect_ = false;
+  std::uint32_t sketch_ppm_ = 0;
   std::optional<Penalty> penalty_;
   std::uint64_t max_body_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "policy/network_compiler.h"
 #include "policy/values.h"
 #include "policy/words.h"
 
@@ -69,6 +70,17 @@ bool ReadDrop(const MaybeText& answer, Mistakes& mistakes) {
   return false;
 }
 
+// Whether a saturated sketch folds on.
+bool ReadProtect(const MaybeText& saturated, Mistakes& mistakes) {
+  constexpr std::array<std::string_view, 2> kWords = {"forget", "protect"};
+  if (!saturated || saturated->value == kWords[0]) return false;
+  if (saturated->value == kWords[1]) return true;
+  mistakes.Add(saturated->at,
+               "Nothing that a saturated sketch does is called " + Quoted(saturated->value) + ".",
+               Suggest(saturated->value, kWords));
+  return false;
+}
+
 }  // namespace
 
 Rule RuleCompiler::Compile() {
@@ -90,9 +102,20 @@ Rule RuleCompiler::Compile() {
   ReadOverrides(limits);
   ReadPenalty();
   ReadMaxBody();
-  for (const LimitSet& set : rule_.variants_)
-    rule_.slot_bytes_ = std::max(rule_.slot_bytes_, set.state_bytes);
+  rule_.protect_ = ReadProtect(config_.saturated, context_.mistakes);
+  rule_.rates_ = Layout::Lay(rule_.variants_, Layout::Of::kRates);
+  rule_.leases_ = Layout::Lay(rule_.variants_, Layout::Of::kLeases);
+  ReadNetworks();
   return std::move(rule_);
+}
+
+void RuleCompiler::ReadNetworks() {
+  NetworkCompiler networks(config_, rule_.key_, rule_.variants_, context_.mistakes);
+  rule_.ceilings_ = networks.ReadCeilings();
+  rule_.new_keys_ = networks.ReadNewKeys(rule_.rates_.slot_bytes);
+  if (rule_.rates_.slot_bytes == 0 || !(rule_.penalty_ || rule_.new_keys_)) return;
+  rule_.parents_ = rule_.rates_;
+  if (rule_.new_keys_) NetworkCompiler::Append(rule_.parents_, *rule_.new_keys_);
 }
 
 void RuleCompiler::ReadMode() {

@@ -33,7 +33,10 @@ class RuleCompiler {
   /// The rule as far as it can be understood; its mistakes are in the context. The memory is set by
   /// the caller, who knows all rules.
   [[nodiscard]] Rule Compile();
-  static void SetMemory(Rule& rule, std::size_t bytes) { rule.memory_ = bytes; }
+  static void SetMemory(Rule& rule, std::size_t bytes, std::uint32_t sketch_ppm) {
+    rule.memory_ = bytes;
+    rule.sketch_ppm_ = sketch_ppm;
+  }
 
  private:
   void ReadMode();
@@ -47,6 +50,7 @@ class RuleCompiler {
   void ReadPenalty();
   void ReadCost();
   void ReadMaxBody();
+  void ReadNetworks();
   void WarnOfDeadPath(const Text& text);
   std::vector<Glob> ReadHosts(std::vector<Text> texts);
   std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);

@@ -78,6 +78,17 @@ std::optional<std::uint64_t> ReadNumber(const Text& text, std::string_view what,
   return std::nullopt;
 }
 
+std::optional<std::uint64_t> ReadFactor(const Text& text, std::string_view what,
+                                        Mistakes& mistakes) {
+  constexpr std::uint64_t kMost = 65'536;
+  std::optional<std::uint64_t> factor;
+  if (text.value.starts_with('x')) factor = Digits(std::string_view(text.value).substr(1));
+  if (factor && *factor >= 1 && *factor <= kMost) return factor;
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+               "Write x and a whole number from 1 to 65536, like x4.");
+  return std::nullopt;
+}
+
 std::optional<bool> ReadBool(const Text& text, std::string_view what, Mistakes& mistakes) {
   const std::string word = Lower(text.value);
   if (word == "true" || word == "yes" || word == "on") return true;

@@ -19,6 +19,9 @@ namespace sluicegate::policy {
 [[nodiscard]] std::optional<std::uint64_t> ReadNumber(const Text& text, std::string_view what,
                                                       std::uint64_t least, std::uint64_t most,
                                                       Mistakes& mistakes);
+/// So many times, from 1 to 65,536: "x4".
+[[nodiscard]] std::optional<std::uint64_t> ReadFactor(const Text& text, std::string_view what,
+                                                      Mistakes& mistakes);
 [[nodiscard]] std::optional<bool> ReadBool(const Text& text, std::string_view what,
                                            Mistakes& mistakes);
 /// More than nothing, at most 10 years.

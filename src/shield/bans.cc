@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "limit/saturating.h"
+#include "limit/token_bucket.h"
 
 namespace sluicegate::shield {
 namespace {
@@ -30,12 +30,34 @@ BanState Load(const std::byte* bytes) noexcept {
 // A running ban is pinned; else the longer the memory lasts, the heavier.
 class BanWeigher final : public table::Weigher {
  public:
-  [[nodiscard]] limit::Load Weigh(const std::byte* bytes, std::uint8_t /*variant*/,
-                                  Now now) const noexcept override {
+  [[nodiscard]] table::Weight Weigh(const std::byte* bytes, std::uint8_t /*variant*/,
+                                    Now now) const noexcept override {
     const BanState state = Load(bytes);
-    return {.used_ppm = BanLeft(state, now.engine_ns) > 0 ? kPinned : 0,
+    return {.used_ppm = BanLeft(state, now.engine_ns) > 0 ? table::Weight::kPinned : 0,
             .clears_after_ns = MemoryLeft(state, now.engine_ns)};
   }
+};
+
+// As many violations as before, whatever one weighs now.
+class BanMover final : public table::Mover {
+ public:
+  BanMover(const PenaltyTerms& before, const PenaltyTerms& after) noexcept
+      : before_(before.violations, before.interval_ns()),
+        after_(after.violations, after.interval_ns()) {}
+
+  [[nodiscard]] bool Move(const std::byte* old_bytes, std::uint8_t /*old_variant*/,
+                          std::byte* bytes, std::uint8_t& variant,
+                          Now now) const noexcept override {
+    BanState state = Load(old_bytes);
+    state.violations_tat_ns = after_.Repriced(state.violations_tat_ns, now.engine_ns, before_);
+    std::memcpy(bytes, &state, sizeof(state));
+    variant = 0;
+    return true;
+  }
+
+ private:
+  const limit::TokenBucket before_;
+  const limit::TokenBucket after_;
 };
 
 }  // namespace
@@ -57,7 +79,7 @@ bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_
   state.level = LevelAt(state, now_ns);
   state.clean_since_ns = std::max(state.clean_since_ns, now_ns);
   // GCRA as in limit/token_bucket.h: the charge that leaves less than one unit begins the ban.
-  const std::uint64_t interval_ns = limit::DivideRoundingUp(terms.within_ns, terms.violations);
+  const std::uint64_t interval_ns = terms.interval_ns();
   const std::uint64_t tolerance_ns = MultiplySaturating(interval_ns, terms.violations);
   state.violations_tat_ns = AddSaturating(std::max(state.violations_tat_ns, now_ns), interval_ns);
   const std::uint64_t debt_ns = SubtractSaturating(state.violations_tat_ns, now_ns);
@@ -78,19 +100,27 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes
   return std::unique_ptr<Bans>(new Bans(std::move(*table)));
 }
 
-std::uint64_t Bans::Left(std::uint64_t hash, Now now) noexcept {
+Bans::Record Bans::Find(std::uint64_t hash, Now now) noexcept {
   const table::Cell cell = table_->Lock(hash);
-  return BanLeft(Load(cell.state()), now.engine_ns);
+  if (cell.sealed()) return {.sealed = true};
+  if (cell.present()) return {.left_ns = BanLeft(Load(cell.state()), now.engine_ns)};
+  return {.no_place = cell.IsCrowded(BanWeigher(), now)};
 }
 
 Violation Bans::RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept {
   table::Cell cell = table_->Lock(hash);
   BanState state = Load(cell.state());
   if (BanLeft(state, now.engine_ns) > 0) return {};
-  if (!cell.Claim(BanWeigher(), 0, now)) return {};
+  // A table that has moved: this violation is lost to a reload.
+  if (cell.sealed() || !cell.Claim(BanWeigher(), 0, now)) return {};
   const bool begins = AddViolation(state, terms, now.engine_ns);
   std::memcpy(cell.state(), &state, sizeof(state));
   return {.counted = true, .ban_ns = begins ? BanLeft(state, now.engine_ns) : 0};
+}
+
+void Bans::MoveInto(Bans& next, const PenaltyTerms& before, const PenaltyTerms& after,
+                    Now now) noexcept {
+  table_->MoveInto(*next.table_, BanMover(before, after), BanWeigher(), now);
 }
 
 std::uint64_t Bans::EstimateLive(Now now) const noexcept {

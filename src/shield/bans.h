@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "limit/saturating.h"
 #include "sluicegate/time.h"
 #include "table/table.h"
 
@@ -25,6 +26,11 @@ struct PenaltyTerms {
   std::uint64_t ban_ns = 0;
   std::uint64_t escalate[kMaxLevels] = {1};
   std::size_t levels = 1;  ///< 1 to kMaxLevels; the last one repeats.
+
+  /// What one violation weighs: ceil(within / violations).
+  [[nodiscard]] std::uint64_t interval_ns() const noexcept {
+    return limit::DivideRoundingUp(within_ns, violations);
+  }
 };
 
 /// What is remembered of an offender. All zero for a key never seen.
@@ -52,10 +58,23 @@ class Bans {
  public:
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Create(std::size_t bytes);
 
-  /// Time left of the key's ban, in ns; 0: not banned.
-  [[nodiscard]] std::uint64_t Left(std::uint64_t hash, Now now) noexcept;
+  /// What stands against a key. A value type.
+  struct Record {
+    std::uint64_t left_ns = 0;  ///< Of its ban; 0: not banned.
+    bool no_place = false;      ///< Nothing, and nothing could: running bans have all places.
+    bool sealed = false;        ///< The table has moved: ask the newest.
+  };
+  [[nodiscard]] Record Find(std::uint64_t hash, Now now) noexcept;
   /// Counts an enforced denial. Does nothing while a ban runs.
   Violation RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept;
+  /// Whether Create would make a table of this size.
+  [[nodiscard]] bool Fits(std::size_t bytes) const noexcept {
+    return table_->Fits(table_->shape(), bytes);
+  }
+  /// Moves everything to a table of another size, or of terms under which a violation weighs
+  /// otherwise; see Table::MoveInto.
+  void MoveInto(Bans& next, const PenaltyTerms& before, const PenaltyTerms& after,
+                Now now) noexcept;
   /// Violations that found no place since the start, as every slot held a running ban.
   [[nodiscard]] std::uint64_t refused() const noexcept { return table_->counts().refusals; }
   /// Keys whose violations or level gave way to another key's since the start.

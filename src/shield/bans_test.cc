@@ -150,8 +150,8 @@ TEST(BanTable, HoldsKeysApart) {
   ASSERT_TRUE(bans.has_value());
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
   for (unsigned i = 0; i < 3; ++i) (*bans)->RecordViolation(1, Terms(), now);
-  EXPECT_EQ((*bans)->Left(1, now), 5 * kMinute);
-  EXPECT_EQ((*bans)->Left(2, now), 0U);
+  EXPECT_EQ((*bans)->Find(1, now).left_ns, 5 * kMinute);
+  EXPECT_EQ((*bans)->Find(2, now).left_ns, 0U);
 }
 
 TEST(BanTable, AViolationDuringABanCountsForNothing) {
@@ -159,7 +159,7 @@ TEST(BanTable, AViolationDuringABanCountsForNothing) {
   ASSERT_TRUE(bans.has_value());
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
   for (unsigned i = 0; i < 100; ++i) (*bans)->RecordViolation(1, Terms(), now);
-  EXPECT_EQ((*bans)->Left(1, now), 5 * kMinute);
+  EXPECT_EQ((*bans)->Find(1, now).left_ns, 5 * kMinute);
 }
 
 TEST(BanTable, ARunningBanIsNeverEvictedAndTheRefusedAreCounted) {
@@ -170,7 +170,8 @@ TEST(BanTable, ARunningBanIsNeverEvictedAndTheRefusedAreCounted) {
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
   for (std::uint64_t key = 1; key <= 20; ++key) (*bans)->RecordViolation(key, terms, now);
   unsigned banned = 0;
-  for (std::uint64_t key = 1; key <= 20; ++key) banned += (*bans)->Left(key, now) > 0 ? 1U : 0U;
+  for (std::uint64_t key = 1; key <= 20; ++key)
+    banned += (*bans)->Find(key, now).left_ns > 0 ? 1U : 0U;
   EXPECT_EQ(banned, 12U);
   EXPECT_EQ((*bans)->refused(), 8U);
 }

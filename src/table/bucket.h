@@ -1,7 +1,7 @@
 // One bucket of a table: a header line with a lock and the slots' fingerprints, then the slots'
 // states.
 //
-//     line 0      12 fingerprints of 32 bits | lock | 12 generations
+//     line 0      12 fingerprints of 32 bits | lock | 12 tags of 8 bits
 //     line 1...   12 states of `slot_bytes` each, padded to whole lines
 //
 // A fingerprint is 0 in a slot that was never used. Everything but the lock word is guarded by the
@@ -31,6 +31,9 @@ inline void SpinPause() noexcept {
 #endif
 }
 
+/// Lets other threads of this core go on: one of them may be what is waited for.
+inline void YieldCore() noexcept { std::this_thread::yield(); }
+
 /// Starts to fetch a line that will be written. Written out, as without a flag for newer machines
 /// the compilers make a plain prefetch of it, which is dropped where the page is not in the TLB:
 /// that made a decision over 10 M keys a quarter slower. Every x86-64 takes the instruction.
@@ -43,39 +46,57 @@ inline void PrefetchForWrite(const void* line) noexcept {
 }
 
 /// A lock of one word, held for tens of nanoseconds. A waiter spins, then yields its core: on few
-/// cores the holder may be the one that waits for it.
+/// cores the holder may be the one that waits for it. A sealed one is never free again: what it
+/// guarded has moved.
 class BucketLock {
  public:
-  void Lock() noexcept {
-    for (unsigned spins = 0; !TryLock(); ++spins) {
+  /// False: it is sealed, and not held.
+  [[nodiscard]] bool Lock() noexcept {
+    for (unsigned spins = 0;; ++spins) {
+      std::uint32_t seen = word_.load(std::memory_order_relaxed);
+      // A read first: a spinning core then shares the line and does not fight over it.
+      if (seen == kFree && word_.compare_exchange_weak(seen, kTaken, std::memory_order_acquire,
+                                                       std::memory_order_relaxed)) {
+        return true;
+      }
+      if (seen == kSealed) return false;
       if (spins < kSpinsBeforeYield) {
         SpinPause();
       } else {
-        std::this_thread::yield();
+        YieldCore();
       }
     }
   }
   void Unlock() noexcept { word_.store(kFree, std::memory_order_release); }
+  /// REQUIRES: the caller holds it; nobody holds it then.
+  void Seal() noexcept { word_.store(kSealed, std::memory_order_release); }
 
  private:
   static constexpr std::uint32_t kFree = 0;
   static constexpr std::uint32_t kTaken = 1;
+  static constexpr std::uint32_t kSealed = 2;
   static constexpr unsigned kSpinsBeforeYield =
       128;  // About 5 us at 40 ns a pause: 50 times a decision.
-
-  bool TryLock() noexcept {
-    // A read first: a spinning core then shares the line and does not fight over it.
-    return word_.load(std::memory_order_relaxed) == kFree &&
-           word_.exchange(kTaken, std::memory_order_acquire) == kFree;
-  }
 
   std::atomic<std::uint32_t> word_{kFree};
 };
 
+/// What a slot's header byte says beside its fingerprint. A value type.
+struct SlotTag {
+  /// Parts of a bucket's range of hashes. Which one a key lies in tells its bucket in a table of
+  /// another size; the last value: not known.
+  static constexpr unsigned kParts = 15;
+  static constexpr std::uint8_t kNoPart = kParts;
+
+  std::uint8_t generation : 4;  ///< Goes up when a slot changes its key.
+  std::uint8_t part : 4;
+};
+static_assert(sizeof(SlotTag) == 1);
+
 struct alignas(kCacheLine) Bucket {
   std::array<std::uint32_t, kSlotsPerBucket> fingerprints;
   BucketLock lock;
-  std::array<std::uint8_t, kSlotsPerBucket> generations;  // Goes up when a slot changes its key.
+  std::array<SlotTag, kSlotsPerBucket> tags;
 
   /// The slot of a fingerprint, or kSlotsPerBucket. REQUIRES: the lock is held.
   [[nodiscard]] unsigned Find(std::uint32_t fingerprint) const noexcept {
@@ -93,6 +114,16 @@ struct alignas(kCacheLine) Bucket {
     while (slot < kSlotsPerBucket && fingerprints[slot] != fingerprint) ++slot;
     return slot;
 #endif
+  }
+
+  /// Find without the lock: what it reads may change meanwhile, so the answer is a hint. No race to
+  /// a sanitizer, as nothing but a prefetch goes by it.
+#ifdef __clang__
+  [[clang::no_sanitize("thread")]]
+#endif
+  [[nodiscard]] unsigned
+  PeekFor(std::uint32_t fingerprint) const noexcept {
+    return Find(fingerprint);
   }
 
   [[nodiscard]] std::byte* State(unsigned slot, std::size_t slot_bytes) noexcept {

@@ -5,11 +5,12 @@
 #include <cstring>
 #include <utility>
 
+#include "limit/saturating.h"
+
 namespace sluicegate::table {
 namespace {
 
 constexpr std::size_t kTagBytes = 8;  // A variant needs one; states stay 8-aligned.
-constexpr std::uint32_t kAtLimitPpm = 1'000'000;
 
 std::size_t SlotBytes(Table::Shape shape) {
   return shape.state_bytes + (shape.tagged ? kTagBytes : 0);
@@ -20,6 +21,10 @@ std::size_t BucketBytes(Table::Shape shape) {
   return (used + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
+std::uint64_t BucketsIn(Table::Shape shape, std::size_t bytes) {
+  return std::max<std::uint64_t>(bytes / BucketBytes(shape), 1);
+}
+
 std::uint32_t NextId() {
   static std::atomic<std::uint32_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
@@ -27,7 +32,7 @@ std::uint32_t NextId() {
 
 // Lighter gives way first: the lower share of its quota used, and among equals the one that clears
 // first.
-bool Lighter(const limit::Load& a, const limit::Load& b) {
+bool Lighter(const Weight& a, const Weight& b) {
   if (a.used_ppm != b.used_ppm) return a.used_ppm < b.used_ppm;
   return a.clears_after_ns < b.clears_after_ns;
 }
@@ -36,22 +41,40 @@ bool Lighter(const limit::Load& a, const limit::Load& b) {
 
 alignas(8) constinit std::byte Table::never_seen[Table::kMaxStateBytes] = {};
 
-std::expected<std::unique_ptr<Table>, std::string> Table::Create(Shape shape, std::size_t bytes) {
+std::expected<std::unique_ptr<Table>, std::string> Table::Create(
+    Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) {
+  return Create(shape, bytes, NextId(), std::move(sketch));
+}
+
+std::expected<std::unique_ptr<Table>, std::string> Table::CreateSuccessor(
+    Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) const {
+  return Create(shape, bytes, id_, std::move(sketch));
+}
+
+std::expected<std::unique_ptr<Table>, std::string> Table::Create(
+    Shape shape, std::size_t bytes, std::uint32_t id, std::shared_ptr<BlockedSketch> sketch) {
   assert(shape.state_bytes % 8 == 0 && shape.state_bytes <= kMaxStateBytes);
-  const std::uint64_t buckets = std::max<std::uint64_t>(bytes / BucketBytes(shape), 1);
+  const std::uint64_t buckets = BucketsIn(shape, bytes);
   auto mapping = Mapping::Create(buckets * BucketBytes(shape));
   if (!mapping) return std::unexpected(std::move(mapping.error()));
-  return std::unique_ptr<Table>(new Table(shape, std::move(*mapping), buckets));
+  return std::unique_ptr<Table>(
+      new Table(shape, std::move(*mapping), buckets, id, std::move(sketch)));
 }
 
 // Zero bytes are an empty bucket: no fingerprints, the lock free.
-Table::Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets) noexcept
+Table::Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets, std::uint32_t id,
+             std::shared_ptr<BlockedSketch> sketch) noexcept
     : shape_(shape),
       slot_bytes_(SlotBytes(shape)),
       bucket_bytes_(BucketBytes(shape)),
       buckets_(buckets),
-      id_(NextId()),
-      mapping_(std::move(mapping)) {}
+      id_(id),
+      mapping_(std::move(mapping)),
+      sketch_(std::move(sketch)) {}
+
+bool Table::Fits(Shape shape, std::size_t bytes) const noexcept {
+  return shape == shape_ && BucketsIn(shape, bytes) == buckets_;
+}
 
 std::uint8_t Table::VariantAt(Bucket& bucket, unsigned slot) const noexcept {
   if (!shape_.tagged) return 0;
@@ -63,49 +86,172 @@ Cell::Cell(Cell&& other) noexcept
       bucket_(std::exchange(other.bucket_, nullptr)),
       state_(other.state_),
       fingerprint_(other.fingerprint_),
+      part_(other.part_),
       slot_(other.slot_) {}
 
 void Cell::Place(unsigned slot, std::uint8_t variant) noexcept {
   slot_ = slot;
   state_ = bucket_->State(slot, table_->slot_bytes_);
   bucket_->fingerprints[slot] = fingerprint_;
-  ++bucket_->generations[slot];
+  SlotTag& tag = bucket_->tags[slot];
+  tag = {.generation = static_cast<std::uint8_t>((tag.generation + 1U) & 0xFU),
+         .part = static_cast<std::uint8_t>(part_ & 0xFU)};
   std::memset(state_, 0, table_->slot_bytes_);
   if (table_->shape_.tagged) state_[table_->shape_.state_bytes] = std::byte{variant};
 }
 
-bool Cell::Claim(const Weigher& weigher, std::uint8_t variant, Now now) noexcept {
-  if (present()) return true;
+Cell::Victim Cell::FindVictim(const Weigher& weigher, Now now) const noexcept {
   const unsigned home = Table::HomeOf(fingerprint_);
-  unsigned victim = kSlotsPerBucket;
-  limit::Load lightest{.used_ppm = Weigher::kPinned, .clears_after_ns = 0};
+  Victim victim;
   for (unsigned step = 0; step < kSlotsPerBucket; ++step) {
     const unsigned slot = (home + step) % kSlotsPerBucket;
-    limit::Load load;
-    if (bucket_->fingerprints[slot] != 0) {
-      load = weigher.Weigh(bucket_->State(slot, table_->slot_bytes_),
-                           table_->VariantAt(*bucket_, slot), now);
-    }
-    if (load.clears_after_ns == 0 && load.used_ppm != Weigher::kPinned) {
-      Place(slot, variant);
-      return true;
-    }
-    if (load.used_ppm != Weigher::kPinned &&
-        (victim == kSlotsPerBucket || Lighter(load, lightest))) {
-      victim = slot;
-      lightest = load;
+    if (bucket_->fingerprints[slot] == 0) return {.slot = slot};
+    const Weight weight = weigher.Weigh(bucket_->State(slot, table_->slot_bytes_),
+                                        table_->VariantAt(*bucket_, slot), now);
+    if (weight.used_ppm == Weight::kPinned) continue;
+    if (weight.clears_after_ns == 0) return {.slot = slot};
+    if (victim.slot == kSlotsPerBucket || Lighter(weight, victim.weight)) {
+      victim = {.slot = slot, .weight = weight};
     }
   }
-  if (victim == kSlotsPerBucket) {
+  return victim;
+}
+
+bool Cell::Claim(const Weigher& weigher, std::uint8_t variant, Now now) noexcept {
+  if (present()) return true;
+  const Victim victim = FindVictim(weigher, now);
+  if (victim.slot == kSlotsPerBucket) {
     table_->refusals_.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  // A victim at a limit is where the blocked sketch will take its time of full clearing.
-  auto& counter =
-      lightest.used_ppm >= kAtLimitPpm ? table_->evictions_at_limit_ : table_->evictions_;
-  counter.fetch_add(1, std::memory_order_relaxed);
-  Place(victim, variant);
+  if (victim.weight.clears_after_ns > 0) {
+    table_->CountEviction(bucket_->fingerprints[victim.slot], victim.weight, now,
+                          table_->sketch_.get());
+  }
+  Place(victim.slot, variant);
   return true;
+}
+
+bool Cell::IsCrowded(const Weigher& weigher, Now now) const noexcept {
+  for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
+    if (bucket_->fingerprints[slot] == 0) return false;
+    const Weight weight = weigher.Weigh(bucket_->State(slot, table_->slot_bytes_),
+                                        table_->VariantAt(*bucket_, slot), now);
+    if (weight.used_ppm != Weight::kPinned) return false;
+  }
+  return true;
+}
+
+void Table::CountEviction(std::uint32_t fingerprint, const Weight& weight, Now now,
+                          BlockedSketch* sketch) noexcept {
+  if (weight.blocked_ns == 0) {
+    evictions_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  evictions_at_limit_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t until_ns = limit::AddSaturating(now.engine_ns, weight.blocked_ns);
+  if (sketch == nullptr || !sketch->Fold(fingerprint, until_ns, now.engine_ns)) {
+    forgotten_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// A slot on its way to another table.
+struct Table::MovedKey {
+  std::uint32_t fingerprint = 0;
+  SlotTag tag{};
+  std::uint8_t variant = 0;
+  Weight weight;
+  alignas(8) std::array<std::byte, kMaxStateBytes> state;
+};
+
+// Keys of one bucket may meet there with one fingerprint, one of them a copy that nobody asks for:
+// the heavier stays.
+void Table::MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& weigher, Now now,
+                    BlockedSketch* sketch) noexcept {
+  Cell cell = LockAt(bucket, key.fingerprint);
+  Cell::Victim victim{.slot = cell.slot_};
+  if (cell.present()) {
+    victim.weight = weigher.Weigh(cell.state(), VariantAt(*cell.bucket_, cell.slot_), now);
+  } else {
+    victim = cell.FindVictim(weigher, now);
+  }
+  if (victim.slot == kSlotsPerBucket) {
+    refusals_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  const bool taken = victim.weight.clears_after_ns > 0;
+  if (taken && !Lighter(victim.weight, key.weight)) {
+    CountEviction(key.fingerprint, key.weight, now, sketch);
+    return;
+  }
+  if (taken) {
+    CountEviction(cell.bucket_->fingerprints[victim.slot], victim.weight, now, sketch);
+  }
+  cell.Place(victim.slot, key.variant);
+  cell.bucket_->tags[victim.slot] = key.tag;
+  std::memcpy(cell.state(), key.state.data(), shape_.state_bytes);
+}
+
+// The hashes of part p of bucket i are those h with i * parts + p <= h * buckets * parts / 2^64 <
+// that + 1; without a part, those of the whole bucket.
+Table::Range Table::RangeIn(std::uint64_t bucket, std::uint8_t part,
+                            std::uint64_t next_buckets) const noexcept {
+  using Wide = unsigned __int128;
+  const bool known = part < SlotTag::kParts;
+  const Wide pieces = Wide{buckets_} * (known ? SlotTag::kParts : 1U);
+  const Wide piece = known ? Wide{bucket} * SlotTag::kParts + part : Wide{bucket};
+  const Wide first = ((piece << 64U) + pieces - 1) / pieces;
+  // A part is told from the first 32 bits below the bucket, so its end may lie so much later.
+  const Wide slack = known ? (Wide{1} << 32U) / buckets_ + 1 : 0;
+  const Wide last =
+      std::min((((piece + 1) << 64U) + pieces - 1) / pieces - 1 + slack, (Wide{1} << 64U) - 1);
+  const auto place = [next_buckets](Wide hash) {
+    return (hash * next_buckets) >> 32U;  // Bucket and, below 32 bits, how far into it.
+  };
+  const auto part_of = [](Wide at) {
+    return static_cast<std::uint8_t>(((at & 0xFFFF'FFFFU) * SlotTag::kParts) >> 32U);
+  };
+  Range range{.first = static_cast<std::uint64_t>(place(first) >> 32U),
+              .last = static_cast<std::uint64_t>(place(last) >> 32U)};
+  const bool one = range.first == range.last && part_of(place(first)) == part_of(place(last));
+  if (one) range.part = part_of(place(first));
+  return range;
+}
+
+void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept {
+  BlockedSketch* sketch = next.sketch_.get();
+  if (sketch != nullptr && sketch_ != nullptr) sketch = sketch_.get();
+  MovedKey key;
+  for (std::uint64_t index = 0; index < buckets_; ++index) {
+    Bucket& bucket = BucketAt(index);
+    if (!bucket.lock.Lock()) continue;
+    for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
+      if (bucket.fingerprints[slot] == 0) continue;
+      std::memset(key.state.data(), 0, next.shape_.state_bytes);
+      if (!mover.Move(bucket.State(slot, slot_bytes_), VariantAt(bucket, slot), key.state.data(),
+                      key.variant, now)) {
+        continue;
+      }
+      key.weight = weigher.Weigh(key.state.data(), key.variant, now);
+      if (key.weight.clears_after_ns == 0) continue;
+      const SlotTag tag = bucket.tags[slot];
+      const Range range = RangeIn(index, tag.part, next.buckets_);
+      key.fingerprint = bucket.fingerprints[slot];
+      key.tag = {.generation = tag.generation,
+                 .part = static_cast<std::uint8_t>(range.part & 0xFU)};
+      for (std::uint64_t to = range.first; to <= range.last; ++to) {
+        next.MoveKey(key, to, weigher, now, sketch);
+      }
+    }
+    bucket.lock.Seal();
+  }
+  const auto carry = [](auto& to, const auto& from) {
+    to.fetch_add(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  };
+  carry(next.evictions_, evictions_);
+  carry(next.evictions_at_limit_, evictions_at_limit_);
+  carry(next.forgotten_, forgotten_);
+  carry(next.refusals_, refusals_);
 }
 
 std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
@@ -114,12 +260,12 @@ std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
   std::uint64_t live = 0;
   for (std::uint64_t i = 0; i < sampled; ++i) {
     Bucket& bucket = BucketAt(i * buckets_ / sampled);
-    bucket.lock.Lock();
+    if (!bucket.lock.Lock()) continue;
     for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
       if (bucket.fingerprints[slot] == 0) continue;
-      const limit::Load load =
+      const Weight weight =
           weigher.Weigh(bucket.State(slot, slot_bytes_), VariantAt(bucket, slot), now);
-      live += load.clears_after_ns != 0 ? 1 : 0;
+      live += weight.clears_after_ns != 0 ? 1 : 0;
     }
     bucket.lock.Unlock();
   }
@@ -129,6 +275,7 @@ std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
 TableCounts Table::counts() const noexcept {
   return {.evictions = evictions_.load(std::memory_order_relaxed),
           .evictions_at_limit = evictions_at_limit_.load(std::memory_order_relaxed),
+          .forgotten = forgotten_.load(std::memory_order_relaxed),
           .refusals = refusals_.load(std::memory_order_relaxed)};
 }
 

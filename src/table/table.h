@@ -18,37 +18,61 @@
 #include <memory>
 #include <string>
 
-#include "limit/compiled_limit.h"
 #include "sluicegate/time.h"
+#include "table/blocked_sketch.h"
 #include "table/bucket.h"
 #include "table/mapping.h"
 
 namespace sluicegate::table {
 
-/// Tells what a slot's state is worth keeping, so that a victim can be chosen. Pure.
-class Weigher {
- public:
+/// What a slot's state is worth. A value type.
+struct Weight {
   /// Such a slot is never a victim.
   static constexpr std::uint32_t kPinned = ~std::uint32_t{0};
+  static constexpr std::uint32_t kAtLimitPpm = 1'000'000;
 
+  std::uint32_t used_ppm = 0;         ///< Of the fullest limit; kAtLimitPpm and more: at a limit.
+  std::uint64_t clears_after_ns = 0;  ///< Until nothing is left to remember; 0: a free slot.
+  /// Until the limits that it is at are cleared: what a victim must not escape. 0: it is at none.
+  std::uint64_t blocked_ns = 0;
+};
+
+/// Weighs slots, so that a victim can be chosen. Pure.
+class Weigher {
+ public:
   /// `state` belongs to a key of limit set `variant`.
-  [[nodiscard]] virtual limit::Load Weigh(const std::byte* state, std::uint8_t variant,
-                                          Now now) const noexcept = 0;
+  [[nodiscard]] virtual Weight Weigh(const std::byte* state, std::uint8_t variant,
+                                     Now now) const noexcept = 0;
 
  protected:
   ~Weigher() = default;
+};
+
+/// Writes a slot's state anew for another table. Pure but for what it writes.
+class Mover {
+ public:
+  /// Writes the state, all zero before, and says which limit set the key has in the new table.
+  /// False: nothing of it means anything there.
+  [[nodiscard]] virtual bool Move(const std::byte* old_state, std::uint8_t old_variant,
+                                  std::byte* state, std::uint8_t& variant,
+                                  Now now) const noexcept = 0;
+
+ protected:
+  ~Mover() = default;
 };
 
 /// What the table counted since it was made.
 struct TableCounts {
   std::uint64_t evictions = 0;           ///< Live keys below their limits that gave way.
   std::uint64_t evictions_at_limit = 0;  ///< Live keys at a limit that gave way.
+  std::uint64_t forgotten = 0;           ///< Of these, the ones that the sketch did not take.
   std::uint64_t refusals = 0;            ///< Keys that found every slot pinned.
 };
 
 class Table;
 
-/// A key's place in its bucket, locked. Move-only; unlocks when it dies.
+/// A key's place in its bucket, locked. Move-only; unlocks when it dies. Of a table that has moved
+/// (Table::MoveInto) it is sealed: it holds no lock, and its key reads as absent.
 class Cell {
  public:
   Cell() noexcept = default;
@@ -58,25 +82,35 @@ class Cell {
     if (bucket_ != nullptr) bucket_->lock.Unlock();
   }
 
+  [[nodiscard]] bool sealed() const noexcept { return bucket_ == nullptr; }
   [[nodiscard]] bool present() const noexcept { return slot_ < kSlotsPerBucket; }
   /// The key's state; all zero while the key is absent, and constant then: Claim first.
   [[nodiscard]] std::byte* state() const noexcept { return state_; }
-  [[nodiscard]] std::uint8_t generation() const noexcept { return bucket_->generations[slot_]; }
+  /// Of the slot; another one means that the key left it meanwhile.
+  [[nodiscard]] std::uint8_t generation() const noexcept { return bucket_->tags[slot_].generation; }
 
   /// Gives an absent key a slot of its own with a zero state: one never used, one whose debt is
   /// past, or the lightest one's. False if every slot is pinned. Does nothing for a key that is
-  /// present.
+  /// present. A victim at a limit is folded into the table's sketch. REQUIRES: not sealed.
   [[nodiscard]] bool Claim(const Weigher& weigher, std::uint8_t variant, Now now) noexcept;
+  /// Whether Claim would find every slot pinned. Looks at no state but of slots that were used.
+  [[nodiscard]] bool IsCrowded(const Weigher& weigher, Now now) const noexcept;
 
  private:
   friend class Table;
-  Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint) noexcept;
+  Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint, std::uint8_t part) noexcept;
   void Place(unsigned slot, std::uint8_t variant) noexcept;
+  struct Victim {
+    unsigned slot = kSlotsPerBucket;  // None: every slot is pinned.
+    Weight weight{};                  // Of who is there; none if the slot is free.
+  };
+  [[nodiscard]] Victim FindVictim(const Weigher& weigher, Now now) const noexcept;
 
   Table* table_ = nullptr;
   Bucket* bucket_ = nullptr;
   std::byte* state_ = nullptr;
   std::uint32_t fingerprint_ = 0;
+  std::uint8_t part_ = SlotTag::kNoPart;
   unsigned slot_ = kSlotsPerBucket;
 };
 
@@ -88,28 +122,54 @@ class Table {
         false;  ///< Slots remember their limit set: for rules with overrides. Costs 8 bytes a slot.
     friend bool operator==(const Shape&, const Shape&) = default;
   };
-  static constexpr std::size_t kMaxStateBytes = 576;  // Eight limits of 72 bytes.
+  static constexpr std::size_t kMaxStateBytes = 648;  // Eight limits of 72 bytes, and new keys.
 
   /// What an absent key reads: zeros. Never written, as Cell::Claim puts a real state in its place
   /// first.
   alignas(8) static std::byte never_seen[kMaxStateBytes];
 
-  /// As many whole buckets as fit into `bytes`, at least one.
-  [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(Shape shape,
-                                                                                 std::size_t bytes);
+  /// As many whole buckets as fit into `bytes`, at least one. `sketch`, which several tables may
+  /// share, remembers victims that were at a limit; null: they are forgotten, and counted.
+  [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
+      Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch = nullptr);
+  /// A table that takes this one's id, counts and, by MoveInto, keys over.
+  [[nodiscard]] std::expected<std::unique_ptr<Table>, std::string> CreateSuccessor(
+      Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) const;
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  [[nodiscard]] std::uint32_t id() const noexcept { return id_; }  ///< Unique in the process.
+  /// Unique among the tables of the process that are not sealed.
+  [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
   [[nodiscard]] Shape shape() const noexcept { return shape_; }
+  [[nodiscard]] const std::shared_ptr<BlockedSketch>& sketch() const noexcept { return sketch_; }
+  /// Whether Create would make a table of this size and shape.
+  [[nodiscard]] bool Fits(Shape shape, std::size_t bytes) const noexcept;
   [[nodiscard]] std::uint64_t capacity() const noexcept { return buckets_ * kSlotsPerBucket; }
   [[nodiscard]] std::size_t bytes() const noexcept { return mapping_->size(); }
 
   /// Starts to fetch the lines that a decision on this key will most likely touch.
   void Prefetch(std::uint64_t hash) const noexcept;
+  /// For batches, in two steps: the header; and once that is there, the state wherever it lies. The
+  /// second looks without the lock, so it is a guess too, and a good one.
+  void PrefetchHeader(std::uint64_t hash) const noexcept;
+  void PrefetchState(std::uint64_t hash) const noexcept;
   /// Locks the key's bucket and looks the key up.
   [[nodiscard]] Cell Lock(std::uint64_t hash) noexcept {
-    return Cell(*this, BucketOf(hash), FingerprintOf(hash));
+    const Locus at = LocusOf(hash);
+    return Cell(*this, BucketAt(at.bucket), FingerprintOf(hash), at.part);
+  }
+
+  /// Moves every key that `mover` can write anew to `next`, and seals this table: who locks a cell
+  /// of it from then on is told so. A key's bucket there is known only as far as its bucket and
+  /// part here tell, so a few keys lie in two buckets, or in more where this table was filled by a
+  /// move itself. A copy in another one is nobody's, and is free once its debt is past. Of keys for
+  /// which there is no room the lightest are evicted, into this table's sketch if it has one, so
+  /// that the new one can take that over. REQUIRES: nobody uses `next` yet.
+  void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
+
+  /// How long a key that is absent must stay away, as it was evicted at a limit; 0: it may enter.
+  [[nodiscard]] std::uint64_t BlockedFor(std::uint64_t hash, Now now) const noexcept {
+    return sketch_ == nullptr ? 0 : sketch_->BlockedFor(FingerprintOf(hash), now.engine_ns);
   }
 
   /// Live slots (a debt that is not past): counted in a table of at most 524,288 buckets (64 MiB
@@ -119,16 +179,44 @@ class Table {
 
  private:
   friend class Cell;
-  Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets) noexcept;
+  Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets, std::uint32_t id,
+        std::shared_ptr<BlockedSketch> sketch) noexcept;
+  [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
+      Shape shape, std::size_t bytes, std::uint32_t id, std::shared_ptr<BlockedSketch> sketch);
+  void CountEviction(std::uint32_t fingerprint, const Weight& weight, Now now,
+                     BlockedSketch* sketch) noexcept;
+  struct MovedKey;
+  /// The buckets that a slot's key may have in a table of so many.
+  struct Range {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    std::uint8_t part = SlotTag::kNoPart;  // Of the only one, if it is known.
+  };
+  [[nodiscard]] Range RangeIn(std::uint64_t bucket, std::uint8_t part,
+                              std::uint64_t next_buckets) const noexcept;
+  void MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& weigher, Now now,
+               BlockedSketch* sketch) noexcept;
+  [[nodiscard]] Cell LockAt(std::uint64_t bucket, std::uint32_t fingerprint) noexcept {
+    return Cell(*this, BucketAt(bucket), fingerprint, SlotTag::kNoPart);
+  }
 
   [[nodiscard]] Bucket& BucketAt(std::uint64_t index) const noexcept {
     return *reinterpret_cast<Bucket*>(mapping_->data() + index * bucket_bytes_);
   }
+  /// Where a hash lies: the high half of hash * buckets, even over any number of buckets, no power
+  /// of two needed (Lemire 2016); the low half says how far into the bucket's range.
+  struct Locus {
+    std::uint64_t bucket = 0;
+    std::uint8_t part = 0;
+  };
+  [[nodiscard]] Locus LocusOf(std::uint64_t hash) const noexcept {
+    const auto product = static_cast<unsigned __int128>(hash) * buckets_;
+    const std::uint64_t within = static_cast<std::uint64_t>(product) >> 32U;
+    return {.bucket = static_cast<std::uint64_t>(product >> 64U),
+            .part = static_cast<std::uint8_t>((within * SlotTag::kParts) >> 32U)};
+  }
   [[nodiscard]] Bucket& BucketOf(std::uint64_t hash) const noexcept {
-    // The high half of hash * buckets: even over any number of buckets, no power of two needed
-    // (Lemire 2016).
-    return BucketAt(
-        static_cast<std::uint64_t>((static_cast<unsigned __int128>(hash) * buckets_) >> 64));
+    return BucketAt(LocusOf(hash).bucket);
   }
   [[nodiscard]] static std::uint32_t FingerprintOf(std::uint64_t hash) noexcept {
     const auto low = static_cast<std::uint32_t>(hash);
@@ -140,6 +228,9 @@ class Table {
     return static_cast<unsigned>((std::uint64_t{fingerprint} * kSlotsPerBucket) >> 32);
   }
   [[nodiscard]] std::uint8_t VariantAt(Bucket& bucket, unsigned slot) const noexcept;
+  /// Of so few bytes a bucket's lines are all fetched at once.
+  static constexpr std::size_t kSmallBucket = 4 * kCacheLine;
+  void FetchSlot(Bucket& bucket, unsigned slot) const noexcept;
 
   // Constant after construction.
   const Shape shape_;
@@ -148,15 +239,22 @@ class Table {
   const std::uint64_t buckets_;
   const std::uint32_t id_;
   const std::unique_ptr<Mapping> mapping_;
+  const std::shared_ptr<BlockedSketch> sketch_;
   // Relaxed counters.
   std::atomic<std::uint64_t> evictions_{0};
   std::atomic<std::uint64_t> evictions_at_limit_{0};
+  std::atomic<std::uint64_t> forgotten_{0};
   std::atomic<std::uint64_t> refusals_{0};
 };
 
-inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint) noexcept
-    : table_(&table), bucket_(&bucket), fingerprint_(fingerprint) {
-  bucket.lock.Lock();
+inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint,
+                  std::uint8_t part) noexcept
+    : table_(&table), bucket_(&bucket), fingerprint_(fingerprint), part_(part) {
+  if (!bucket.lock.Lock()) {
+    bucket_ = nullptr;
+    state_ = Table::never_seen;
+    return;
+  }
   slot_ = bucket.Find(fingerprint);
   state_ = present() ? bucket.State(slot_, table.slot_bytes_) : Table::never_seen;
 }
@@ -164,9 +262,30 @@ inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint) noexc
 inline void Table::Prefetch(std::uint64_t hash) const noexcept {
   Bucket& bucket = BucketOf(hash);
   PrefetchForWrite(&bucket);
-  const std::byte* state = bucket.State(HomeOf(FingerprintOf(hash)), slot_bytes_);
+  if (bucket_bytes_ <= kSmallBucket) {
+    for (std::size_t at = kCacheLine; at < bucket_bytes_; at += kCacheLine) {
+      PrefetchForWrite(reinterpret_cast<const std::byte*>(&bucket) + at);
+    }
+    return;
+  }
+  FetchSlot(bucket, HomeOf(FingerprintOf(hash)));
+}
+
+inline void Table::FetchSlot(Bucket& bucket, unsigned slot) const noexcept {
+  const std::byte* state = bucket.State(slot, slot_bytes_);
   PrefetchForWrite(state);
   if (slot_bytes_ > kCacheLine) PrefetchForWrite(state + kCacheLine);
+}
+
+inline void Table::PrefetchHeader(std::uint64_t hash) const noexcept {
+  PrefetchForWrite(&BucketOf(hash));
+}
+
+inline void Table::PrefetchState(std::uint64_t hash) const noexcept {
+  Bucket& bucket = BucketOf(hash);
+  const std::uint32_t fingerprint = FingerprintOf(hash);
+  const unsigned slot = bucket.PeekFor(fingerprint);
+  FetchSlot(bucket, slot < kSlotsPerBucket ? slot : HomeOf(fingerprint));
 }
 
 }  // namespace sluicegate::table

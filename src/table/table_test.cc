@@ -36,13 +36,15 @@ void Write(Cell& cell, Content content) { std::memcpy(cell.state(), &content, si
 
 class ContentWeigher final : public Weigher {
  public:
-  limit::Load Weigh(const std::byte* state, std::uint8_t /*variant*/,
-                    Now now) const noexcept override {
+  Weight Weigh(const std::byte* state, std::uint8_t /*variant*/, Now now) const noexcept override {
     Content content;
     std::memcpy(&content, state, sizeof(content));
     const std::uint64_t left_ns =
         content.clears_at_ns > now.engine_ns ? content.clears_at_ns - now.engine_ns : 0;
-    return {.used_ppm = content.used_ppm, .clears_after_ns = left_ns};
+    const bool at_limit = content.used_ppm >= Weight::kAtLimitPpm;
+    return {.used_ppm = content.used_ppm,
+            .clears_after_ns = left_ns,
+            .blocked_ns = at_limit ? left_ns : 0};
   }
 };
 
@@ -142,7 +144,7 @@ TEST(Table, AVictimAtItsLimitIsCountedApart) {
 TEST(Table, APinnedSlotNeverGivesWay) {
   const auto table = MakeTable(kWord, kOneBucket);
   for (std::uint32_t key = 1; key <= 12; ++key) {
-    Put(*table, key, {.used_ppm = Weigher::kPinned, .clears_at_ns = 1000});
+    Put(*table, key, {.used_ppm = Weight::kPinned, .clears_at_ns = 1000});
   }
   Cell cell = table->Lock(13);
   EXPECT_FALSE(cell.Claim(ContentWeigher(), 0, {.engine_ns = 1}));
@@ -166,8 +168,8 @@ TEST(Table, ANewKeyInASlotHasAnotherGenerationAndNothingOfTheOldState) {
 TEST(Table, TaggedSlotsTellTheWeigherTheirLimitSet) {
   class OnlyVariantThree final : public Weigher {
    public:
-    limit::Load Weigh(const std::byte* /*state*/, std::uint8_t variant,
-                      Now /*now*/) const noexcept override {
+    Weight Weigh(const std::byte* /*state*/, std::uint8_t variant,
+                 Now /*now*/) const noexcept override {
       return {.used_ppm = variant == 3 ? 1U : 2U, .clears_after_ns = 1};
     }
   };
@@ -286,6 +288,103 @@ TEST(Bucket, FindsAFingerprintInEverySlotAndNoOther) {
     bucket.fingerprints[slot] = 0xdeadbeef;
     EXPECT_EQ(bucket.Find(0xdeadbeef), slot);
     EXPECT_EQ(bucket.Find(0x7eadbeef), kSlotsPerBucket);
+  }
+}
+
+// Copies everything.
+class ContentMover final : public Mover {
+ public:
+  bool Move(const std::byte* old_state, std::uint8_t /*old_variant*/, std::byte* state,
+            std::uint8_t& variant, Now /*now*/) const noexcept override {
+    std::memcpy(state, old_state, sizeof(Content));
+    variant = 0;
+    return true;
+  }
+};
+
+std::unique_ptr<Table> Successor(const Table& table, Table::Shape shape, std::size_t buckets,
+                                 std::shared_ptr<BlockedSketch> sketch = nullptr) {
+  auto next = table.CreateSuccessor(shape, buckets * (64 + 12 * shape.state_bytes + 63) / 64 * 64,
+                                    std::move(sketch));
+  EXPECT_TRUE(next.has_value());
+  return std::move(*next);
+}
+
+// Sizes that divide each other and sizes that do not, up and down.
+TEST(Table, MovesEveryKeyToATableOfAnotherSize) {
+  std::mt19937_64 random(SeedForTest());
+  for (const std::size_t buckets : {20U, 40U, 41U, 57U, 97U, 200U, 1000U}) {
+    const auto table = MakeTable(kWord, 40 * kOneBucket);
+    std::map<std::uint64_t, std::uint32_t> keys;
+    for (unsigned i = 0; i < 100; ++i) keys.emplace(random(), i + 1);
+    for (const auto& [hash, weight] : keys) {
+      Put(*table, hash, {.used_ppm = weight, .clears_at_ns = weight % 4 == 0 ? 50U : 5000U});
+    }
+    const std::uint8_t generation = table->Lock(keys.begin()->first).generation();
+    const auto next = Successor(*table, {.state_bytes = 16, .tagged = false}, buckets);
+    table->MoveInto(*next, ContentMover(), ContentWeigher(), {.engine_ns = 100});
+    for (const auto& [hash, weight] : keys) {
+      EXPECT_TRUE(table->Lock(hash).sealed());
+      const Cell cell = next->Lock(hash);
+      EXPECT_EQ(cell.present(), weight % 4 != 0) << "what is past does not move";
+      EXPECT_EQ(Read(cell).used_ppm, cell.present() ? weight : 0) << buckets;
+    }
+    if (keys.begin()->second % 4 != 0) {
+      EXPECT_EQ(next->Lock(keys.begin()->first).generation(), generation);
+    }
+    EXPECT_EQ(next->id(), table->id());
+    EXPECT_EQ(next->counts().evictions, 0U);
+  }
+}
+
+TEST(Table, WhereATableGetsSmallerTheHeaviestStayAndOffendersAreFolded) {
+  std::shared_ptr<BlockedSketch> sketch = std::move(*BlockedSketch::Create({.bytes = 64 * 1024}));
+  auto made = Table::Create(kWord, 8 * kOneBucket, sketch);
+  ASSERT_TRUE(made.has_value());
+  Table& table = **made;
+  std::mt19937_64 random(SeedForTest());
+  std::map<std::uint64_t, std::uint32_t> keys;
+  for (unsigned i = 0; i < 60; ++i) {
+    keys.emplace(random(), i % 3 == 0 ? Weight::kAtLimitPpm : i + 1);
+  }
+  for (const auto& [hash, weight] : keys)
+    Put(table, hash, {.used_ppm = weight, .clears_at_ns = 5000});
+  const std::uint64_t evictions_before = table.counts().evictions;
+  const auto next = Successor(table, kWord, 1, sketch);
+  ASSERT_EQ(next->capacity(), 12U);
+  table.MoveInto(*next, ContentMover(), ContentWeigher(), {.engine_ns = 100});
+  unsigned kept = 0;
+  for (const auto& [hash, weight] : keys) {
+    const bool present = next->Lock(hash).present();
+    kept += present ? 1U : 0U;
+    if (weight >= Weight::kAtLimitPpm) {
+      EXPECT_TRUE(present || next->BlockedFor(hash, {.engine_ns = 100}) > 0) << "forgotten";
+    } else {
+      EXPECT_FALSE(present) << "20 at a limit are heavier";
+    }
+  }
+  EXPECT_EQ(kept, 12U);
+  EXPECT_EQ(next->counts().evictions, evictions_before + 40);
+  EXPECT_EQ(next->counts().evictions_at_limit, 8U);
+  EXPECT_EQ(next->counts().forgotten, 0U);
+}
+
+TEST(Table, AVictimAtItsLimitIsFoldedAndWithoutASketchCountedAsForgotten) {
+  std::shared_ptr<BlockedSketch> sketch = std::move(*BlockedSketch::Create({.bytes = 4096}));
+  for (const bool remembers : {false, true}) {
+    auto made = Table::Create(kWord, 0, remembers ? sketch : nullptr);
+    ASSERT_TRUE(made.has_value());
+    Table& table = **made;
+    for (std::uint64_t key = 1; key <= 13; ++key) {
+      Put(table, key, {.used_ppm = Weight::kAtLimitPpm, .clears_at_ns = 5000});
+    }
+    EXPECT_EQ(table.counts().evictions_at_limit, 1U);
+    EXPECT_EQ(table.counts().forgotten, remembers ? 0U : 1U);
+    unsigned blocked = 0;
+    for (std::uint64_t key = 1; key <= 13; ++key) {
+      if (!Has(table, key)) blocked += table.BlockedFor(key, {.engine_ns = 1}) >= 4999 ? 1U : 0U;
+    }
+    EXPECT_EQ(blocked, remembers ? 1U : 0U);
   }
 }
 

@@ -50,7 +50,7 @@ class EngineRunner {
     if (step.reload) {
       auto policy = PolicyOf(*step.reload);
       ASSERT_NE(policy, nullptr);
-      EXPECT_TRUE(engine_->Publish(std::move(policy)));
+      EXPECT_TRUE(engine_->Publish(std::move(policy), step.now));
     } else if (step.give_back) {
       for (std::size_t i = 0; i < receipt_.size; ++i) {
         engine_->GiveBack(*rules, receipt_.charges[i], step.now);
@@ -77,9 +77,10 @@ class EngineRunner {
                                 .headers = headers};
     if (step.cost) request.cost = *step.cost;
     engine::Receipt receipt;
-    const Decision decision = engine_->Decide(rules, request, step.now, &receipt);
-    if (decision.allowed()) receipt_ = receipt;
-    Compare(rules.policy(), decision, step.want);
+    const auto decision = engine_->Decide(rules, request, step.now, &receipt);
+    ASSERT_TRUE(decision.has_value()) << "nothing was reloaded meanwhile";
+    if (decision->allowed()) receipt_ = receipt;
+    Compare(rules.policy(), *decision, step.want);
   }
 
   static void Compare(const policy::Policy& policy, const Decision& got, const Expectation& want) {

@@ -148,7 +148,7 @@ class GatewayRunner {
     if (step.reload) {
       auto policy = PolicyOf(*step.reload);
       ASSERT_NE(policy, nullptr);
-      ASSERT_TRUE(engine_->Publish(std::move(policy)));
+      ASSERT_TRUE(engine_->Publish(std::move(policy), step.now));
       return;
     }
     for (unsigned i = 0; i < step.times; ++i) {

@@ -26,6 +26,7 @@ SHAPE = (
     "come with a later version",
     "No mode is called",
     "No answer to a banned client is called",
+    "Nothing that a saturated sketch does is called",
     "No algorithm is called",
     "No part of a key is called",
     "No source of client addresses",
@@ -41,6 +42,7 @@ SHAPE = (
     "The refill '' cannot be read",
     "does not begin with a slash",
     "Write a whole number from",
+    "Write x and a whole number from",
     "Write true or false",
     "Write a number of bytes",
 )
@@ -99,11 +101,16 @@ def check_keys(schema):
             yield f"{path}: only in the schema {sorted(properties - keys)}, only in keys.h {sorted(keys - properties)}"
 
 
+def as_json(document):
+    """The document as a reader of JSON has it: a key is a text there, like the 56 of a ceiling."""
+    return json.loads(json.dumps(document, default=str))
+
+
 def check_files(schema):
     validator = jsonschema.Draft202012Validator(schema)
     seen = 0
     for file in sorted((HERE / "good").glob("*.yaml")):
-        document = yaml.safe_load(file.read_bytes())
+        document = as_json(yaml.safe_load(file.read_bytes()))
         for error in validator.iter_errors(document):
             yield f"{file.name} is good, but the schema says: {error.json_path}: {error.message}"
     for file in sorted((HERE / "bad").glob("*.yaml")):
@@ -111,7 +118,7 @@ def check_files(schema):
         if not any(words in expected for words in SHAPE):
             continue
         try:
-            document = yaml.safe_load(file.read_bytes())
+            document = as_json(yaml.safe_load(file.read_bytes()))
         except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
             continue
         seen += 1

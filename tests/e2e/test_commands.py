@@ -33,6 +33,15 @@ rules:
     max_body: 1KiB
     mode: observe
 """
+SHARED = """\
+state: {sketch: 8MiB}
+rules:
+  - name: exports
+    key: [client]
+    limits: [600/minute, {concurrency: 3}]
+    ceilings: {56: x4, 48: x16}
+    new_keys: 1000/minute
+"""
 BAD = """\
 rulez: []
 rules:
@@ -69,6 +78,12 @@ class Check(EndToEnd):
                 result = run("check", "-", stdin=text)
                 self.assertEqual(result.returncode, 1, result)
                 self.assertTrue(result.stderr.strip())
+
+    def test_how_many_keys_may_have_requests_in_flight(self):
+        result = run("check", "-", stdin=SHARED)
+        self.assertEqual(result.returncode, 0, result)
+        self.assertRegex(result.stdout, r"\nexports: [0-9,]+ keys may have requests in flight")
+        self.assertNotIn("in flight", run("check", "-", stdin=GOOD).stdout)
 
     def test_files_that_cannot_be_read(self):
         for path in (self.folder / "none.yaml", self.folder):
@@ -116,6 +131,15 @@ class Explain(EndToEnd):
         self.assertIn("Its body may have at most 64.0 KiB.\n", said)
         self.assertIn("a ban of 5m, during which connections are closed without an answer\n", said)
 
+    def test_requests_in_flight_and_what_a_network_shares(self):
+        self.config = str(self.file("shared.yaml", SHARED))
+        said = self.explain("--client", "2001:db8::1:2:3:4", "GET", "/export")
+        self.assertIn("  limit   concurrency: 3 requests at the same time\n", said)
+        self.assertIn("  ceiling x4 for all of 2001:db8::/56\n", said)
+        self.assertIn("  network 2001:db8::/48: new keys beyond 1,000 in any 1m share", said)
+        self.assertIn("at once, 3 pass and the next is limited by concurrency of rule exports", said)
+        self.assertNotIn("ceiling", self.explain("--client", "203.0.113.7", "GET", "/export"))
+
     def test_arguments_that_make_no_sense(self):
         for args in (
             ["--client", "nobody", "GET", "/"],
@@ -141,6 +165,12 @@ class Describe(EndToEnd):
         self.assertEqual(told.returncode, 0, told)
         self.assertIn("per-client", json.dumps(json.loads(told.stdout)))
         self.assertNotEqual(run("describe", "--config", config, "--format", "xml").returncode, 0)
+
+    def test_requests_at_the_same_time_and_ceilings(self):
+        page = run("describe", "--config", str(self.file("shared.yaml", SHARED)))
+        self.assertEqual(page.returncode, 0, page)
+        self.assertIn("| concurrency | 3 requests at the same time |\n", page.stdout)
+        self.assertIn("IPv6 /56 have these limits 4 times, those of a /48 16 times.", page.stdout)
 
     def test_bounds_of_bodies_and_bans(self):
         page = run("describe", "--config", str(self.file("strict.yaml", STRICT)))

@@ -1,0 +1,161 @@
+#include "engine/claims.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "engine/weigher.h"
+
+namespace sluicegate::engine {
+namespace {
+
+using policy::BoundLimit;
+using policy::Rule;
+
+constexpr std::uint8_t kV4ParentBits = 24;
+constexpr std::uint8_t kV6ParentBits = 48;
+// Of the only key of the table of overflow. It has the limits of the first limit set that has any,
+// as all limit sets share it.
+constexpr std::uint64_t kOverflowHash = 0;
+
+}  // namespace
+
+void Claims::Add(const Claim& claim) noexcept {
+  assert(size_ < kMaxClaims);
+  if (size_ > 0) sorted_ = sorted_ && claims_[size_ - 1].table->id() < claim.table->id();
+  claims_[size_++] = claim;
+}
+
+void Claims::Append(const Hit& hit) noexcept {
+  const Rule& rule = rules_.policy().rules()[hit.rule];
+  const RuleState& state = rules_.state(hit.rule);
+  if (!rule.rates().variants[hit.variant].empty()) AppendRates(hit);
+  const auto& leases = rule.leases().variants[hit.variant];
+  if (leases.empty()) return;
+  Add({.table = state.leases.get(),
+       .layout = &rule.leases(),
+       .limits = leases,
+       .hash = hit.hashes.limits,
+       .cost = hit.cost,
+       .rule = hit.rule,
+       .variant = hit.variant,
+       .lease = true});
+}
+
+void Claims::AppendRates(const Hit& hit) noexcept {
+  const Rule& rule = rules_.policy().rules()[hit.rule];
+  const RuleState& state = rules_.state(hit.rule);
+  const Claim own{.table = state.table.get(),
+                  .layout = &rule.rates(),
+                  .limits = rule.rates().variants[hit.variant],
+                  .hash = hit.hashes.limits,
+                  .cost = hit.cost,
+                  .rule = hit.rule,
+                  .variant = hit.variant};
+  const bool too_many = rule.new_keys() && IsOneNewKeyTooMany(own);
+  if (!too_many) Add(own);
+  if (too_many || hit.no_ban_place) Add(OfParent(hit));
+  if (hit.cost > 0) {
+    if (too_many) state.counters->Add(Count::kNetworkForKey);
+    if (hit.no_ban_place) state.counters->Add(Count::kNetworkForBan);
+  }
+  if (!state.ceilings.empty() && !request_.client.is_v4()) AppendCeilings(hit);
+}
+
+void Claims::AppendCeilings(const Hit& hit) noexcept {
+  const Rule& rule = rules_.policy().rules()[hit.rule];
+  const RuleState& state = rules_.state(hit.rule);
+  for (std::size_t i = 0; i < state.ceilings.size(); ++i) {
+    const policy::Ceiling& ceiling = rule.ceilings()[i];
+    Add({.table = state.ceilings[i].get(),
+         .layout = &ceiling.layout,
+         .limits = ceiling.layout.variants[hit.variant],
+         .hash = rule.HashCeiling(secret_, request_, hit.variant, ceiling.prefix_bits),
+         .cost = hit.cost,
+         .rule = hit.rule,
+         .variant = hit.variant,
+         .shared = true,
+         .shared_bits = static_cast<std::uint8_t>(ceiling.prefix_bits)});
+  }
+}
+
+Claim Claims::OfParent(const Hit& hit) const noexcept {
+  const Rule& rule = rules_.policy().rules()[hit.rule];
+  return {.table = rules_.state(hit.rule).parents.get(),
+          .layout = &rule.parents(),
+          .limits = rule.rates().variants[hit.variant],
+          .hash = rule.HashParent(secret_, request_, hit.variant),
+          .cost = hit.cost,
+          .rule = hit.rule,
+          .variant = hit.variant,
+          .shared = true,
+          .shared_bits = request_.client.is_v4() ? kV4ParentBits : kV6ParentBits};
+}
+
+// Looked up before the decision takes its locks, so as many more may enter as threads decide at
+// once. A key that was evicted at a limit does not get its network's units: it is left to be
+// denied.
+bool Claims::IsOneNewKeyTooMany(const Claim& claim) const noexcept {
+  {
+    const table::Cell own = claim.table->Lock(claim.hash);
+    if (own.sealed() || own.present()) return false;
+  }
+  if (claim.table->BlockedFor(claim.hash, now_) > 0) return false;
+  const BoundLimit& budget = *RuleOf(claim).new_keys();
+  const table::Cell parent =
+      rules_.state(claim.rule)
+          .parents->Lock(RuleOf(claim).HashParent(secret_, request_, claim.variant));
+  return budget.limit.Remaining(parent.state() + budget.offset, now_) == 0;
+}
+
+void Claims::CountNewKeys() noexcept {
+  for (const Claim& claim : all()) {
+    const Rule& rule = RuleOf(claim);
+    if (!claim.entered || !rule.new_keys() || claim.shared || claim.lease) continue;
+    const BoundLimit& budget = *rule.new_keys();
+    table::Cell parent =
+        rules_.state(claim.rule).parents->Lock(rule.HashParent(secret_, request_, claim.variant));
+    if (parent.sealed() || !parent.Claim(LimitWeigher(rule.parents()), claim.variant, now_)) {
+      continue;
+    }
+    budget.limit.Charge(parent.state() + budget.offset, now_, 1);
+  }
+}
+
+// First the parent network's key, then the one of the overflow, which always has a place.
+void Claims::StandIn(Claim& lease) noexcept {
+  const RuleState& state = rules_.state(lease.rule);
+  state.counters->Add(Count::kNetworkForLease);
+  if (lease.shared) {
+    const auto& variants = lease.layout->variants;
+    const auto first = std::ranges::find_if(variants, [](const auto& v) { return !v.empty(); });
+    lease.table = state.overflow.get();
+    lease.hash = kOverflowHash;
+    lease.variant = static_cast<std::uint8_t>(first - variants.begin());
+    lease.limits = *first;
+    lease.shared_bits = 0;
+  } else {
+    lease.hash = RuleOf(lease).HashParent(secret_, request_, lease.variant);
+    lease.shared = true;
+    lease.shared_bits = request_.client.is_v4() ? kV4ParentBits : kV6ParentBits;
+  }
+  sorted_ = false;
+}
+
+void Claims::Sort() noexcept {
+  if (sorted_) return;
+  std::ranges::sort(all(), {}, [](const Claim& claim) { return claim.table->id(); });
+  sorted_ = true;
+}
+
+bool Claims::Decide(Decision& decision, std::span<Stamp> stamps) noexcept {
+  for (;;) {
+    Sort();
+    const Attempt attempt =
+        DecideClaims(all(), now_, decision, stamps.empty() ? stamps : stamps.first(size_));
+    if (attempt.hindrance == Hindrance::kNone) return true;
+    if (attempt.hindrance == Hindrance::kSealed) return false;
+    StandIn(claims_[attempt.claim]);
+  }
+}
+
+}  // namespace sluicegate::engine

@@ -1,0 +1,272 @@
+// The decision over claims, as templates: what decide.h declares for any number of them, and for
+// one claim without a loop or a call, where the caller lets it be inlined. Included by those two
+// only.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <new>
+#include <span>
+
+#include "engine/decide.h"
+#include "engine/weigher.h"
+
+// Every decision goes through these, and the compilers leave some of them as calls.
+#define SG_INLINE [[gnu::always_inline]] inline
+
+namespace sluicegate::engine {
+namespace internal {
+
+using policy::BoundLimit;
+using table::Cell;
+
+// One claim, or any number: most decisions have one, and loops that are known to run once are no
+// loops.
+template <std::size_t kExtent>
+using ClaimSpan = std::span<Claim, kExtent>;
+
+// Cells of all claims, locked one after the other and unlocked together. Room on the stack, built
+// on demand: a zeroed array of all that could match would cost more than the decision.
+template <std::size_t kExtent>
+class LockedCells {
+ public:
+  explicit LockedCells(std::span<const Claim> claims) noexcept {
+    for (const Claim& claim : claims) {
+      const Cell* cell = new (&cells()[size_]) Cell(claim.table->Lock(claim.hash));
+      ++size_;
+      sealed_ |= cell->sealed();
+    }
+  }
+  ~LockedCells() {
+    while (size_ > 0) cells()[--size_].~Cell();
+  }
+  LockedCells(const LockedCells&) = delete;
+  LockedCells& operator=(const LockedCells&) = delete;
+
+  [[nodiscard]] Cell& operator[](std::size_t i) noexcept { return cells()[i]; }
+  [[nodiscard]] bool sealed() const noexcept { return sealed_; }
+
+ private:
+  [[nodiscard]] Cell* cells() noexcept {
+    return std::launder(reinterpret_cast<Cell*>(room_.data()));
+  }
+  alignas(Cell) std::array<std::byte, sizeof(Cell) * kMaxClaims> room_;
+  std::size_t size_ = 0;
+  bool sealed_ = false;
+};
+
+template <>
+class LockedCells<1> {
+ public:
+  explicit LockedCells(ClaimSpan<1> claims) noexcept
+      : cell_(claims[0].table->Lock(claims[0].hash)) {}
+  [[nodiscard]] Cell& operator[](std::size_t /*i*/) noexcept { return cell_; }
+  [[nodiscard]] bool sealed() const noexcept { return cell_.sealed(); }
+
+ private:
+  Cell cell_;
+};
+
+// The limit that binds so far: denied, the one with the latest retry; else the one with the fewest
+// remaining.
+struct Binding {
+  std::size_t claim = 0;
+  const BoundLimit* limit = nullptr;
+  std::uint64_t remaining = ~std::uint64_t{0};
+  std::uint64_t retry_after_ns = 0;
+  bool tied = false;  // Another limit has as few remaining.
+  bool denied = false;
+};
+
+SG_INLINE void OfferRoom(Binding& binding, std::size_t claim, const BoundLimit& limit,
+                         std::uint64_t remaining) noexcept {
+  if (remaining > binding.remaining) return;
+  binding.tied = remaining == binding.remaining && binding.limit != nullptr;
+  if (binding.tied) return;
+  binding.claim = claim;
+  binding.limit = &limit;
+  binding.remaining = remaining;
+}
+
+inline void OfferDenial(Binding& binding, std::size_t claim, const BoundLimit& limit,
+                        std::uint64_t remaining, std::uint64_t retry_after_ns) noexcept {
+  if (binding.denied && retry_after_ns <= binding.retry_after_ns) return;
+  binding = {.claim = claim,
+             .limit = &limit,
+             .remaining = remaining,
+             .retry_after_ns = retry_after_ns,
+             .denied = true};
+}
+
+static_assert(policy::kMaxLimitsPerRule <= 8, "a claim marks its limits in a byte");
+
+// The sketch does not say at which limit a key was evicted: it can only have been one whose
+// memory reaches that far, so the shortest of those is named.
+inline const BoundLimit& BlockingLimit(std::span<const BoundLimit> limits,
+                                       std::uint64_t blocked_ns) noexcept {
+  const BoundLimit* best = &limits.front();
+  for (const BoundLimit& limit : limits) {
+    const bool reaches = limit.limit.window_ns() >= blocked_ns;
+    const bool best_reaches = best->limit.window_ns() >= blocked_ns;
+    const bool shorter = limit.limit.window_ns() < best->limit.window_ns();
+    if (reaches == best_reaches ? shorter == reaches : reaches) best = &limit;
+  }
+  return *best;
+}
+
+// A key that was evicted at a limit has nothing left until it is cleared.
+inline void OfferBlocked(Binding& binding, Claim& claim, std::size_t i) noexcept {
+  const BoundLimit& limit = BlockingLimit(claim.limits, claim.blocked_ns);
+  if (claim.cost > 0) {
+    claim.denied |= static_cast<std::uint8_t>(1U << limit.index);
+    OfferDenial(binding, i, limit, 0, claim.blocked_ns);
+  } else if (!binding.denied) {
+    OfferRoom(binding, i, limit, 0);
+  }
+}
+
+SG_INLINE void OfferClaim(Binding& binding, Claim& claim, std::size_t i, const std::byte* state,
+                          Now now) noexcept {
+  for (const BoundLimit& limit : claim.limits) {
+    const std::byte* at = state + limit.offset;
+    const std::uint64_t remaining = limit.limit.Remaining(at, now);
+    if (claim.cost > remaining) {
+      claim.denied |= static_cast<std::uint8_t>(1U << limit.index);
+      OfferDenial(binding, i, limit, remaining, limit.limit.RetryAfter(at, now, claim.cost));
+    } else if (!binding.denied) {
+      OfferRoom(binding, i, limit, remaining - claim.cost);
+    }
+  }
+}
+
+// Asks every limit of every claim. Marks those that have no room. A lease gets its place before
+// anything is charged, as it may find none; an empty place is as good as free, so a denial leaves
+// nothing behind. The claim that has none, or as many as there are.
+template <std::size_t kExtent>
+SG_INLINE std::size_t FindBinding(Binding& binding, ClaimSpan<kExtent> claims,
+                                  LockedCells<kExtent>& cells, Now now) noexcept {
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    Claim& claim = claims[i];
+    if (!cells[i].present()) {
+      if (claim.lease) {
+        if (claim.cost > 0 && !cells[i].Claim(LeaseWeigher(*claim.layout), claim.variant, now)) {
+          return i;
+        }
+      } else {
+        claim.blocked_ns = claim.table->BlockedFor(claim.hash, now);
+        if (claim.blocked_ns > 0) OfferBlocked(binding, claim, i);
+      }
+    }
+    // Also of a blocked key: its cost may be above a quota, and then no wait helps.
+    OfferClaim(binding, claim, i, cells[i].state(), now);
+  }
+  return claims.size();
+}
+
+template <std::size_t kExtent>
+SG_INLINE void ChargeAll(ClaimSpan<kExtent> claims, LockedCells<kExtent>& cells, Now now) noexcept {
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    Claim& claim = claims[i];
+    if (claim.cost == 0) continue;
+    if (!cells[i].present()) {
+      claim.entered = cells[i].Claim(LimitWeigher(*claim.layout), claim.variant, now);
+      assert(claim.entered);  // No rate's weight is ever pinned.
+    }
+    for (const BoundLimit& limit : claim.limits) {
+      limit.limit.Charge(cells[i].state() + limit.offset, now, claim.cost);
+    }
+  }
+}
+
+// Among the limits with as few remaining, the longest hold binds: a client that waits for it has
+// waited for all.
+template <std::size_t kExtent>
+void SettleTie(Binding& binding, ClaimSpan<kExtent> claims, LockedCells<kExtent>& cells,
+               Now now) noexcept {
+  std::uint64_t longest_ns = 0;
+  for (std::size_t i = 0; i < claims.size(); ++i) {
+    for (const BoundLimit& limit : claims[i].limits) {
+      const std::byte* at = cells[i].state() + limit.offset;
+      if (limit.limit.Remaining(at, now) != binding.remaining) continue;
+      const std::uint64_t hold_ns = limit.limit.HoldFor(at, now);
+      if (hold_ns <= longest_ns) continue;
+      longest_ns = hold_ns;
+      binding.claim = i;
+      binding.limit = &limit;
+    }
+  }
+}
+
+SG_INLINE void WriteStamp(Stamp& stamp, const Claim& claim, const Cell& cell, Now now) noexcept {
+  if (claim.cost == 0 || !cell.present()) {
+    stamp = {};
+    return;
+  }
+  stamp.when = now;
+  stamp.cost = claim.cost;
+  stamp.hash = claim.hash;
+  stamp.table = claim.table->id();
+  stamp.variant = claim.variant;
+  stamp.generation = cell.generation();
+  stamp.lease = claim.lease;
+}
+
+// Field by field, as a whole one would be built elsewhere and copied.
+template <std::size_t kExtent>
+SG_INLINE void Describe(Decision& decision, const Binding& binding, ClaimSpan<kExtent> claims,
+                        LockedCells<kExtent>& cells, Now now) noexcept {
+  const Claim& claim = claims[kExtent == 1 ? 0 : binding.claim];
+  Cell& cell = cells[binding.claim];
+  const BoundLimit& limit = *binding.limit;
+  decision.verdict = binding.denied ? Verdict::kLimited : Verdict::kAllowed;
+  decision.variant = claim.variant;
+  decision.rule = claim.rule;
+  decision.limit = static_cast<std::uint16_t>(limit.index);
+  decision.denied_limits = 0;
+  decision.shared_bits = claim.shared_bits;
+  decision.quota = limit.limit.quota();
+  decision.remaining = binding.remaining;
+  decision.retry_after_ns = binding.retry_after_ns;
+  decision.key_hash = claim.hash;
+  decision.held = {};
+  limit::Times times{.hold_ns = claim.blocked_ns, .reset_after_ns = claim.blocked_ns};
+  if (claim.blocked_ns == 0) {
+    times = limit.limit.TimesOf(cell.state() + limit.offset, now, binding.remaining);
+  }
+  decision.hold_ns = times.hold_ns;
+  decision.reset_after_ns = times.reset_after_ns;
+  if (!binding.denied) {
+    WriteStamp(decision.stamp, claim, cell, now);
+    return;
+  }
+  decision.stamp = {};
+  for (const Claim& one : claims) {
+    if (one.rule == claim.rule) decision.denied_limits |= one.denied;
+  }
+}
+
+template <std::size_t kExtent>
+SG_INLINE Attempt DecideUpTo(ClaimSpan<kExtent> claims, Now now, Decision& decision,
+                             std::span<Stamp> stamps) noexcept {
+  LockedCells<kExtent> cells(claims);
+  if (cells.sealed()) return {.hindrance = Hindrance::kSealed};
+  Binding binding;
+  const std::size_t placed = FindBinding<kExtent>(binding, claims, cells, now);
+  if (placed < claims.size()) return {.hindrance = Hindrance::kCrowded, .claim = placed};
+  if (!binding.denied) {
+    ChargeAll<kExtent>(claims, cells, now);
+    if (binding.tied) SettleTie<kExtent>(binding, claims, cells, now);
+    for (std::size_t i = 0; i < stamps.size(); ++i) {
+      WriteStamp(stamps[i], claims[i], cells[i], now);
+    }
+  }
+  Describe<kExtent>(decision, binding, claims, cells, now);
+  return {};
+}
+
+}  // namespace internal
+}  // namespace sluicegate::engine
+
+#undef SG_INLINE

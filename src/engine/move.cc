@@ -1,0 +1,87 @@
+#include "engine/move.h"
+
+#include <algorithm>
+#include <ranges>
+
+namespace sluicegate::engine {
+namespace {
+
+using policy::BoundLimit;
+using policy::Layout;
+using policy::Rule;
+
+const std::string& NameOf(const Rule& rule, std::size_t variant, const BoundLimit& limit) {
+  static const std::string kNewKeys = "new_keys";
+  const auto& limits = rule.variants()[variant].limits;
+  return limit.index < limits.size() ? limits[limit.index].name : kNewKeys;
+}
+
+// The same limit set under both rules: the rule's own, or the one of the same `when`.
+std::optional<std::size_t> VariantIn(const Rule& after, const Rule& before, std::size_t variant) {
+  if (variant == 0) return 0;
+  for (std::size_t i = 1; i < after.variants().size(); ++i) {
+    if (after.OverrideHash(i - 1) == before.OverrideHash(variant - 1)) return i;
+  }
+  return std::nullopt;
+}
+
+bool SameBytes(const BoundLimit& a, const BoundLimit& b) {
+  return a.offset == b.offset && a.limit.SharesState(b.limit);
+}
+
+}  // namespace
+
+LayoutMover::LayoutMover(const RuleLayout& before, const RuleLayout& after) {
+  same_ = before.layout.slot_bytes == after.layout.slot_bytes &&
+          before.layout.variants.size() == after.layout.variants.size();
+  for (std::size_t from = 0; from < before.layout.variants.size(); ++from) {
+    const auto to = VariantIn(after.rule, before.rule, from);
+    variants_.push_back(std::nullopt);
+    if (to) variants_.back() = Match(before, from, after, *to);
+    same_ =
+        same_ && to == from &&
+        std::ranges::equal(before.layout.variants[from], after.layout.variants[from], SameBytes);
+  }
+}
+
+// A limit takes from the one of its name if it can, else from the first that it can and that no
+// other takes from.
+LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t from,
+                                        const RuleLayout& after, std::size_t to) {
+  Variant variant{.to = static_cast<std::uint8_t>(to), .pairs = {}};
+  std::vector<const BoundLimit*> left;
+  for (const BoundLimit& limit : before.layout.variants[from]) left.push_back(&limit);
+  const auto take = [&](const BoundLimit& limit, bool by_name) {
+    const std::string& name = NameOf(after.rule, to, limit);
+    const auto found = std::ranges::find_if(left, [&](const BoundLimit* old) {
+      return limit.limit.CanTake(old->limit) &&
+             (!by_name || NameOf(before.rule, from, *old) == name);
+    });
+    if (found == left.end()) return false;
+    variant.pairs.push_back({.from = *found, .to = &limit});
+    left.erase(found);
+    return true;
+  };
+  std::vector<const BoundLimit*> unnamed;
+  for (const BoundLimit& limit : after.layout.variants[to]) {
+    if (!take(limit, true)) unnamed.push_back(&limit);
+  }
+  for (const BoundLimit* limit : unnamed) {
+    if (!take(*limit, false)) afresh_.push_back(NameOf(after.rule, to, *limit));
+  }
+  return variant;
+}
+
+bool LayoutMover::Move(const std::byte* old_state, std::uint8_t old_variant, std::byte* state,
+                       std::uint8_t& variant, Now now) const noexcept {
+  if (old_variant >= variants_.size() || !variants_[old_variant]) return false;
+  const Variant& to = *variants_[old_variant];
+  variant = to.to;
+  for (const Pair& pair : to.pairs) {
+    pair.to->limit.Take(state + pair.to->offset, pair.from->limit, old_state + pair.from->offset,
+                        now);
+  }
+  return !to.pairs.empty();
+}
+
+}  // namespace sluicegate::engine
