@@ -34,6 +34,8 @@ class Lease {
   }
   ~Lease() { End(); }
 
+  /// Lets go of it without ending it: for who gives the whole decision back (Limiter::GiveBack).
+  void Dismiss() noexcept { limiter_ = nullptr; }
   /// Ends it before its time. A second time does nothing.
   void End() noexcept {
     if (limiter_ != nullptr) std::exchange(limiter_, nullptr)->Release(decision_);

@@ -11,8 +11,6 @@ namespace {
 using policy::BoundLimit;
 using policy::Rule;
 
-constexpr std::uint8_t kV4ParentBits = 24;
-constexpr std::uint8_t kV6ParentBits = 48;
 // Of the only key of the table of overflow. It has the limits of the first limit set that has any,
 // as all limit sets share it.
 constexpr std::uint64_t kOverflowHash = 0;
@@ -53,10 +51,8 @@ void Claims::AppendRates(const Hit& hit) noexcept {
                   .variant = hit.variant};
   const bool too_many = rule.new_keys() && IsOneNewKeyTooMany(own);
   if (!too_many) Add(own);
-  if (too_many || hit.no_ban_place) Add(OfParent(hit));
-  if (hit.cost > 0) {
-    if (too_many) state.counters->Add(Count::kNetworkForKey);
-    if (hit.no_ban_place) state.counters->Add(Count::kNetworkForBan);
+  if (too_many || hit.no_ban_place) {
+    Add(OfParent(hit, too_many ? Count::kNetworkForKey : Count::kNetworkForBan));
   }
   if (!state.ceilings.empty() && !request_.client.is_v4()) AppendCeilings(hit);
 }
@@ -78,7 +74,7 @@ void Claims::AppendCeilings(const Hit& hit) noexcept {
   }
 }
 
-Claim Claims::OfParent(const Hit& hit) const noexcept {
+Claim Claims::OfParent(const Hit& hit, Count why) const noexcept {
   const Rule& rule = rules_.policy().rules()[hit.rule];
   return {.table = rules_.state(hit.rule).parents.get(),
           .layout = &rule.parents(),
@@ -88,7 +84,8 @@ Claim Claims::OfParent(const Hit& hit) const noexcept {
           .rule = hit.rule,
           .variant = hit.variant,
           .shared = true,
-          .shared_bits = request_.client.is_v4() ? kV4ParentBits : kV6ParentBits};
+          .shared_bits = rule.ParentBits(request_),
+          .stands_in = static_cast<std::uint8_t>(why)};
 }
 
 // Looked up before the decision takes its locks, so as many more may enter as threads decide at
@@ -105,6 +102,14 @@ bool Claims::IsOneNewKeyTooMany(const Claim& claim) const noexcept {
       rules_.state(claim.rule)
           .parents->Lock(RuleOf(claim).HashParent(secret_, request_, claim.variant));
   return budget.limit.Remaining(parent.state() + budget.offset, now_) == 0;
+}
+
+// Each request once for each reason, whatever was decided. A peek is none.
+void Claims::CountNetworks() noexcept {
+  for (const Claim& claim : all()) {
+    if (claim.stands_in == 0 || claim.cost == 0) continue;
+    rules_.state(claim.rule).counters->Add(static_cast<Count>(claim.stands_in));
+  }
 }
 
 void Claims::CountNewKeys() noexcept {
@@ -124,7 +129,6 @@ void Claims::CountNewKeys() noexcept {
 // First the parent network's key, then the one of the overflow, which always has a place.
 void Claims::StandIn(Claim& lease) noexcept {
   const RuleState& state = rules_.state(lease.rule);
-  state.counters->Add(Count::kNetworkForLease);
   if (lease.shared) {
     const auto& variants = lease.layout->variants;
     const auto first = std::ranges::find_if(variants, [](const auto& v) { return !v.empty(); });
@@ -136,8 +140,9 @@ void Claims::StandIn(Claim& lease) noexcept {
   } else {
     lease.hash = RuleOf(lease).HashParent(secret_, request_, lease.variant);
     lease.shared = true;
-    lease.shared_bits = request_.client.is_v4() ? kV4ParentBits : kV6ParentBits;
+    lease.shared_bits = RuleOf(lease).ParentBits(request_);
   }
+  lease.stands_in = static_cast<std::uint8_t>(Count::kNetworkForLease);
   sorted_ = false;
 }
 
@@ -152,7 +157,10 @@ bool Claims::Decide(Decision& decision, std::span<Stamp> stamps) noexcept {
     Sort();
     const Attempt attempt =
         DecideClaims(all(), now_, decision, stamps.empty() ? stamps : stamps.first(size_));
-    if (attempt.hindrance == Hindrance::kNone) return true;
+    if (attempt.hindrance == Hindrance::kNone) {
+      CountNetworks();
+      return true;
+    }
     if (attempt.hindrance == Hindrance::kSealed) return false;
     StandIn(claims_[attempt.claim]);
   }

@@ -49,9 +49,10 @@ class Claims {
   void Add(const Claim& claim) noexcept;
   void AppendRates(const Hit& hit) noexcept;
   void AppendCeilings(const Hit& hit) noexcept;
-  [[nodiscard]] Claim OfParent(const Hit& hit) const noexcept;
+  [[nodiscard]] Claim OfParent(const Hit& hit, Count why) const noexcept;
   [[nodiscard]] bool IsOneNewKeyTooMany(const Claim& claim) const noexcept;
   void StandIn(Claim& lease) noexcept;
+  void CountNetworks() noexcept;
   void Sort() noexcept;
   [[nodiscard]] const policy::Rule& RuleOf(const Claim& claim) const noexcept {
     return rules_.policy().rules()[claim.rule];

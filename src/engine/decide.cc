@@ -19,8 +19,9 @@ Attempt DecideClaims(std::span<Claim> claims, Now now, Decision& decision,
   return internal::DecideUpTo<std::dynamic_extent>(claims, now, decision, stamps);
 }
 
-std::uint64_t RetryAfterOf(std::span<const Claim> claims, Now now) noexcept {
+std::optional<std::uint64_t> RetryAfterOf(std::span<const Claim> claims, Now now) noexcept {
   internal::LockedCells<std::dynamic_extent> cells(claims);
+  if (cells.sealed()) return std::nullopt;
   std::uint64_t latest_ns = 0;
   for (std::size_t i = 0; i < claims.size(); ++i) {
     const Claim& claim = claims[i];
@@ -35,14 +36,15 @@ std::uint64_t RetryAfterOf(std::span<const Claim> claims, Now now) noexcept {
   return latest_ns;
 }
 
-bool GiveBackCharge(table::Table& table, std::span<const BoundLimit> limits, const Stamp& charge,
+bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
                     Now now) noexcept {
   assert(table.id() == charge.table);
   if (charge.cost == 0) return true;
   const Cell cell = table.Lock(charge.hash);
   if (cell.sealed()) return false;
   if (!cell.present() || cell.generation() != charge.generation) return true;
-  for (const BoundLimit& limit : limits) {
+  // The slot knows its limit set; a reload may have given it another number than the stamp has.
+  for (const BoundLimit& limit : layout.variants[cell.variant()]) {
     limit.limit.GiveBack(cell.state() + limit.offset, now, charge.when, charge.cost);
   }
   return true;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "policy/rule.h"
@@ -25,6 +26,7 @@ struct Claim {
   std::uint8_t variant = 0;      ///< Of the layout; for Decision::variant and the stamp.
   bool shared = false;           ///< Charged to a network or to all: not one client's doing.
   std::uint8_t shared_bits = 0;  ///< For Decision::shared_bits.
+  std::uint8_t stands_in = 0;    ///< Why a network stands in for its client: a Count; 0: no.
   /// Units in flight: a key that has some out is never evicted, so where all places are taken by
   /// such keys this one has none.
   bool lease = false;
@@ -54,13 +56,15 @@ struct Attempt {
                                    std::span<Stamp> stamps = {}) noexcept;
 
 /// Until all claims fit at once, as far as their limits go; 0: now; Decision::kNever: one costs
-/// more than a quota. Charges nothing. Thread-safe. REQUIRES: as DecideClaims.
-[[nodiscard]] std::uint64_t RetryAfterOf(std::span<const Claim> claims, Now now) noexcept;
+/// more than a quota; nothing: a table has moved. Charges nothing. Thread-safe. REQUIRES: as
+/// DecideClaims.
+[[nodiscard]] std::optional<std::uint64_t> RetryAfterOf(std::span<const Claim> claims,
+                                                        Now now) noexcept;
 
-/// Gives a charge back to the slice that was charged, on every limit of `limits`; nothing if it
-/// expired or its slot has another key now. False: the table has moved. Thread-safe. REQUIRES:
-/// `table.id() == charge.table`.
-bool GiveBackCharge(table::Table& table, std::span<const policy::BoundLimit> limits,
-                    const Stamp& charge, Now now) noexcept;
+/// Gives a charge back to the slice that was charged, on every limit of its slot's limit set;
+/// nothing if it expired or its slot has another key now. False: the table has moved. Thread-safe.
+/// REQUIRES: `table.id() == charge.table`.
+bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
+                    Now now) noexcept;
 
 }  // namespace sluicegate::engine

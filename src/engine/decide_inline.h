@@ -70,28 +70,35 @@ class LockedCells<1> {
 };
 
 // The limit that binds so far: denied, the one with the latest retry; else the one with the fewest
-// remaining.
+// remaining, a rate before one of requests in flight: how many more may run at this moment tells a
+// client less than how many it may send.
 struct Binding {
   std::size_t claim = 0;
   const BoundLimit* limit = nullptr;
   std::uint64_t remaining = ~std::uint64_t{0};
   std::uint64_t retry_after_ns = 0;
-  bool tied = false;  // Another limit has as few remaining.
+  bool tied = false;   // Another limit has as few remaining.
+  bool lease = false;  // It is one of requests in flight.
   bool denied = false;
 };
 
-SG_INLINE void OfferRoom(Binding& binding, std::size_t claim, const BoundLimit& limit,
+SG_INLINE void OfferRoom(Binding& binding, std::size_t claim, const BoundLimit& limit, bool lease,
                          std::uint64_t remaining) noexcept {
+  if (binding.limit != nullptr && binding.lease != lease) {
+    if (lease) return;
+    binding = {};
+  }
   if (remaining > binding.remaining) return;
   binding.tied = remaining == binding.remaining && binding.limit != nullptr;
   if (binding.tied) return;
   binding.claim = claim;
   binding.limit = &limit;
+  binding.lease = lease;
   binding.remaining = remaining;
 }
 
-inline void OfferDenial(Binding& binding, std::size_t claim, const BoundLimit& limit,
-                        std::uint64_t remaining, std::uint64_t retry_after_ns) noexcept {
+SG_INLINE void OfferDenial(Binding& binding, std::size_t claim, const BoundLimit& limit,
+                           std::uint64_t remaining, std::uint64_t retry_after_ns) noexcept {
   if (binding.denied && retry_after_ns <= binding.retry_after_ns) return;
   binding = {.claim = claim,
              .limit = &limit,
@@ -102,14 +109,21 @@ inline void OfferDenial(Binding& binding, std::size_t claim, const BoundLimit& l
 
 static_assert(policy::kMaxLimitsPerRule <= 8, "a claim marks its limits in a byte");
 
+// The longest that a limit is remembered: a window's slice and a tick of the sketch beyond it.
+inline std::uint64_t ReachOf(const BoundLimit& limit) noexcept {
+  constexpr std::uint64_t kTick = std::uint64_t{1} << table::BlockedSketch::kTickShift;
+  const std::uint64_t window_ns = limit.limit.window_ns();
+  return limit::AddSaturating(window_ns, window_ns / 15 + 1 + kTick);
+}
+
 // The sketch does not say at which limit a key was evicted: it can only have been one whose
 // memory reaches that far, so the shortest of those is named.
 inline const BoundLimit& BlockingLimit(std::span<const BoundLimit> limits,
                                        std::uint64_t blocked_ns) noexcept {
   const BoundLimit* best = &limits.front();
   for (const BoundLimit& limit : limits) {
-    const bool reaches = limit.limit.window_ns() >= blocked_ns;
-    const bool best_reaches = best->limit.window_ns() >= blocked_ns;
+    const bool reaches = ReachOf(limit) >= blocked_ns;
+    const bool best_reaches = ReachOf(*best) >= blocked_ns;
     const bool shorter = limit.limit.window_ns() < best->limit.window_ns();
     if (reaches == best_reaches ? shorter == reaches : reaches) best = &limit;
   }
@@ -123,7 +137,7 @@ inline void OfferBlocked(Binding& binding, Claim& claim, std::size_t i) noexcept
     claim.denied |= static_cast<std::uint8_t>(1U << limit.index);
     OfferDenial(binding, i, limit, 0, claim.blocked_ns);
   } else if (!binding.denied) {
-    OfferRoom(binding, i, limit, 0);
+    OfferRoom(binding, i, limit, false, 0);
   }
 }
 
@@ -136,7 +150,7 @@ SG_INLINE void OfferClaim(Binding& binding, Claim& claim, std::size_t i, const s
       claim.denied |= static_cast<std::uint8_t>(1U << limit.index);
       OfferDenial(binding, i, limit, remaining, limit.limit.RetryAfter(at, now, claim.cost));
     } else if (!binding.denied) {
-      OfferRoom(binding, i, limit, remaining - claim.cost);
+      OfferRoom(binding, i, limit, claim.lease, remaining - claim.cost);
     }
   }
 }
@@ -149,6 +163,7 @@ SG_INLINE std::size_t FindBinding(Binding& binding, ClaimSpan<kExtent> claims,
                                   LockedCells<kExtent>& cells, Now now) noexcept {
   for (std::size_t i = 0; i < claims.size(); ++i) {
     Claim& claim = claims[i];
+    claim.denied = 0;  // An attempt before this one may have been hindered.
     if (!cells[i].present()) {
       if (claim.lease) {
         if (claim.cost > 0 && !cells[i].Claim(LeaseWeigher(*claim.layout), claim.variant, now)) {
@@ -187,6 +202,7 @@ void SettleTie(Binding& binding, ClaimSpan<kExtent> claims, LockedCells<kExtent>
                Now now) noexcept {
   std::uint64_t longest_ns = 0;
   for (std::size_t i = 0; i < claims.size(); ++i) {
+    if (claims[i].lease != binding.lease) continue;
     for (const BoundLimit& limit : claims[i].limits) {
       const std::byte* at = cells[i].state() + limit.offset;
       if (limit.limit.Remaining(at, now) != binding.remaining) continue;
@@ -243,7 +259,9 @@ SG_INLINE void Describe(Decision& decision, const Binding& binding, ClaimSpan<kE
   }
   decision.stamp = {};
   for (const Claim& one : claims) {
-    if (one.rule == claim.rule) decision.denied_limits |= one.denied;
+    const bool same = one.rule == claim.rule && one.variant == claim.variant &&
+                      one.shared_bits == claim.shared_bits;
+    if (same) decision.denied_limits |= one.denied;
   }
 }
 

@@ -68,8 +68,11 @@ Ban FindBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
   return ban;
 }
 
-Decision Banned(const Ruleset& rules, std::span<const Hit> hits, Claims& claims, const Ban& ban,
-                Now now) noexcept {
+std::optional<Decision> Banned(const Ruleset& rules, std::span<const Hit> hits, Claims& claims,
+                               const Ban& ban, Now now) noexcept {
+  // A limit may have no room yet when the ban ends.
+  const std::optional<std::uint64_t> retry_after_ns = RetryAfterOf(claims.sorted(), now);
+  if (!retry_after_ns) return std::nullopt;
   const bool peek = std::ranges::all_of(hits, [](const Hit& hit) { return hit.cost == 0; });
   if (!peek) rules.state(ban.hit->rule).counters->Add(Count::kBanned);
   Decision decision;
@@ -77,8 +80,7 @@ Decision Banned(const Ruleset& rules, std::span<const Hit> hits, Claims& claims,
   decision.variant = ban.hit->variant;
   decision.rule = ban.hit->rule;
   decision.hold_ns = decision.reset_after_ns = ban.left_ns;
-  // A limit may have no room yet when the ban ends.
-  decision.retry_after_ns = std::max(ban.left_ns, RetryAfterOf(claims.sorted(), now));
+  decision.retry_after_ns = std::max(ban.left_ns, *retry_after_ns);
   decision.key_hash = ban.hit->hashes.limits;
   return decision;
 }
@@ -175,7 +177,8 @@ void AddEvictions(RuleReport& report, const RuleState& state) {
   for (const auto& ceiling : state.ceilings) add(ceiling);
 }
 
-RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
+// What is counted.
+RuleReport CountsOf(const Rule& rule, const RuleState& state) {
   const RuleCounters& counters = *state.counters;
   RuleReport report{.rule = rule.name(),
                     .admitted = counters.Sum(Count::kAdmitted),
@@ -192,20 +195,26 @@ RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
                     .network_for_ban = counters.Sum(Count::kNetworkForBan),
                     .bytes = BytesOf(state)};
   AddEvictions(report, state);
+  if (state.table != nullptr) report.capacity = state.table->capacity();
+  if (state.leases != nullptr) report.lease_capacity = state.leases->capacity();
+  if (state.bans != nullptr) {
+    report.bans_refused = state.bans->refused();
+    report.ban_evictions = state.bans->evictions();
+  }
+  return report;
+}
+
+// And what is estimated.
+RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
+  RuleReport report = CountsOf(rule, state);
   if (state.table != nullptr) {
-    report.capacity = state.table->capacity();
     report.tracked_keys = state.table->EstimateLive(LimitWeigher(rule.rates()), now);
   }
   if (state.sketch != nullptr) report.sketch_refused_ppm = state.sketch->RefusedPpm(now.engine_ns);
   if (state.leases != nullptr) {
-    report.lease_capacity = state.leases->capacity();
     report.keys_in_flight = state.leases->EstimateLive(LeaseWeigher(rule.leases()), now);
   }
-  if (state.bans != nullptr) {
-    report.bans_refused = state.bans->refused();
-    report.ban_evictions = state.bans->evictions();
-    report.tracked_offenders = state.bans->EstimateLive(now);
-  }
+  if (state.bans != nullptr) report.tracked_offenders = state.bans->EstimateLive(now);
   return report;
 }
 
@@ -239,8 +248,9 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
   const Ban ban = FindBan(rules, enforced, now);
   Claims claims(rules, request, secret_, now);
   for (const Hit& hit : enforced) claims.Append(hit);
-  if (ban.hit != nullptr) {
-    *result = Banned(rules, enforced, claims, ban, now);
+  if (ban.hit != nullptr && !ban.sealed) {
+    result = Banned(rules, enforced, claims, ban, now);
+    if (!result) WaitForNewer(rules);
     return result;
   }
   const std::span<Stamp> stamps =
@@ -269,8 +279,7 @@ void Engine::WaitForNewer(const Ruleset& rules) const noexcept {
 
 void Engine::GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept {
   const Ruleset::Place place = rules.PlaceOf(charge);
-  if (place.table == nullptr || charge.variant >= place.layout->variants.size()) return;
-  if (GiveBackCharge(*place.table, place.layout->variants[charge.variant], charge, now)) return;
+  if (place.table == nullptr || GiveBackCharge(*place.table, *place.layout, charge, now)) return;
   WaitForNewer(rules);
   GiveBack(*rulesets_.Get(), charge, now);
 }
@@ -298,6 +307,17 @@ Report Engine::Statistics(Now now) const {
     }
   }
   return report;
+}
+
+std::vector<RuleReport> Engine::Counts() const {
+  const std::shared_ptr<const Ruleset> rules = rulesets_.Get();
+  std::vector<RuleReport> counts;
+  for (std::size_t i = 0; i < rules->policy().rules().size(); ++i) {
+    if (rules->state(i).on()) {
+      counts.push_back(CountsOf(rules->policy().rules()[i], rules->state(i)));
+    }
+  }
+  return counts;
 }
 
 }  // namespace sluicegate::engine

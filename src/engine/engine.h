@@ -68,6 +68,9 @@ class Engine {
   /// Counters of every rule, table fill and tracked keys (sampled). For scrapes: takes microseconds
   /// to milliseconds.
   [[nodiscard]] Report Statistics(Now now) const;
+  /// Of every rule what is counted, without what would have to be estimated: for whoever looks each
+  /// second.
+  [[nodiscard]] std::vector<RuleReport> Counts() const;
   /// Adds one measured decision time to the histogram. Doors sample 1 in 64.
   void ObserveLatency(std::uint64_t ns) noexcept { latency_.Observe(ns); }
 

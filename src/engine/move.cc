@@ -59,7 +59,8 @@ LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t fr
     });
     if (found == left.end()) return false;
     variant.pairs.push_back({.from = *found, .to = &limit});
-    left.erase(found);
+    // The requests in flight are the same for every limit of them.
+    if (limit.limit.algorithm() != Algorithm::kConcurrency) left.erase(found);
     return true;
   };
   std::vector<const BoundLimit*> unnamed;
@@ -67,9 +68,26 @@ LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t fr
     if (!take(limit, true)) unnamed.push_back(&limit);
   }
   for (const BoundLimit* limit : unnamed) {
-    if (!take(*limit, false)) afresh_.push_back(NameOf(after.rule, to, *limit));
+    if (take(*limit, false)) continue;
+    afresh_.push_back(NameOf(after.rule, to, *limit));
+    keeps_stamps_ = false;
   }
+  for (const Pair& pair : variant.pairs) Pairing(*pair.from, *pair.to);
   return variant;
+}
+
+void LayoutMover::Pairing(const BoundLimit& from, const BoundLimit& to) {
+  using Wide = unsigned __int128;
+  if (to.limit.algorithm() != Algorithm::kTokenBucket) return;
+  const Rise rise{.now_ns = to.limit.window_ns() / to.limit.quota(),
+                  .before_ns = from.limit.window_ns() / from.limit.quota(),
+                  .full_ns = to.limit.window_ns()};
+  if (rise.now_ns == rise.before_ns) return;
+  keeps_stamps_ = false;
+  if (rise.now_ns < rise.before_ns) return;
+  const std::uint64_t full_ns = std::max(rise_.full_ns, rise.full_ns);
+  if (Wide{rise.now_ns} * rise_.before_ns > Wide{rise_.now_ns} * rise.before_ns) rise_ = rise;
+  rise_.full_ns = full_ns;
 }
 
 bool LayoutMover::Move(const std::byte* old_state, std::uint8_t old_variant, std::byte* state,

@@ -28,6 +28,16 @@ class LayoutMover final : public table::Mover {
 
   /// Whether the bytes of both mean the same, so that nothing needs to move.
   [[nodiscard]] bool same() const noexcept { return same_; }
+  /// Whether a stamp of before may still be given back: every limit goes on, at the same price.
+  [[nodiscard]] bool keeps_stamps() const noexcept { return keeps_stamps_; }
+  /// What a unit costs now to what it cost, of the bucket where that rose the most; no rise: 1
+  /// to 1.
+  struct Rise {
+    std::uint64_t now_ns = 1;
+    std::uint64_t before_ns = 1;
+    std::uint64_t full_ns = 0;  ///< What the slowest risen bucket takes to fill.
+  };
+  [[nodiscard]] const Rise& rise() const noexcept { return rise_; }
   /// Names of limits that begin with nothing, in limit sets that were there before.
   [[nodiscard]] const std::vector<std::string>& afresh() const noexcept { return afresh_; }
 
@@ -42,10 +52,13 @@ class LayoutMover final : public table::Mover {
   };
   [[nodiscard]] Variant Match(const RuleLayout& before, std::size_t from, const RuleLayout& after,
                               std::size_t to);
+  void Pairing(const policy::BoundLimit& from, const policy::BoundLimit& to);
 
   std::vector<std::optional<Variant>> variants_;  // As the old layout's.
   std::vector<std::string> afresh_;
+  Rise rise_;
   bool same_ = false;
+  bool keeps_stamps_ = true;
 };
 
 }  // namespace sluicegate::engine

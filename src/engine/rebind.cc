@@ -1,9 +1,9 @@
 #include "engine/rebind.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
-#include "engine/move.h"
 #include "engine/weigher.h"
 
 namespace sluicegate::engine {
@@ -25,40 +25,12 @@ shield::PenaltyTerms TermsOf(const policy::Penalty& penalty) {
   return terms;
 }
 
-// What a unit of a token bucket costs now and cost before, where that rose: the bucket's debts grow
-// by this, and so do those that the sketch remembers.
-struct Rise {
-  std::uint64_t now_ns = 1;
-  std::uint64_t before_ns = 1;
-  std::uint64_t full_ns = 0;  // What an empty bucket takes to fill: no debt is remembered longer.
-
-  [[nodiscard]] bool steeper_than(const Rise& other) const noexcept {
-    return static_cast<unsigned __int128>(now_ns) * other.before_ns >
-           static_cast<unsigned __int128>(other.now_ns) * before_ns;
-  }
-};
-
-// The steepest of all of a rule's buckets, over any pair of them: which one a block came from is
-// not known.
-Rise SteepestRise(const Layout& before, const Layout& after) {
-  Rise steepest;
-  for (const auto& old_variant : before.variants) {
-    for (const BoundLimit& old : old_variant) {
-      if (old.limit.algorithm() != Algorithm::kTokenBucket) continue;
-      for (const auto& variant : after.variants) {
-        for (const BoundLimit& limit : variant) {
-          if (!limit.limit.CanTake(old.limit)) continue;
-          const Rise rise{.now_ns = limit.limit.window_ns() / limit.limit.quota(),
-                          .before_ns = old.limit.window_ns() / old.limit.quota(),
-                          .full_ns = limit.limit.window_ns()};
-          const std::uint64_t full_ns = std::max(steepest.full_ns, rise.full_ns);
-          if (rise.steeper_than(steepest)) steepest = rise;
-          steepest.full_ns = full_ns;
-        }
-      }
-    }
-  }
-  return steepest;
+// What never gives way is lost only where it has no place in a smaller memory.
+void TellLost(std::uint64_t lost, const std::string& rule, std::string_view what,
+              std::vector<std::string>& afresh) {
+  if (lost == 0) return;
+  afresh.push_back("rule " + rule + ": " + std::to_string(lost) + " " + std::string(what) +
+                   " have no place in the smaller memory and are forgotten");
 }
 
 }  // namespace
@@ -99,7 +71,7 @@ std::expected<RuleState, std::string> Rebind::MakeState() {
 std::expected<void, std::string> Rebind::MakeSketch(RuleState& state) {
   if (plan_.sketch == 0) return {};
   const bool had = before_ != nullptr && before_->sketch != nullptr;
-  const Rise rise = had ? SteepestRise(old_->rates(), rule_.rates()) : Rise{};
+  const LayoutMover::Rise rise = had ? SteepestRise() : LayoutMover::Rise{};
   const BlockedSketch::Options options{.bytes = plan_.sketch, .protect = rule_.protect()};
   if (had && before_->sketch->Fits(options) && rise.now_ns <= rise.before_ns) {
     state.sketch = sketch_ = before_->sketch;
@@ -117,6 +89,27 @@ std::expected<void, std::string> Rebind::MakeSketch(RuleState& state) {
   return {};
 }
 
+// Of all the tables whose victims the sketch remembers, as it does not say whose a block is.
+LayoutMover::Rise Rebind::SteepestRise() const {
+  using Wide = unsigned __int128;
+  LayoutMover::Rise steepest;
+  const auto look = [this, &steepest](const Layout& before, const Layout& after) {
+    const LayoutMover mover({.rule = *old_, .layout = before}, {.rule = rule_, .layout = after});
+    const LayoutMover::Rise& rise = mover.rise();
+    const std::uint64_t full_ns = std::max(steepest.full_ns, rise.full_ns);
+    if (Wide{rise.now_ns} * steepest.before_ns > Wide{steepest.now_ns} * rise.before_ns) {
+      steepest = rise;
+    }
+    steepest.full_ns = full_ns;
+  };
+  look(old_->rates(), rule_.rates());
+  for (const policy::Ceiling& ceiling : rule_.ceilings()) {
+    const Predecessor before = CeilingOf(ceiling.prefix_bits);
+    if (before.layout != nullptr) look(*before.layout, ceiling.layout);
+  }
+  return steepest;
+}
+
 std::expected<void, std::string> Rebind::MakeBans(RuleState& state) {
   if (!rule_.penalty()) return {};
   state.penalty = TermsOf(*rule_.penalty());
@@ -126,13 +119,17 @@ std::expected<void, std::string> Rebind::MakeBans(RuleState& state) {
     state.bans = before_->bans;
     return {};
   }
-  auto fresh = shield::Bans::Create(plan_.bans);
+  auto fresh = had ? before_->bans->CreateSuccessor(plan_.bans) : shield::Bans::Create(plan_.bans);
   if (!fresh) return std::unexpected(std::move(fresh.error()));
   state.bans = std::move(*fresh);
   if (!had) return {};
-  moves_.emplace_back(
-      [to = state.bans, from = before_->bans, old_terms = before_->penalty, terms = state.penalty](
-          Now now, auto& /*afresh*/) { from->MoveInto(*to, old_terms, terms, now); });
+  moves_.emplace_back([to = state.bans, from = before_->bans, old_terms = before_->penalty,
+                       terms = state.penalty,
+                       name = rule_.name()](Now now, std::vector<std::string>& afresh) {
+    const std::uint64_t refused = from->refused();
+    from->MoveInto(*to, old_terms, terms, now);
+    TellLost(to->refused() - refused, name, "running bans", afresh);
+  });
   return {};
 }
 
@@ -148,13 +145,16 @@ std::expected<Rebind::TablePtr, std::string> Rebind::MakeTable(const Predecessor
   if (mover->same() && from->Fits(shape, bytes) && (leases || from->sketch() == sketch_)) {
     return from;
   }
-  auto fresh = from->CreateSuccessor(shape, bytes, leases ? nullptr : sketch_);
+  auto fresh =
+      from->CreateSuccessor(shape, bytes, leases ? nullptr : sketch_, mover->keeps_stamps());
   if (!fresh) return std::unexpected(std::move(fresh.error()));
   TablePtr to = std::move(*fresh);
   moves_.emplace_back([to, from, mover, &layout, leases, name = rule_.name()](
                           Now now, std::vector<std::string>& afresh) {
     if (leases) {
+      const std::uint64_t refusals = from->counts().refusals;
       from->MoveInto(*to, *mover, LeaseWeigher(layout), now);
+      TellLost(to->counts().refusals - refusals, name, "keys with requests in flight", afresh);
     } else {
       from->MoveInto(*to, *mover, LimitWeigher(layout), now);
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/move.h"
 #include "engine/ruleset.h"
 #include "policy/capacity.h"
 
@@ -38,6 +39,7 @@ class Rebind {
                                                                const policy::Layout& layout,
                                                                std::size_t bytes, bool leases);
   [[nodiscard]] Predecessor CeilingOf(unsigned prefix_bits) const;
+  [[nodiscard]] LayoutMover::Rise SteepestRise() const;
 
   const policy::Rule* old_;
   const RuleState* before_;

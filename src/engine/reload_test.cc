@@ -203,9 +203,89 @@ TEST_F(Reload, AChargeOfBeforeCanBeGivenBack) {
   Start(Api("limits: [5/hour]"));
   (void)Ask(1);
   const Decision charged = Ask(3);
-  (void)Publish(Api("limits: [5/hour, 9/day]", "3MiB"));
+  (void)Publish(Api("limits: [5/hour]", "3MiB"));
   engine_->GiveBack(*engine_->rulesets().Get(), charged.stamp, kNow);
   EXPECT_EQ(Remaining(), 4U);
+}
+
+// Each of 20 reloads moves everything.
+TEST_F(Reload, NothingIsLostHoweverOftenMemoryChanges) {
+  Start(Api("limits: [9/day]"));
+  for (std::uint8_t client = 1; client < 250; ++client) (void)Ask(client % 9 + 1, kNow, client);
+  for (unsigned i = 0; i < 20; ++i) {
+    EXPECT_THAT(Publish(Api("limits: [9/day]", i % 2 == 0 ? "1300KiB" : "1MiB")), IsEmpty());
+  }
+  for (std::uint8_t client = 1; client < 250; ++client) {
+    EXPECT_EQ(Ask(0, kNow, client).remaining, 8U - client % 9);
+  }
+  EXPECT_EQ(engine_->Statistics(kNow).rules[0].tracked_keys, 249U);
+}
+
+TEST_F(Reload, AChargeIsNotGivenBackToALimitThatCountsAfresh) {
+  Start(Api("limits: [100/hour]"));
+  const Decision charged = Ask(40);
+  (void)Publish(Api("limits: [100/hour, 5/minute]"));
+  (void)Ask(5);
+  engine_->GiveBack(*engine_->rulesets().Get(), charged.stamp, kNow);
+  EXPECT_FALSE(Ask().allowed());
+}
+
+TEST_F(Reload, WhatIsInFlightStaysSoUnderLeasesOfAnotherLength) {
+  Start(Api("limits: [{concurrency: 2, lease: 60s}]"));
+  const Decision old = Ask();
+  EXPECT_THAT(Publish(Api("limits: [{concurrency: 2, lease: 120s}]")), IsEmpty());
+  EXPECT_TRUE(Ask().allowed());
+  EXPECT_FALSE(Ask().allowed());
+  engine_->GiveBack(*engine_->rulesets().Get(), old.stamp, kNow);
+  EXPECT_TRUE(Ask().allowed());
+  EXPECT_FALSE(Ask().allowed());
+}
+
+TEST_F(Reload, ASecondLimitOfRequestsInFlightCountsThoseThatAre) {
+  Start(Api("limits: [{concurrency: 2}]"));
+  const Decision first = Ask();
+  (void)Ask();
+  EXPECT_THAT(Publish(Api("limits: [{concurrency: 3, name: more, lease: 1h}, {concurrency: 2}]")),
+              IsEmpty());
+  EXPECT_FALSE(Ask().allowed());
+  engine_->GiveBack(*engine_->rulesets().Get(), first.stamp, kNow);
+  EXPECT_TRUE(Ask().allowed());
+  EXPECT_FALSE(Ask().allowed());
+}
+
+TEST_F(Reload, ALeaseEndsThoughItsOverrideHasAnotherNumber) {
+  const std::string a = "{when: {user: a}, limits: [{concurrency: 3}]}";
+  const std::string b = "{when: {user: b}, limits: [{concurrency: 2, lease: 1h}]}";
+  Start(Api("limits: [9/hour], overrides: [" + a + ", " + b + "]"));
+  const Decision first = Ask(1, kNow, 1, "b");
+  (void)Ask(1, kNow, 1, "b");
+  for (const std::string& overrides : {b, b + ", " + a}) {
+    (void)Publish(Api("limits: [9/hour], overrides: [" + overrides + "]"));
+    EXPECT_FALSE(Ask(1, kNow, 1, "b").allowed());
+  }
+  engine_->GiveBack(*engine_->rulesets().Get(), first.stamp, kNow);
+  EXPECT_TRUE(Ask(1, kNow, 1, "b").allowed());
+}
+
+TEST_F(Reload, LeasesOutliveOtherLimitsAndMemory) {
+  Start(Api("limits: [{concurrency: 2, lease: 60s}]"));
+  const Decision first = Ask();
+  (void)Ask();
+  (void)Publish(Api("limits: [100/hour, {concurrency: 2, lease: 60s}]", "2MiB"));
+  EXPECT_FALSE(Ask().allowed());
+  engine_->GiveBack(*engine_->rulesets().Get(), first.stamp, kNow);
+  EXPECT_TRUE(Ask().allowed());
+}
+
+TEST_F(Reload, WhatHasNoPlaceInASmallerMemoryIsToldInTheLog) {
+  Start(Api("limits: [1/day], penalty: {violations: 1, within: 1m, ban: 1h}"));
+  for (std::uint8_t client = 1; client < 250; ++client) {
+    for (unsigned i = 0; i < 3; ++i) (void)Ask(1, kNow, client);
+  }
+  EXPECT_THAT(
+      Publish(Api("limits: [1/day], penalty: {violations: 1, within: 1m, ban: 1h}", "8KiB")),
+      ElementsAre(::testing::MatchesRegex("rule api: [0-9]+ running bans have no place in "
+                                          "the smaller memory and are forgotten")));
 }
 
 TEST_F(Reload, WhoHoldsTheOldRulesIsToldToTakeTheNewest) {

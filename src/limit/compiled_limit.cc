@@ -68,6 +68,9 @@ struct SlidingOps {
   void GiveBack(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept {
     window.GiveBack(state, now.engine_ns, charged.engine_ns, cost);
   }
+  void Release(std::byte* state, Now now, Now charged, std::uint64_t cost) const noexcept {
+    window.Release(state, now.engine_ns, charged.engine_ns, cost);
+  }
   void GiveBackOldest(std::byte* state, Now now, std::uint64_t cost) const noexcept {
     window.GiveBackOldest(state, now.engine_ns, cost);
   }
@@ -272,8 +275,9 @@ bool CompiledLimit::CanTake(const CompiledLimit& other) const noexcept {
       return true;
     case Algorithm::kFixedWindow:
       return terms_.fixed.unit() == other.terms_.fixed.unit();
-    case Algorithm::kSlidingWindow:
     case Algorithm::kConcurrency:
+      return true;
+    case Algorithm::kSlidingWindow:
       break;
   }
   return window_ns_ == other.window_ns_;
@@ -284,6 +288,10 @@ void CompiledLimit::Take(std::byte* state, const CompiledLimit& other, const std
   if (algorithm_ == Algorithm::kTokenBucket) {
     TokenBucket::SetTat(state, terms_.bucket.Repriced(TokenBucket::TatOf(other_state),
                                                       now.engine_ns, other.terms_.bucket));
+  } else if (window_ns_ != other.window_ns_) {  // Leases of another length: all begin now.
+    const std::uint64_t in_flight =
+        other.quota_ - std::min(other.Remaining(other_state, now), other.quota_);
+    if (in_flight > 0) Charge(state, now, in_flight);
   } else if (wide_ == other.wide_) {
     std::memcpy(state, other_state, state_bytes());
   } else if (wide_) {
@@ -303,6 +311,14 @@ void CompiledLimit::ChargeWindow(std::byte* state, Now now, std::uint64_t cost) 
 
 void CompiledLimit::GiveBack(std::byte* state, Now now, Now charged,
                              std::uint64_t cost) const noexcept {
+  if (algorithm_ == Algorithm::kConcurrency) {
+    if (wide_) {
+      SlidingOps<SlidingWindow<std::uint32_t>>{terms_.wide}.Release(state, now, charged, cost);
+    } else {
+      SlidingOps<SlidingWindow<std::uint16_t>>{terms_.narrow}.Release(state, now, charged, cost);
+    }
+    return;
+  }
   Visit([&](const auto& ops) { ops.GiveBack(state, now, charged, cost); });
 }
 

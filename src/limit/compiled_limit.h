@@ -41,7 +41,7 @@ class CompiledLimit {
   [[nodiscard]] bool SharesState(const CompiledLimit& other) const noexcept;
 
   /// Whether a state of `other` can be written anew for this limit: same algorithm and window. A
-  /// token bucket has none, so any other one.
+  /// token bucket has none, so any other one; and whatever a lease's length, as many are out.
   [[nodiscard]] bool CanTake(const CompiledLimit& other) const noexcept;
   /// Writes what `other`'s state says in this limit's terms, with no fewer units in use. REQUIRES:
   /// CanTake(other); `state` is all zero.

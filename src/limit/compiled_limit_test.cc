@@ -186,7 +186,7 @@ TEST(CompiledLimit, AReloadKeepsOrTakesWhatMeansTheSame) {
       {Bucket(60, 1, 1s), Sliding(60, 1min), false, false},
       {Bucket(60, 1, 1s), Fixed(60, CalendarUnit::kMinute), false, false},
       {Leases(20, 30s), Leases(5, 30s), true, true},
-      {Leases(20, 30s), Leases(20, 60s), false, false},
+      {Leases(20, 30s), Leases(20, 60s), false, true},
       {Leases(20, 30s), Sliding(20, 30s), false, false},
   };
   for (const Row& row : rows) {
@@ -217,6 +217,7 @@ TEST(CompiledLimit, WhatIsTakenOverIsAsManyUnitsAsBefore) {
       {Bucket(20, 7, 1min), Bucket(40, 3, 1s)},
       {Fixed(50, CalendarUnit::kDay), Fixed(20, CalendarUnit::kDay)},
       {Leases(50, 30s), Leases(70'000, 30s)},
+      {Leases(50, 30s), Leases(20, 60s)},
   };
   for (const auto& [from, to] : pairs) {
     const CompiledLimit before = Compiled(from);

@@ -179,6 +179,19 @@ void SlidingWindow<Counter>::GiveBack(std::byte* state, std::uint64_t now_ns,
 }
 
 template <class Counter>
+void SlidingWindow<Counter>::Release(std::byte* state, std::uint64_t now_ns,
+                                     std::uint64_t charged_ns, std::uint64_t cost) const noexcept {
+  const View view = Look(state, now_ns);
+  std::uint64_t slice = slices_.At(charged_ns);
+  if (view.count == 0 || slice + view.count <= view.newest) return;
+  for (; slice <= view.newest && cost > 0; ++slice) {
+    const std::uint64_t held = LoadCounter<Counter>(state, slice);
+    StoreCounter<Counter>(state, slice, SubtractSaturating(held, cost));
+    cost -= std::min(held, cost);
+  }
+}
+
+template <class Counter>
 void SlidingWindow<Counter>::GiveBackOldest(std::byte* state, std::uint64_t now_ns,
                                             std::uint64_t cost) const noexcept {
   const View view = Look(state, now_ns);
@@ -230,9 +243,11 @@ std::uint64_t SlidingWindow<Counter>::HoldFor(const std::byte* state,
 template <class Counter>
 Load SlidingWindow<Counter>::LoadOf(const std::byte* state, std::uint64_t now_ns) const noexcept {
   const View view = Look(state, now_ns);
-  if (view.count == 0) return {};
+  const unsigned live = view.count == 0 ? 0 : Live(state, view);
+  if (live == 0) return {};
+  const auto newest = static_cast<unsigned>(std::bit_width(live)) - 1;
   return {.used_ppm = ShareOf(Sum(state, view), quota_),
-          .clears_after_ns = ResetAfter(state, now_ns)};
+          .clears_after_ns = LeavesAfter(view, newest, now_ns)};
 }
 
 template class SlidingWindow<std::uint16_t>;

@@ -68,6 +68,10 @@ class SlidingWindow {
   void GiveBack(std::byte* state, std::uint64_t now_ns, std::uint64_t charged_ns,
                 std::uint64_t cost) const noexcept;
   void GiveBackOldest(std::byte* state, std::uint64_t now_ns, std::uint64_t cost) const noexcept;
+  /// As GiveBack, and where the slice of the charge holds too little, takes the rest from newer
+  /// ones: a charge made behind the newest slice went there. For leases, of which each must end.
+  void Release(std::byte* state, std::uint64_t now_ns, std::uint64_t charged_ns,
+               std::uint64_t cost) const noexcept;
   /// REQUIRES: cost <= quota.
   [[nodiscard]] std::uint64_t RetryAfter(const std::byte* state, std::uint64_t now_ns,
                                          std::uint64_t cost) const noexcept;

@@ -129,16 +129,21 @@ KeyHashes Rule::HashKeys(const HashSecret& secret, const Request& request,
   return {.client = variant == 0 ? limits : FinishKey(hasher, 0), .limits = limits};
 }
 
+std::uint8_t Rule::ParentBits(const Request& request) const noexcept {
+  constexpr std::uint8_t kV4Bits = 24;
+  constexpr std::uint8_t kV6Bits = 48;
+  if (std::ranges::find(key_, KeyKind::kClient, &KeyPart::kind) == key_.end()) return 0;
+  return request.client.is_v4() ? kV4Bits : kV6Bits;
+}
+
 std::uint64_t Rule::HashParent(const HashSecret& secret, const Request& request,
                                std::uint8_t variant) const noexcept {
-  constexpr unsigned kV4Bits = 24;
-  constexpr unsigned kV6Bits = 48;
   SipHasher hasher(secret);
   hasher.UpdateU64(name_hash_);
-  if (std::ranges::find(key_, KeyKind::kClient, &KeyPart::kind) == key_.end()) {
+  const std::uint8_t bits = ParentBits(request);
+  if (bits == 0) {
     hasher.UpdateU64(kOverflow);
   } else {
-    const unsigned bits = request.client.is_v4() ? kV4Bits : kV6Bits;
     FeedClient(hasher, kParent, request.client.Masked(bits));
   }
   return FinishKey(hasher, variant);

@@ -160,6 +160,8 @@ class Rule {
   /// of its own: its /24 or /48; for a key without the client, one key for all.
   [[nodiscard]] std::uint64_t HashParent(const HashSecret& secret, const Request& request,
                                          std::uint8_t variant) const noexcept;
+  /// Bits of the network that HashParent names; 0: it names none.
+  [[nodiscard]] std::uint8_t ParentBits(const Request& request) const noexcept;
   /// Of the request's key with the client's network of `bits` in the client's place.
   /// REQUIRES: the client is IPv6.
   [[nodiscard]] std::uint64_t HashCeiling(const HashSecret& secret, const Request& request,

@@ -100,6 +100,12 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes
   return std::unique_ptr<Bans>(new Bans(std::move(*table)));
 }
 
+std::expected<std::unique_ptr<Bans>, std::string> Bans::CreateSuccessor(std::size_t bytes) const {
+  auto table = table_->CreateSuccessor(table_->shape(), bytes, nullptr, false);
+  if (!table) return std::unexpected(std::move(table.error()));
+  return std::unique_ptr<Bans>(new Bans(std::move(*table)));
+}
+
 Bans::Record Bans::Find(std::uint64_t hash, Now now) noexcept {
   const table::Cell cell = table_->Lock(hash);
   if (cell.sealed()) return {.sealed = true};

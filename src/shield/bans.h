@@ -58,6 +58,10 @@ class Bans {
  public:
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Create(std::size_t bytes);
 
+  /// Bans of another size that can take these over by MoveInto.
+  [[nodiscard]] std::expected<std::unique_ptr<Bans>, std::string> CreateSuccessor(
+      std::size_t bytes) const;
+
   /// What stands against a key. A value type.
   struct Record {
     std::uint64_t left_ns = 0;  ///< Of its ban; 0: not banned.

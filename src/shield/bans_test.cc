@@ -13,6 +13,9 @@
 namespace sluicegate::shield {
 namespace {
 
+// Numbers as hashes: all bits of a hash matter.
+constexpr std::uint64_t Hash(std::uint64_t number) { return number * 0x9E3779B97F4A7C15ULL; }
+
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kMinute = 60 * kSecond;
 constexpr std::uint64_t kDay = 24 * 3600 * kSecond;
@@ -149,17 +152,17 @@ TEST(BanTable, HoldsKeysApart) {
   auto bans = Bans::Create(1U << 16);
   ASSERT_TRUE(bans.has_value());
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
-  for (unsigned i = 0; i < 3; ++i) (*bans)->RecordViolation(1, Terms(), now);
-  EXPECT_EQ((*bans)->Find(1, now).left_ns, 5 * kMinute);
-  EXPECT_EQ((*bans)->Find(2, now).left_ns, 0U);
+  for (unsigned i = 0; i < 3; ++i) (*bans)->RecordViolation(Hash(1), Terms(), now);
+  EXPECT_EQ((*bans)->Find(Hash(1), now).left_ns, 5 * kMinute);
+  EXPECT_EQ((*bans)->Find(Hash(2), now).left_ns, 0U);
 }
 
 TEST(BanTable, AViolationDuringABanCountsForNothing) {
   auto bans = Bans::Create(1U << 16);
   ASSERT_TRUE(bans.has_value());
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
-  for (unsigned i = 0; i < 100; ++i) (*bans)->RecordViolation(1, Terms(), now);
-  EXPECT_EQ((*bans)->Find(1, now).left_ns, 5 * kMinute);
+  for (unsigned i = 0; i < 100; ++i) (*bans)->RecordViolation(Hash(1), Terms(), now);
+  EXPECT_EQ((*bans)->Find(Hash(1), now).left_ns, 5 * kMinute);
 }
 
 TEST(BanTable, ARunningBanIsNeverEvictedAndTheRefusedAreCounted) {
@@ -168,10 +171,10 @@ TEST(BanTable, ARunningBanIsNeverEvictedAndTheRefusedAreCounted) {
   PenaltyTerms terms = Terms();
   terms.violations = 1;
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
-  for (std::uint64_t key = 1; key <= 20; ++key) (*bans)->RecordViolation(key, terms, now);
+  for (std::uint64_t key = 1; key <= 20; ++key) (*bans)->RecordViolation(Hash(key), terms, now);
   unsigned banned = 0;
   for (std::uint64_t key = 1; key <= 20; ++key)
-    banned += (*bans)->Find(key, now).left_ns > 0 ? 1U : 0U;
+    banned += (*bans)->Find(Hash(key), now).left_ns > 0 ? 1U : 0U;
   EXPECT_EQ(banned, 12U);
   EXPECT_EQ((*bans)->refused(), 8U);
 }
@@ -180,9 +183,9 @@ TEST(BanTable, AMereSuspectGivesWayToANewOne) {
   auto bans = Bans::Create(0);
   ASSERT_TRUE(bans.has_value());
   const Now now{.engine_ns = kSecond, .unix_ns = 0};
-  for (std::uint64_t key = 1; key <= 13; ++key) (*bans)->RecordViolation(key, Terms(), now);
-  (*bans)->RecordViolation(13, Terms(), now);
-  EXPECT_EQ((*bans)->RecordViolation(13, Terms(), now).ban_ns, 5 * kMinute);
+  for (std::uint64_t key = 1; key <= 13; ++key) (*bans)->RecordViolation(Hash(key), Terms(), now);
+  (*bans)->RecordViolation(Hash(13), Terms(), now);
+  EXPECT_EQ((*bans)->RecordViolation(Hash(13), Terms(), now).ban_ns, 5 * kMinute);
   EXPECT_EQ((*bans)->evictions(), 1U);
   EXPECT_EQ((*bans)->EstimateLive(now), 12U);
 }

@@ -45,26 +45,22 @@ inline void PrefetchForWrite(const void* line) noexcept {
 #endif
 }
 
-/// A lock of one word, held for tens of nanoseconds. A waiter spins, then yields its core: on few
-/// cores the holder may be the one that waits for it. A sealed one is never free again: what it
-/// guarded has moved.
+/// A lock of one word, held for tens of nanoseconds. A waiter looks after ever longer pauses: so
+/// the line stays with the holder, who on a hot key takes many turns at the speed of its own cache
+/// before it goes over. In the end a waiter yields its core: on few cores the holder may be the one
+/// that waits for it. A sealed lock is never free again: what it guarded has moved.
 class BucketLock {
  public:
   /// False: it is sealed, and not held.
   [[nodiscard]] bool Lock() noexcept {
-    for (unsigned spins = 0;; ++spins) {
+    for (unsigned waits = 0;; ++waits) {
       std::uint32_t seen = word_.load(std::memory_order_relaxed);
-      // A read first: a spinning core then shares the line and does not fight over it.
       if (seen == kFree && word_.compare_exchange_weak(seen, kTaken, std::memory_order_acquire,
                                                        std::memory_order_relaxed)) {
         return true;
       }
       if (seen == kSealed) return false;
-      if (spins < kSpinsBeforeYield) {
-        SpinPause();
-      } else {
-        YieldCore();
-      }
+      Wait(waits);
     }
   }
   void Unlock() noexcept { word_.store(kFree, std::memory_order_release); }
@@ -75,21 +71,22 @@ class BucketLock {
   static constexpr std::uint32_t kFree = 0;
   static constexpr std::uint32_t kTaken = 1;
   static constexpr std::uint32_t kSealed = 2;
-  static constexpr unsigned kSpinsBeforeYield =
-      128;  // About 5 us at 40 ns a pause: 50 times a decision.
+  static constexpr unsigned kMostDoublings = 6;      // 64 pauses: 1 us, some twenty decisions.
+  static constexpr unsigned kWaitsBeforeYield = 64;  // Together 60 us: nobody holds it that long.
+
+  static void Wait(unsigned waits) noexcept {
+    if (waits >= kWaitsBeforeYield) return YieldCore();
+    const unsigned pauses = 1U << (waits < kMostDoublings ? waits : kMostDoublings);
+    for (unsigned i = 0; i < pauses; ++i) SpinPause();
+  }
 
   std::atomic<std::uint32_t> word_{kFree};
 };
 
 /// What a slot's header byte says beside its fingerprint. A value type.
 struct SlotTag {
-  /// Parts of a bucket's range of hashes. Which one a key lies in tells its bucket in a table of
-  /// another size; the last value: not known.
-  static constexpr unsigned kParts = 15;
-  static constexpr std::uint8_t kNoPart = kParts;
-
   std::uint8_t generation : 4;  ///< Goes up when a slot changes its key.
-  std::uint8_t part : 4;
+  std::uint8_t above : 4;       ///< The four bits of the key's hash above its fingerprint.
 };
 static_assert(sizeof(SlotTag) == 1);
 

@@ -1,6 +1,7 @@
 #include "table/table.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstring>
 #include <utility>
@@ -43,32 +44,36 @@ alignas(8) constinit std::byte Table::never_seen[Table::kMaxStateBytes] = {};
 
 std::expected<std::unique_ptr<Table>, std::string> Table::Create(
     Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) {
-  return Create(shape, bytes, NextId(), std::move(sketch));
+  const std::uint64_t buckets = BucketsIn(shape, bytes);
+  const auto bucket_bits = static_cast<unsigned>(std::bit_width(buckets)) - 1;
+  return Create(shape, bytes, {.id = NextId(), .shift = 32U - std::min(bucket_bits, 32U)},
+                std::move(sketch));
 }
 
 std::expected<std::unique_ptr<Table>, std::string> Table::CreateSuccessor(
-    Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) const {
-  return Create(shape, bytes, id_, std::move(sketch));
+    Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch, bool keep_id) const {
+  return Create(shape, bytes, {.id = keep_id ? id_ : NextId(), .shift = shift_}, std::move(sketch));
 }
 
 std::expected<std::unique_ptr<Table>, std::string> Table::Create(
-    Shape shape, std::size_t bytes, std::uint32_t id, std::shared_ptr<BlockedSketch> sketch) {
+    Shape shape, std::size_t bytes, Identity identity, std::shared_ptr<BlockedSketch> sketch) {
   assert(shape.state_bytes % 8 == 0 && shape.state_bytes <= kMaxStateBytes);
   const std::uint64_t buckets = BucketsIn(shape, bytes);
   auto mapping = Mapping::Create(buckets * BucketBytes(shape));
   if (!mapping) return std::unexpected(std::move(mapping.error()));
   return std::unique_ptr<Table>(
-      new Table(shape, std::move(*mapping), buckets, id, std::move(sketch)));
+      new Table(shape, std::move(*mapping), buckets, identity, std::move(sketch)));
 }
 
 // Zero bytes are an empty bucket: no fingerprints, the lock free.
-Table::Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets, std::uint32_t id,
-             std::shared_ptr<BlockedSketch> sketch) noexcept
+Table::Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets,
+             Identity identity, std::shared_ptr<BlockedSketch> sketch) noexcept
     : shape_(shape),
       slot_bytes_(SlotBytes(shape)),
       bucket_bytes_(BucketBytes(shape)),
       buckets_(buckets),
-      id_(id),
+      id_(identity.id),
+      shift_(identity.shift),
       mapping_(std::move(mapping)),
       sketch_(std::move(sketch)) {}
 
@@ -76,17 +81,12 @@ bool Table::Fits(Shape shape, std::size_t bytes) const noexcept {
   return shape == shape_ && BucketsIn(shape, bytes) == buckets_;
 }
 
-std::uint8_t Table::VariantAt(Bucket& bucket, unsigned slot) const noexcept {
-  if (!shape_.tagged) return 0;
-  return static_cast<std::uint8_t>(bucket.State(slot, slot_bytes_)[shape_.state_bytes]);
-}
-
 Cell::Cell(Cell&& other) noexcept
     : table_(other.table_),
       bucket_(std::exchange(other.bucket_, nullptr)),
       state_(other.state_),
       fingerprint_(other.fingerprint_),
-      part_(other.part_),
+      above_(other.above_),
       slot_(other.slot_) {}
 
 void Cell::Place(unsigned slot, std::uint8_t variant) noexcept {
@@ -95,13 +95,14 @@ void Cell::Place(unsigned slot, std::uint8_t variant) noexcept {
   bucket_->fingerprints[slot] = fingerprint_;
   SlotTag& tag = bucket_->tags[slot];
   tag = {.generation = static_cast<std::uint8_t>((tag.generation + 1U) & 0xFU),
-         .part = static_cast<std::uint8_t>(part_ & 0xFU)};
+         .above = static_cast<std::uint8_t>(above_ & 0xFU)};
   std::memset(state_, 0, table_->slot_bytes_);
   if (table_->shape_.tagged) state_[table_->shape_.state_bytes] = std::byte{variant};
 }
 
 Cell::Victim Cell::FindVictim(const Weigher& weigher, Now now) const noexcept {
   const unsigned home = Table::HomeOf(fingerprint_);
+  table_->FetchAll(*bucket_);
   Victim victim;
   for (unsigned step = 0; step < kSlotsPerBucket; ++step) {
     const unsigned slot = (home + step) % kSlotsPerBucket;
@@ -168,7 +169,7 @@ struct Table::MovedKey {
 // the heavier stays.
 void Table::MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& weigher, Now now,
                     BlockedSketch* sketch) noexcept {
-  Cell cell = LockAt(bucket, key.fingerprint);
+  Cell cell(*this, BucketAt(bucket), key.fingerprint, key.tag.above);
   Cell::Victim victim{.slot = cell.slot_};
   if (cell.present()) {
     victim.weight = weigher.Weigh(cell.state(), VariantAt(*cell.bucket_, cell.slot_), now);
@@ -192,33 +193,33 @@ void Table::MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& we
   std::memcpy(cell.state(), key.state.data(), shape_.state_bytes);
 }
 
-// The hashes of part p of bucket i are those h with i * parts + p <= h * buckets * parts / 2^64 <
-// that + 1; without a part, those of the whole bucket.
-Table::Range Table::RangeIn(std::uint64_t bucket, std::uint8_t part,
-                            std::uint64_t next_buckets) const noexcept {
+// A hash lies in its bucket's range, and bits shift ... shift + 36 of it are known: so it is known
+// but for its lowest bits, unless that pattern comes back within the range.
+template <class Use>
+void Table::ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, const MovedKey& key,
+                            const Use& use) const noexcept {
   using Wide = unsigned __int128;
-  const bool known = part < SlotTag::kParts;
-  const Wide pieces = Wide{buckets_} * (known ? SlotTag::kParts : 1U);
-  const Wide piece = known ? Wide{bucket} * SlotTag::kParts + part : Wide{bucket};
-  const Wide first = ((piece << 64U) + pieces - 1) / pieces;
-  // A part is told from the first 32 bits below the bucket, so its end may lie so much later.
-  const Wide slack = known ? (Wide{1} << 32U) / buckets_ + 1 : 0;
-  const Wide last =
-      std::min((((piece + 1) << 64U) + pieces - 1) / pieces - 1 + slack, (Wide{1} << 64U) - 1);
-  const auto place = [next_buckets](Wide hash) {
-    return (hash * next_buckets) >> 32U;  // Bucket and, below 32 bits, how far into it.
-  };
-  const auto part_of = [](Wide at) {
-    return static_cast<std::uint8_t>(((at & 0xFFFF'FFFFU) * SlotTag::kParts) >> 32U);
-  };
-  Range range{.first = static_cast<std::uint64_t>(place(first) >> 32U),
-              .last = static_cast<std::uint64_t>(place(last) >> 32U)};
-  const bool one = range.first == range.last && part_of(place(first)) == part_of(place(last));
-  if (one) range.part = part_of(place(first));
-  return range;
+  constexpr unsigned kKnownBits = 36;
+  const Wide begin = ((Wide{bucket} << 64U) + buckets_ - 1) / buckets_;
+  const Wide end = ((Wide{bucket + 1} << 64U) + buckets_ - 1) / buckets_;
+  const Wide period = Wide{1} << (shift_ + kKnownBits);
+  const Wide known = Wide{key.tag.above} << 32U | key.fingerprint;
+  // Fingerprint 1 is also what 0 is written as.
+  const Wide low = (known - (key.fingerprint == 1 ? 1U : 0U)) << shift_;
+  const Wide high = (known + 1) << shift_;
+  std::uint64_t next = 0;  // The first bucket that was not used yet.
+  for (Wide turn = begin / period * period; turn < end; turn += period) {
+    const Wide first = std::max(turn + low, begin);
+    const Wide last = std::min(turn + high, end);
+    if (first >= last) continue;
+    const auto from = static_cast<std::uint64_t>((first * next_buckets) >> 64U);
+    const auto to = static_cast<std::uint64_t>(((last - 1) * next_buckets) >> 64U);
+    for (next = std::max(next, from); next <= to; ++next) use(next);
+  }
 }
 
 void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept {
+  assert(next.shift_ == shift_);
   BlockedSketch* sketch = next.sketch_.get();
   if (sketch != nullptr && sketch_ != nullptr) sketch = sketch_.get();
   MovedKey key;
@@ -234,14 +235,10 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
       }
       key.weight = weigher.Weigh(key.state.data(), key.variant, now);
       if (key.weight.clears_after_ns == 0) continue;
-      const SlotTag tag = bucket.tags[slot];
-      const Range range = RangeIn(index, tag.part, next.buckets_);
       key.fingerprint = bucket.fingerprints[slot];
-      key.tag = {.generation = tag.generation,
-                 .part = static_cast<std::uint8_t>(range.part & 0xFU)};
-      for (std::uint64_t to = range.first; to <= range.last; ++to) {
-        next.MoveKey(key, to, weigher, now, sketch);
-      }
+      key.tag = bucket.tags[slot];
+      ForEachBucketIn(next.buckets_, index, key,
+                      [&](std::uint64_t to) { next.MoveKey(key, to, weigher, now, sketch); });
     }
     bucket.lock.Seal();
   }

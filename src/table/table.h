@@ -1,6 +1,6 @@
 // Table: bounded keyed state. A fixed number of buckets of 12 slots; a key's keyed hash names its
-// bucket (high bits) and its fingerprint (the low 32). One table a rule, so that a flood on one
-// rule cannot touch another.
+// bucket (high bits) and its fingerprint (the 32 bits below). One table a rule, so that a flood on
+// one rule cannot touch another.
 //
 // Thread-safe: a Cell locks one bucket for as long as it lives. Whoever holds several cells at once
 // takes them in the order of Table::id(), so nobody waits in a circle. Owns its mapping; neither
@@ -89,6 +89,9 @@ class Cell {
   /// Of the slot; another one means that the key left it meanwhile.
   [[nodiscard]] std::uint8_t generation() const noexcept { return bucket_->tags[slot_].generation; }
 
+  /// The limit set of the slot's key; 0 where slots are not tagged. REQUIRES: present().
+  [[nodiscard]] std::uint8_t variant() const noexcept;
+
   /// Gives an absent key a slot of its own with a zero state: one never used, one whose debt is
   /// past, or the lightest one's. False if every slot is pinned. Does nothing for a key that is
   /// present. A victim at a limit is folded into the table's sketch. REQUIRES: not sealed.
@@ -98,7 +101,7 @@ class Cell {
 
  private:
   friend class Table;
-  Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint, std::uint8_t part) noexcept;
+  Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint, std::uint8_t above) noexcept;
   void Place(unsigned slot, std::uint8_t variant) noexcept;
   struct Victim {
     unsigned slot = kSlotsPerBucket;  // None: every slot is pinned.
@@ -110,7 +113,7 @@ class Cell {
   Bucket* bucket_ = nullptr;
   std::byte* state_ = nullptr;
   std::uint32_t fingerprint_ = 0;
-  std::uint8_t part_ = SlotTag::kNoPart;
+  std::uint8_t above_ = 0;  // See SlotTag.
   unsigned slot_ = kSlotsPerBucket;
 };
 
@@ -132,9 +135,10 @@ class Table {
   /// share, remembers victims that were at a limit; null: they are forgotten, and counted.
   [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
       Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch = nullptr);
-  /// A table that takes this one's id, counts and, by MoveInto, keys over.
+  /// A table that can take this one's keys over by MoveInto. With this one's id, stamps of before
+  /// still name their charges.
   [[nodiscard]] std::expected<std::unique_ptr<Table>, std::string> CreateSuccessor(
-      Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) const;
+      Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch, bool keep_id) const;
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
@@ -155,16 +159,16 @@ class Table {
   void PrefetchState(std::uint64_t hash) const noexcept;
   /// Locks the key's bucket and looks the key up.
   [[nodiscard]] Cell Lock(std::uint64_t hash) noexcept {
-    const Locus at = LocusOf(hash);
-    return Cell(*this, BucketAt(at.bucket), FingerprintOf(hash), at.part);
+    return Cell(*this, BucketOf(hash), FingerprintOf(hash), AboveOf(hash));
   }
 
   /// Moves every key that `mover` can write anew to `next`, and seals this table: who locks a cell
-  /// of it from then on is told so. A key's bucket there is known only as far as its bucket and
-  /// part here tell, so a few keys lie in two buckets, or in more where this table was filled by a
-  /// move itself. A copy in another one is nobody's, and is free once its debt is past. Of keys for
-  /// which there is no room the lightest are evicted, into this table's sketch if it has one, so
-  /// that the new one can take that over. REQUIRES: nobody uses `next` yet.
+  /// of it from then on is told so. Bucket, fingerprint and tag tell all bits of a key's hash that
+  /// matter, unless its table has shrunk to less than a sixteenth of the one that it first came to:
+  /// then a key lies in every bucket that may be its own, and a copy elsewhere is nobody's and is
+  /// free once its debt is past. Of keys for which there is no room the lightest are evicted, into
+  /// this table's sketch if it has one, so that the new one can take that over. REQUIRES: `next` is
+  /// from CreateSuccessor, and nobody uses it yet.
   void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
 
   /// How long a key that is absent must stay away, as it was evicted at a limit; 0: it may enter.
@@ -179,58 +183,51 @@ class Table {
 
  private:
   friend class Cell;
-  Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets, std::uint32_t id,
+  struct Identity {
+    std::uint32_t id = 0;
+    unsigned shift = 0;
+  };
+  Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets, Identity identity,
         std::shared_ptr<BlockedSketch> sketch) noexcept;
   [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
-      Shape shape, std::size_t bytes, std::uint32_t id, std::shared_ptr<BlockedSketch> sketch);
+      Shape shape, std::size_t bytes, Identity identity, std::shared_ptr<BlockedSketch> sketch);
   void CountEviction(std::uint32_t fingerprint, const Weight& weight, Now now,
                      BlockedSketch* sketch) noexcept;
   struct MovedKey;
-  /// The buckets that a slot's key may have in a table of so many.
-  struct Range {
-    std::uint64_t first = 0;
-    std::uint64_t last = 0;
-    std::uint8_t part = SlotTag::kNoPart;  // Of the only one, if it is known.
-  };
-  [[nodiscard]] Range RangeIn(std::uint64_t bucket, std::uint8_t part,
-                              std::uint64_t next_buckets) const noexcept;
   void MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& weigher, Now now,
                BlockedSketch* sketch) noexcept;
-  [[nodiscard]] Cell LockAt(std::uint64_t bucket, std::uint32_t fingerprint) noexcept {
-    return Cell(*this, BucketAt(bucket), fingerprint, SlotTag::kNoPart);
-  }
+  /// Calls `use` with each bucket that the key of a slot may have in a table of so many buckets.
+  template <class Use>
+  void ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, const MovedKey& key,
+                       const Use& use) const noexcept;
 
   [[nodiscard]] Bucket& BucketAt(std::uint64_t index) const noexcept {
     return *reinterpret_cast<Bucket*>(mapping_->data() + index * bucket_bytes_);
   }
-  /// Where a hash lies: the high half of hash * buckets, even over any number of buckets, no power
-  /// of two needed (Lemire 2016); the low half says how far into the bucket's range.
-  struct Locus {
-    std::uint64_t bucket = 0;
-    std::uint8_t part = 0;
-  };
-  [[nodiscard]] Locus LocusOf(std::uint64_t hash) const noexcept {
-    const auto product = static_cast<unsigned __int128>(hash) * buckets_;
-    const std::uint64_t within = static_cast<std::uint64_t>(product) >> 32U;
-    return {.bucket = static_cast<std::uint64_t>(product >> 64U),
-            .part = static_cast<std::uint8_t>((within * SlotTag::kParts) >> 32U)};
-  }
   [[nodiscard]] Bucket& BucketOf(std::uint64_t hash) const noexcept {
-    return BucketAt(LocusOf(hash).bucket);
+    // The high half of hash * buckets: even over any number of buckets, no power of two needed
+    // (Lemire 2016).
+    return BucketAt(
+        static_cast<std::uint64_t>((static_cast<unsigned __int128>(hash) * buckets_) >> 64));
   }
-  [[nodiscard]] static std::uint32_t FingerprintOf(std::uint64_t hash) noexcept {
-    const auto low = static_cast<std::uint32_t>(hash);
-    return low == 0 ? 1 : low;
+  [[nodiscard]] std::uint32_t FingerprintOf(std::uint64_t hash) const noexcept {
+    const auto bits = static_cast<std::uint32_t>(hash >> shift_);
+    return bits == 0 ? 1 : bits;
+  }
+  [[nodiscard]] std::uint8_t AboveOf(std::uint64_t hash) const noexcept {
+    return static_cast<std::uint8_t>((hash >> shift_ >> 32U) & 0xFU);
   }
   /// Where a key lies if that slot was free when it came: lets Prefetch guess right more often than
   /// not.
   [[nodiscard]] static unsigned HomeOf(std::uint32_t fingerprint) noexcept {
-    return static_cast<unsigned>((std::uint64_t{fingerprint} * kSlotsPerBucket) >> 32);
+    // Its low half: what is above tells buckets apart once a table has grown.
+    return ((fingerprint & 0xFFFFU) * kSlotsPerBucket) >> 16U;
   }
   [[nodiscard]] std::uint8_t VariantAt(Bucket& bucket, unsigned slot) const noexcept;
   /// Of so few bytes a bucket's lines are all fetched at once.
   static constexpr std::size_t kSmallBucket = 4 * kCacheLine;
   void FetchSlot(Bucket& bucket, unsigned slot) const noexcept;
+  void FetchAll(Bucket& bucket) const noexcept;
 
   // Constant after construction.
   const Shape shape_;
@@ -238,6 +235,9 @@ class Table {
   const std::size_t bucket_bytes_;
   const std::uint64_t buckets_;
   const std::uint32_t id_;
+  // A fingerprint is the 32 bits of the hash above these: of the first table those right below the
+  // bits that its bucket tells. Successors keep it, so that a key stays known by its fingerprint.
+  const unsigned shift_;
   const std::unique_ptr<Mapping> mapping_;
   const std::shared_ptr<BlockedSketch> sketch_;
   // Relaxed counters.
@@ -248,8 +248,8 @@ class Table {
 };
 
 inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint,
-                  std::uint8_t part) noexcept
-    : table_(&table), bucket_(&bucket), fingerprint_(fingerprint), part_(part) {
+                  std::uint8_t above) noexcept
+    : table_(&table), bucket_(&bucket), fingerprint_(fingerprint), above_(above) {
   if (!bucket.lock.Lock()) {
     bucket_ = nullptr;
     state_ = Table::never_seen;
@@ -262,13 +262,21 @@ inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint,
 inline void Table::Prefetch(std::uint64_t hash) const noexcept {
   Bucket& bucket = BucketOf(hash);
   PrefetchForWrite(&bucket);
-  if (bucket_bytes_ <= kSmallBucket) {
-    for (std::size_t at = kCacheLine; at < bucket_bytes_; at += kCacheLine) {
-      PrefetchForWrite(reinterpret_cast<const std::byte*>(&bucket) + at);
-    }
-    return;
-  }
+  if (bucket_bytes_ <= kSmallBucket) return FetchAll(bucket);
   FetchSlot(bucket, HomeOf(FingerprintOf(hash)));
+}
+
+inline std::uint8_t Table::VariantAt(Bucket& bucket, unsigned slot) const noexcept {
+  if (!shape_.tagged) return 0;
+  return static_cast<std::uint8_t>(bucket.State(slot, slot_bytes_)[shape_.state_bytes]);
+}
+
+inline std::uint8_t Cell::variant() const noexcept { return table_->VariantAt(*bucket_, slot_); }
+
+inline void Table::FetchAll(Bucket& bucket) const noexcept {
+  for (std::size_t at = kCacheLine; at < bucket_bytes_; at += kCacheLine) {
+    PrefetchForWrite(reinterpret_cast<const std::byte*>(&bucket) + at);
+  }
 }
 
 inline void Table::FetchSlot(Bucket& bucket, unsigned slot) const noexcept {
