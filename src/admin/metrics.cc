@@ -66,6 +66,9 @@ constexpr RuleNumber kRuleNumbers[] = {
     {"sluicegate_rule_violations_total",
      "Enforced denials that counted towards a ban; 0 without a penalty.", MetricType::Counter,
      [](const RuleReport& rule) { return static_cast<double>(rule.violations); }},
+    {"sluicegate_rule_blocked_total",
+     "Requests limited, as the key was evicted at a limit or passes for one that was.",
+     MetricType::Counter, [](const RuleReport& rule) { return static_cast<double>(rule.blocked); }},
     {"sluicegate_rule_bans_total", "Bans begun.", MetricType::Counter,
      [](const RuleReport& rule) { return static_cast<double>(rule.bans); }},
     {"sluicegate_rule_bans_refused_total",
@@ -87,6 +90,20 @@ constexpr RuleNumber kRuleNumbers[] = {
      [](const RuleReport& rule) { return static_cast<double>(rule.tracked_offenders); }},
     {"sluicegate_table_fill_ratio", "Share of the rule's table that live keys take.",
      MetricType::Gauge, FillRatio},
+    {"sluicegate_table_forgotten_total",
+     "Keys evicted at a limit that the sketch could not remember: they start afresh.",
+     MetricType::Counter,
+     [](const RuleReport& rule) { return static_cast<double>(rule.forgotten); }},
+    {"sluicegate_table_newcomers_refused_ratio",
+     "Share of new keys that pass for evicted offenders and are refused, at most.",
+     MetricType::Gauge,
+     [](const RuleReport& rule) { return static_cast<double>(rule.sketch_refused_ppm) / 1e6; }},
+    {"sluicegate_table_lease_slots", "Keys that can have requests in flight at once.",
+     MetricType::Gauge,
+     [](const RuleReport& rule) { return static_cast<double>(rule.lease_capacity); }},
+    {"sluicegate_table_keys_in_flight", "Keys with requests in flight, estimated from a sample.",
+     MetricType::Gauge,
+     [](const RuleReport& rule) { return static_cast<double>(rule.keys_in_flight); }},
 };
 
 void AddRuleNumbers(const engine::Report& report, std::vector<MetricFamily>& families) {
@@ -107,6 +124,10 @@ void AddDecisions(const engine::Report& report, std::vector<MetricFamily>& famil
       NewFamily("sluicegate_table_evictions_total",
                 "Live keys that gave way in a full bucket, by whether they were at a limit.",
                 MetricType::Counter);
+  MetricFamily network = NewFamily(
+      "sluicegate_rule_network_decisions_total",
+      "Requests decided on what the client's network shares, by what there was too much of.",
+      MetricType::Counter);
   for (const RuleReport& rule : report.rules) {
     const auto decided = [&](const char* verdict, std::uint64_t count) {
       Add(decisions, {{"rule", rule.rule}, {"verdict", verdict}}, static_cast<double>(count));
@@ -119,9 +140,16 @@ void AddDecisions(const engine::Report& report, std::vector<MetricFamily>& famil
         static_cast<double>(rule.evictions));
     Add(evictions, {{"rule", rule.rule}, {"state", "at_limit"}},
         static_cast<double>(rule.evictions_at_limit));
+    const auto shared = [&](const char* reason, std::uint64_t count) {
+      Add(network, {{"rule", rule.rule}, {"reason", reason}}, static_cast<double>(count));
+    };
+    shared("new_keys", rule.network_for_key);
+    shared("leases", rule.network_for_lease);
+    shared("bans", rule.network_for_ban);
   }
   families.push_back(std::move(decisions));
   families.push_back(std::move(evictions));
+  families.push_back(std::move(network));
   families.push_back(Single("sluicegate_unmatched_requests_total", "Requests that no rule matched.",
                             MetricType::Counter, static_cast<double>(report.unmatched)));
 }

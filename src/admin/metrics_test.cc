@@ -31,6 +31,14 @@ Readings Sample() {
   rule.bytes = 65536;
   rule.evictions = 3;
   rule.evictions_at_limit = 4;
+  rule.blocked = 8;
+  rule.forgotten = 1;
+  rule.sketch_refused_ppm = 2500;
+  rule.network_for_key = 21;
+  rule.network_for_lease = 22;
+  rule.network_for_ban = 23;
+  rule.lease_capacity = 480;
+  rule.keys_in_flight = 17;
   readings.engine.rules.push_back(rule);
   readings.engine.unmatched = 11;
   readings.engine.latency.counts = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12};
@@ -57,6 +65,14 @@ TEST(MetricsTest, EveryNumberHasItsLine) {
            "sluicegate_table_tracked_keys{rule=\"per-client\"} 250\n",
            "sluicegate_table_evictions_total{rule=\"per-client\",state=\"below_limit\"} 3\n",
            "sluicegate_table_evictions_total{rule=\"per-client\",state=\"at_limit\"} 4\n",
+           "sluicegate_rule_blocked_total{rule=\"per-client\"} 8\n",
+           "sluicegate_table_forgotten_total{rule=\"per-client\"} 1\n",
+           "sluicegate_table_newcomers_refused_ratio{rule=\"per-client\"} 0.0025\n",
+           "sluicegate_rule_network_decisions_total{rule=\"per-client\",reason=\"new_keys\"} 21\n",
+           "sluicegate_rule_network_decisions_total{rule=\"per-client\",reason=\"leases\"} 22\n",
+           "sluicegate_rule_network_decisions_total{rule=\"per-client\",reason=\"bans\"} 23\n",
+           "sluicegate_table_lease_slots{rule=\"per-client\"} 480\n",
+           "sluicegate_table_keys_in_flight{rule=\"per-client\"} 17\n",
            "sluicegate_unmatched_requests_total 11\n",
            "sluicegate_gateway_refusals_total{reason=\"framing\"} 9\n",
        }) {

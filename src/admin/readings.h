@@ -34,6 +34,7 @@ struct LimitInfo {
   std::string algorithm;
   std::uint64_t quota = 0;
   double window_seconds = 0;
+  bool lease = false;  ///< It counts requests in flight: the window is how long one may last.
 };
 
 /// A rule as the policy has it, in the order of Report::rules.

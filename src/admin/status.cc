@@ -12,7 +12,7 @@ Json LimitJson(const LimitInfo& limit) {
   return {{"name", limit.name},
           {"algorithm", limit.algorithm},
           {"quota", limit.quota},
-          {"window_seconds", limit.window_seconds}};
+          {limit.lease ? "lease_seconds" : "window_seconds", limit.window_seconds}};
 }
 
 Json CountersJson(const engine::RuleReport& rule) {
@@ -23,6 +23,10 @@ Json CountersJson(const engine::RuleReport& rule) {
           {"observed", rule.observed},
           {"observed_denials", rule.observed_denials},
           {"violations", rule.violations},
+          {"blocked", rule.blocked},
+          {"network_for_new_keys", rule.network_for_key},
+          {"network_for_leases", rule.network_for_lease},
+          {"network_for_bans", rule.network_for_ban},
           {"bans", rule.bans},
           {"bans_refused", rule.bans_refused},
           {"ban_evictions", rule.ban_evictions}};
@@ -34,7 +38,11 @@ Json TableJson(const engine::RuleReport& rule) {
           {"tracked_keys", rule.tracked_keys},
           {"tracked_offenders", rule.tracked_offenders},
           {"evictions_below_limit", rule.evictions},
-          {"evictions_at_limit", rule.evictions_at_limit}};
+          {"evictions_at_limit", rule.evictions_at_limit},
+          {"forgotten", rule.forgotten},
+          {"newcomers_refused_ratio", static_cast<double>(rule.sketch_refused_ppm) / 1e6},
+          {"lease_slots", rule.lease_capacity},
+          {"keys_in_flight", rule.keys_in_flight}};
 }
 
 Json RulesJson(const Readings& readings) {

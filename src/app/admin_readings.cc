@@ -50,7 +50,8 @@ std::vector<admin::RuleInfo> RuleInfos(const policy::Policy& policy) {
       info.limits.push_back({.name = limit.name,
                              .algorithm = std::string(AlgorithmText(limit.limit.algorithm())),
                              .quota = limit.limit.quota(),
-                             .window_seconds = static_cast<double>(limit.limit.window_ns()) / 1e9});
+                             .window_seconds = static_cast<double>(limit.limit.window_ns()) / 1e9,
+                             .lease = limit.limit.algorithm() == Algorithm::kConcurrency});
     }
   }
   return infos;

@@ -57,6 +57,7 @@ Service::Service(Options options)
       now_(std::move(options.first)),
       reloads_{.last_good_unix_ns = start_.unix_ns},
       denials_([](const std::string& line) { spdlog::info(line); }),
+      alarms_([](const std::string& line) { spdlog::warn(line); }),
       signals_(loop_.io(), SIGHUP, SIGTERM, SIGINT),
       second_(loop_.timers(), [this] { OnSecond(); }) {}
 
@@ -158,7 +159,9 @@ void Service::OnStop(int number) {
 }
 
 void Service::OnSecond() {
-  denials_.Flush(clock_.Read().engine_ns);
+  const std::uint64_t now_ns = clock_.Read().engine_ns;
+  denials_.Flush(now_ns);
+  alarms_.Look(engine_->Counts(), now_ns);
   second_.Set(kSecond);
 }
 

@@ -13,6 +13,7 @@
 
 #include "admin/host.h"
 #include "admin/server.h"
+#include "app/alarm_log.h"
 #include "app/configuration.h"
 #include "app/denial_log.h"
 #include "app/policy_source.h"
@@ -76,6 +77,7 @@ class Service final : private admin::Host {
 
   // In the order in which each needs the one before.
   DenialLog denials_;
+  AlarmLog alarms_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<gateway::Gateway> gateway_;
   net::EventLoop loop_;

@@ -1,8 +1,6 @@
 #include "gateway/quota_fields.h"
 
 #include <algorithm>
-#include <map>
-#include <span>
 
 #include "wire/rate_limit_fields.h"
 
@@ -31,22 +29,72 @@ std::map<std::string, unsigned> CountNames(const policy::Policy& policy) {
 
 constexpr std::string_view kPolicyField = "RateLimit-Policy: ";
 
-// "name";q=60;w=60 without the field's name and end.
-std::string Members(const policy::LimitSet& set, const std::vector<std::string>& names) {
-  std::vector<wire::QuotaPolicy> policies;
-  for (std::size_t i = 0; i < set.limits.size(); ++i) {
-    const limit::CompiledLimit& limit = set.limits[i].limit;
-    policies.push_back({.name = names[i],
-                        .quota = limit.quota(),
-                        .window_s = wire::CeilSeconds(limit.window_ns())});
+wire::QuotaPolicy PolicyOf(const limit::CompiledLimit& limit, std::string_view name) {
+  // A lease's length is no window: places come back when requests are over.
+  if (limit.algorithm() == Algorithm::kConcurrency) {
+    return {.name = name, .quota = limit.quota(), .unit = wire::QuotaUnit::kConcurrentRequests};
   }
+  return {.name = name, .quota = limit.quota(), .window_s = wire::CeilSeconds(limit.window_ns())};
+}
+
+// "name";q=60;w=60 without the field's name and end.
+std::string Members(const std::vector<wire::QuotaPolicy>& policies) {
   std::string line;
   wire::AppendRateLimitPolicy(policies, line);
   if (!line.starts_with(kPolicyField)) return {};
   return line.substr(kPolicyField.size(), line.size() - kPolicyField.size() - 2);
 }
 
+// Which of the rule's ceilings binds; as many as there are: none does. The quota tells a ceiling
+// from a network that stands in for a client, which has the limits of one.
+std::size_t BindingCeiling(const policy::Rule& rule, const Decision& decision) {
+  const auto ceilings = rule.ceilings();
+  if (decision.shared_bits == 0 || decision.limit == Decision::kNone) return ceilings.size();
+  const auto binds = [&decision](const policy::Ceiling& ceiling) {
+    if (ceiling.prefix_bits != decision.shared_bits) return false;
+    const policy::BoundLimits& limits = ceiling.layout.variants[decision.variant];
+    return std::ranges::any_of(limits, [&decision](const policy::BoundLimit& limit) {
+      return limit.index == decision.limit && limit.limit.quota() == decision.quota;
+    });
+  };
+  return static_cast<std::size_t>(std::ranges::find_if(ceilings, binds) - ceilings.begin());
+}
+
 }  // namespace
+
+bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noexcept {
+  if (decision.limit == Decision::kNone) return false;
+  const policy::Rule& rule = rules.policy().rules()[decision.rule];
+  const policy::RuleLimit& limit = rule.variants()[decision.variant].limits[decision.limit];
+  return limit.limit.algorithm() == Algorithm::kConcurrency;
+}
+
+QuotaFields::Set QuotaFields::MakeSet(const policy::Rule& rule, std::size_t variant,
+                                      const std::map<std::string, unsigned>& counts) {
+  Set set;
+  const std::vector<policy::RuleLimit>& limits = rule.variants()[variant].limits;
+  for (const policy::RuleLimit& limit : limits) {
+    const auto count = counts.find(limit.name);
+    const bool unique = count != counts.end() && count->second == 1;
+    set.names.push_back(unique ? limit.name : rule.name() + "/" + limit.name);
+  }
+  std::vector<wire::QuotaPolicy> policies;
+  policies.reserve(limits.size() * (1 + rule.ceilings().size()));
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    policies.push_back(PolicyOf(limits[i].limit, set.names[i]));
+  }
+  set.policy_v4 = Members(policies);
+  for (const policy::Ceiling& ceiling : rule.ceilings()) {
+    const std::string suffix = "/" + std::to_string(ceiling.prefix_bits);
+    auto& names = set.ceiling_names.emplace_back();
+    for (const std::string& name : set.names) names.push_back(name + suffix);
+    for (const policy::BoundLimit& limit : ceiling.layout.variants[variant]) {
+      policies.push_back(PolicyOf(limit.limit, names[limit.index]));
+    }
+  }
+  set.policy_v6 = Members(policies);
+  return set;
+}
 
 void QuotaFields::Prepare(const engine::Ruleset& rules) {
   if (prepared_.get() == &rules.policy()) return;
@@ -55,26 +103,37 @@ void QuotaFields::Prepare(const engine::Ruleset& rules) {
   const auto counts = CountNames(*prepared_);
   for (const policy::Rule& rule : prepared_->rules()) {
     Rule& sets = rules_.emplace_back();
-    for (const policy::LimitSet& limits : rule.variants()) {
-      Set& set = sets.emplace_back();
-      for (const policy::RuleLimit& limit : limits.limits) {
-        const auto count = counts.find(limit.name);
-        const bool unique = count != counts.end() && count->second == 1;
-        set.names.push_back(unique ? limit.name : rule.name() + "/" + limit.name);
-      }
-      set.policy = Members(limits, set.names);
+    for (std::size_t variant = 0; variant < rule.variants().size(); ++variant) {
+      sets.push_back(MakeSet(rule, variant, counts));
     }
   }
 }
 
-std::span<const std::string> QuotaFields::NamesOf(const engine::Ruleset& rules, std::uint16_t rule,
-                                                  std::uint8_t variant) {
+std::string_view QuotaFields::NameOf(const engine::Ruleset& rules, const Decision& decision) const {
+  if (decision.limit == Decision::kNone) return {};
+  const Set& set = rules_[decision.rule][decision.variant];
+  const policy::Rule& rule = rules.policy().rules()[decision.rule];
+  const std::size_t ceiling = BindingCeiling(rule, decision);
+  return ceiling < set.ceiling_names.size() ? set.ceiling_names[ceiling][decision.limit]
+                                            : set.names[decision.limit];
+}
+
+std::span<const std::string_view> QuotaFields::Violated(const engine::Ruleset& rules,
+                                                        const Decision& decision) {
   Prepare(rules);
-  return rules_[rule][variant].names;
+  violated_.clear();
+  const Set& set = rules_[decision.rule][decision.variant];
+  const std::size_t ceiling = BindingCeiling(rules.policy().rules()[decision.rule], decision);
+  const std::vector<std::string>& names =
+      ceiling < set.ceiling_names.size() ? set.ceiling_names[ceiling] : set.names;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (decision.Denies(i)) violated_.emplace_back(names[i]);
+  }
+  return violated_;
 }
 
 void QuotaFields::AppendPolicyLine(const engine::Ruleset& rules, const Request& request,
-                                   std::string& out) {
+                                   const Decision& decision, std::string& out) {
   const auto all = rules.policy().rules();
   bool first = true;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -83,7 +142,8 @@ void QuotaFields::AppendPolicyLine(const engine::Ruleset& rules, const Request& 
       continue;
     }
     out += first ? kPolicyField : ", ";
-    out += rules_[i][rule.VariantOf(request)].policy;
+    const Set& set = rules_[i][i == decision.rule ? decision.variant : rule.VariantOf(request)];
+    out += request.client.is_v4() ? set.policy_v4 : set.policy_v6;
     first = false;
   }
   if (!first) out += "\r\n";
@@ -92,23 +152,29 @@ void QuotaFields::AppendPolicyLine(const engine::Ruleset& rules, const Request& 
 void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
                          const Decision& decision, Now now, QuotaLines& out) {
   if (decision.rule == Decision::kNone) return;
+  Prepare(rules);
   const policy::Settings& settings = rules.policy().settings();
-  const auto names = NamesOf(rules, decision.rule, decision.variant);
-  const std::string_view name =
-      decision.limit == Decision::kNone ? std::string_view() : names[decision.limit];
+  const std::string_view name = NameOf(rules, decision);
+  const bool in_flight = CountsInFlight(rules, decision);
   if (Sends(settings, HeaderMode::kDraft11)) {
-    AppendPolicyLine(rules, request, out.lines);
+    AppendPolicyLine(rules, request, decision, out.lines);
     if (!name.empty()) {
-      wire::AppendRateLimit(
-          {.name = name, .remaining = decision.remaining, .hold_ns = decision.hold_ns}, out.lines);
+      // A place in flight may come back at any moment.
+      wire::QuotaLeft left{.name = name, .remaining = decision.remaining, .hold_ns = {}};
+      if (!in_flight) left.hold_ns = decision.hold_ns;
+      wire::AppendRateLimit(left, out.lines);
     }
   }
-  if (Sends(settings, HeaderMode::kXRateLimitEpoch) && !name.empty()) {
-    wire::AppendXRateLimitEpoch({.quota = decision.quota,
-                                 .remaining = decision.remaining,
-                                 .unix_ns = now.unix_ns,
-                                 .reset_after_ns = decision.reset_after_ns},
-                                out.epoch);
+  // Clients take these for a quota a window, and would wait for its end: of requests in flight only
+  // a denial says something that holds for them.
+  const bool epoch = !name.empty() && !(in_flight && decision.allowed());
+  if (Sends(settings, HeaderMode::kXRateLimitEpoch) && epoch) {
+    wire::AppendXRateLimitEpoch(
+        {.quota = decision.quota,
+         .remaining = decision.remaining,
+         .unix_ns = now.unix_ns,
+         .reset_after_ns = in_flight ? decision.hold_ns : decision.reset_after_ns},
+        out.epoch);
     out.remaining = decision.remaining;
   }
   if (decision.allowed()) return;

@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -54,6 +53,23 @@ bool HasLeft(net::Socket& socket) {
 bool IsDropped(const engine::Ruleset& rules, const Decision& decision) {
   return decision.verdict == Verdict::kBanned &&
          rules.policy().rules()[decision.rule].penalty()->drop;
+}
+
+// What a client whose quota is used up is told. No address, as it may not be the client's own.
+std::string_view DetailOf(const engine::Ruleset& rules, const Decision& decision) {
+  if (decision.retry_after_ns == Decision::kNever) {
+    return "This request costs more than the quota ever allows.";
+  }
+  const bool shared = decision.shared_bits > 0;
+  if (CountsInFlight(rules, decision)) {
+    return shared ? "Too many requests at the same time. The client's network shares this limit. "
+                    "One of them must end first, which takes no longer than Retry-After says."
+                  : "Too many requests at the same time. One of them must end first, which takes "
+                    "no longer than Retry-After says.";
+  }
+  return shared ? "Too many requests. The client's network shares this limit. Wait as long as "
+                  "Retry-After says."
+                : "Too many requests. Wait as long as Retry-After says.";
 }
 
 std::string_view ShownKey(std::span<const wire::Field> fields) {
@@ -377,18 +393,10 @@ bool Session::SkipBody() {
 Session::Next Session::Deny(const engine::Ruleset& rules, const Decision& decision, Now now) {
   worker_.TellDenial(rules, decision, now);
   if (IsDropped(rules, decision)) return Next::kClose;
-  std::array<std::string_view, policy::kMaxLimitsPerRule> violated;
-  std::size_t violations = 0;
   wire::Problem problem{.type = wire::ProblemType::kQuotaExceeded, .status = 429, .detail = {}};
   if (decision.verdict == Verdict::kLimited) {
-    const auto names = worker_.fields().NamesOf(rules, decision.rule, decision.variant);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      if (decision.Denies(i)) violated[violations++] = names[i];
-    }
-    problem.violated_policies = std::span(violated).first(violations);
-    problem.detail = decision.retry_after_ns == Decision::kNever
-                         ? "This request costs more than the quota ever allows."
-                         : "Too many requests. Wait as long as Retry-After says.";
+    problem.violated_policies = worker_.fields().Violated(rules, decision);
+    problem.detail = DetailOf(rules, decision);
   } else {
     problem.type = wire::ProblemType::kAbnormalUsageDetected;
     problem.detail = "Requests went on after many denials, so this client has to wait.";

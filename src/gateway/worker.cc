@@ -1,6 +1,7 @@
 #include "gateway/worker.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <iterator>
 #include <span>
@@ -87,6 +88,7 @@ std::optional<Decision> Worker::Decide(const engine::Ruleset& rules, const Reque
                                        Now now, std::vector<Stamp>& leases) {
   using SteadyClock = std::chrono::steady_clock;
   constexpr std::uint32_t kSampled = 64;
+  assert(leases.empty());
   const bool sampled = ++decisions_ % kSampled == 0;
   engine::Receipt* const receipt = rules.has_leases() ? &receipt_ : nullptr;
   const auto start = sampled ? SteadyClock::now() : SteadyClock::time_point();

@@ -23,11 +23,26 @@ constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
 TEST(RateLimitFieldsTest, PolicyNamesAllLimits) {
   std::string out;
-  AppendRateLimitPolicy(std::vector<QuotaPolicy>{{"per-minute", 60, 60}, {"burst", 10, 0}}, out);
+  AppendRateLimitPolicy(
+      std::vector<QuotaPolicy>{{.name = "per-minute", .quota = 60, .window_s = 60},
+                               {.name = "burst", .quota = 10}},
+      out);
   EXPECT_EQ(out, "RateLimit-Policy: \"per-minute\";q=60;w=60, \"burst\";q=10\r\n");
   out.clear();
   AppendRateLimitPolicy({}, out);
   EXPECT_EQ(out, "");
+}
+
+TEST(RateLimitFieldsTest, RequestsInFlightAreAUnitOfTheirOwn) {
+  std::string out;
+  AppendRateLimitPolicy(
+      std::vector<QuotaPolicy>{
+          {.name = "concurrency", .quota = 20, .unit = QuotaUnit::kConcurrentRequests}},
+      out);
+  EXPECT_EQ(out, "RateLimit-Policy: \"concurrency\";q=20;qu=\"concurrent-requests\"\r\n");
+  out.clear();
+  AppendRateLimit({.name = "concurrency", .remaining = 3}, out);
+  EXPECT_EQ(out, "RateLimit: \"concurrency\";r=3\r\n");
 }
 
 TEST(RateLimitFieldsTest, TheTightestLimitRoundsItsTimeUp) {

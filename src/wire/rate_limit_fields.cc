@@ -51,6 +51,7 @@ void AppendRateLimitPolicy(std::span<const QuotaPolicy> policies, std::string& o
     before = ", ";
     AppendStructuredString(policy.name, out);
     AppendParameter("q", policy.quota, out);
+    if (policy.unit == QuotaUnit::kConcurrentRequests) out += R"(;qu="concurrent-requests")";
     if (policy.window_s > 0) AppendParameter("w", policy.window_s, out);
   }
   out += "\r\n";
@@ -60,7 +61,7 @@ void AppendRateLimit(const QuotaLeft& left, std::string& out) {
   out += "RateLimit: ";
   AppendStructuredString(left.name, out);
   AppendParameter("r", left.remaining, out);
-  AppendParameter("t", CeilSeconds(left.hold_ns), out);
+  if (left.hold_ns) AppendParameter("t", CeilSeconds(*left.hold_ns), out);
   out += "\r\n";
 }
 

@@ -11,33 +11,42 @@
 
 namespace sluicegate::wire {
 
+/// What a quota counts.
+enum class QuotaUnit : std::uint8_t {
+  kRequests,            ///< Not told, as it is the default.
+  kConcurrentRequests,  ///< `qu="concurrent-requests"`: those in flight.
+};
+
 /// One member of RateLimit-Policy.
 struct QuotaPolicy {
   std::string_view name = {};
   std::uint64_t quota = 0;
   std::uint64_t window_s = 0;  ///< 0: not told.
+  QuotaUnit unit = QuotaUnit::kRequests;
 };
 
 /// The member of RateLimit: the tightest limit.
 struct QuotaLeft {
   std::string_view name = {};
   std::uint64_t remaining = 0;
-  std::uint64_t hold_ns = 0;  ///< The time in which no more than `remaining` can be used.
+  /// The time in which no more than `remaining` can be used. Absent: it is not known.
+  std::optional<std::uint64_t> hold_ns = std::nullopt;
 };
 
 /// What X-RateLimit-* tell of the tightest limit.
 struct EpochQuota {
   std::uint64_t quota = 0;
   std::uint64_t remaining = 0;
-  std::int64_t unix_ns = 0;          ///< Now, wall time.
-  std::uint64_t reset_after_ns = 0;  ///< Until the limit is as if never used.
+  std::int64_t unix_ns = 0;  ///< Now, wall time.
+  /// Until the limit is as if never used; of requests in flight: until one of them must have ended.
+  std::uint64_t reset_after_ns = 0;
 };
 
-/// `RateLimit-Policy: "per-minute";q=60;w=60, "burst";q=10\r\n`. Nothing for no policies. Constant
-/// for a limit set: keep the line.
+/// `RateLimit-Policy: "per-minute";q=60;w=60, "concurrency";q=20;qu="concurrent-requests"\r\n`.
+/// Nothing for no policies. Constant for a limit set: keep the line.
 void AppendRateLimitPolicy(std::span<const QuotaPolicy> policies, std::string& out);
 
-/// `RateLimit: "per-minute";r=37;t=12\r\n`. `t` is rounded up.
+/// `RateLimit: "per-minute";r=37;t=12\r\n`. `t` is rounded up, and left out where it is not known.
 void AppendRateLimit(const QuotaLeft& left, std::string& out);
 
 /// X-RateLimit-Limit, -Remaining and -Reset (epoch seconds, rounded up).

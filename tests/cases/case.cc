@@ -54,7 +54,8 @@ class Loader {
     for (const YAML::Node& step : node["steps"]) {
       result.steps.push_back(ReadStep(step));
       const Step& last = result.steps.back();
-      result.engine_only = result.engine_only || last.give_back || last.cost.has_value();
+      result.engine_only =
+          result.engine_only || last.give_back || last.in_flight || last.cost.has_value();
     }
     return result;
   }
@@ -74,10 +75,10 @@ class Loader {
   }
 
   Step ReadStep(const YAML::Node& node) {
-    RefuseUnknown(
-        node, {"at",    "wall_step", "times",     "reload",  "give_back",   "client",     "method",
-               "path",  "host",      "user",      "headers", "cost",        "want",       "rule",
-               "limit", "quota",     "remaining", "hold",    "retry_after", "reset_after"});
+    RefuseUnknown(node, {"at",     "wall_step",   "times",       "reload", "give_back", "in_flight",
+                         "client", "method",      "path",        "host",   "user",      "headers",
+                         "cost",   "want",        "rule",        "limit",  "quota",     "remaining",
+                         "hold",   "retry_after", "reset_after", "shared"});
     Step step;
     step.line = node.Mark().line + 1;
     if (node["at"]) at_ns_ = ReadSigned(node["at"]);
@@ -87,6 +88,7 @@ class Loader {
     if (node["times"]) step.times = node["times"].as<unsigned>();
     if (node["reload"]) step.reload = YAML::Dump(node["reload"]);
     step.give_back = node["give_back"] && node["give_back"].as<bool>();
+    step.in_flight = node["in_flight"] && node["in_flight"].as<bool>();
     step.client = Text(node["client"], "203.0.113.7");
     step.method = Text(node["method"], "GET");
     step.path = Text(node["path"], "/");
@@ -120,6 +122,7 @@ class Loader {
     if (node["hold"]) want.hold_ns = ReadLength(node["hold"]);
     if (node["retry_after"]) want.retry_after_ns = ReadLength(node["retry_after"]);
     if (node["reset_after"]) want.reset_after_ns = ReadLength(node["reset_after"]);
+    if (node["shared"]) want.shared_bits = node["shared"].as<std::uint64_t>();
     return want;
   }
 

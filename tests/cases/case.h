@@ -26,6 +26,7 @@ struct Expectation {
   std::optional<std::uint64_t> hold_ns;
   std::optional<std::uint64_t> retry_after_ns;  ///< Decision::kNever for `never`.
   std::optional<std::uint64_t> reset_after_ns;
+  std::optional<std::uint64_t> shared_bits;  ///< 0: the limit is the client's own.
 };
 
 /// One request (or a reload, or a give-back) at one time.
@@ -34,7 +35,8 @@ struct Step {
   Now now;
   unsigned times = 1;  ///< The same request so often, each with the same expectation.
   std::optional<std::string> reload;  ///< A policy to publish; then there is no request.
-  bool give_back = false;             ///< Gives the last admitted request's charges back.
+  bool give_back = false;  ///< Gives the charges of the last `times` admitted requests back.
+  bool in_flight = false;  ///< The request goes on until it is given back; else it is over at once.
   std::string client;
   std::string method;
   std::string path;
@@ -49,7 +51,7 @@ struct Case {
   std::string file;
   std::string name;
   std::string policy;        ///< YAML.
-  bool engine_only = false;  ///< Uses what HTTP cannot say: a cost, a give-back.
+  bool engine_only = false;  ///< Uses what HTTP cannot say: a cost, a give-back, an end that waits.
   std::vector<Step> steps;
 };
 

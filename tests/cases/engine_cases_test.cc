@@ -52,15 +52,19 @@ class EngineRunner {
       ASSERT_NE(policy, nullptr);
       EXPECT_TRUE(engine_->Publish(std::move(policy), step.now));
     } else if (step.give_back) {
-      for (std::size_t i = 0; i < receipt_.size; ++i) {
-        engine_->GiveBack(*rules, receipt_.charges[i], step.now);
-      }
+      for (unsigned i = 0; i < step.times; ++i) GiveBack(*rules, step.now);
     } else {
       for (unsigned i = 0; i < step.times; ++i) Request(*rules, step);
     }
   }
 
  private:
+  void GiveBack(const engine::Ruleset& rules, Now now) {
+    ASSERT_FALSE(admitted_.empty()) << "nothing is left to give back";
+    for (const Stamp& charge : admitted_.back()) engine_->GiveBack(rules, charge, now);
+    admitted_.pop_back();
+  }
+
   void Request(const engine::Ruleset& rules, const Step& step) {
     std::vector<std::string_view> headers;
     for (const std::string& name : rules.policy().asked_headers()) {
@@ -79,8 +83,19 @@ class EngineRunner {
     engine::Receipt receipt;
     const auto decision = engine_->Decide(rules, request, step.now, &receipt);
     ASSERT_TRUE(decision.has_value()) << "nothing was reloaded meanwhile";
-    if (decision->allowed()) receipt_ = receipt;
+    if (decision->allowed()) {
+      admitted_.emplace_back(receipt.charges.begin(), receipt.charges.begin() + receipt.size);
+      if (!step.in_flight) End(rules, admitted_.back(), step.now);
+    }
     Compare(rules.policy(), *decision, step.want);
+  }
+
+  // Gives the leases back, and only those.
+  void End(const engine::Ruleset& rules, std::vector<Stamp>& charges, Now now) {
+    std::erase_if(charges, [&](const Stamp& charge) {
+      if (charge.lease) engine_->GiveBack(rules, charge, now);
+      return charge.lease;
+    });
   }
 
   static void Compare(const policy::Policy& policy, const Decision& got, const Expectation& want) {
@@ -94,6 +109,7 @@ class EngineRunner {
         EXPECT_EQ(rule.variants()[got.variant].limits[got.limit].name, *want.limit);
       }
     }
+    EXPECT_EQ(got.shared_bits, want.shared_bits.value_or(got.shared_bits)) << "shared";
     EXPECT_EQ(got.quota, want.quota.value_or(got.quota)) << "quota";
     EXPECT_EQ(got.remaining, want.remaining.value_or(got.remaining)) << "remaining";
     const auto compare = [](std::uint64_t ns, const std::optional<std::uint64_t>& wanted_ns,
@@ -106,7 +122,7 @@ class EngineRunner {
   }
 
   std::unique_ptr<engine::Engine> engine_;
-  engine::Receipt receipt_;
+  std::vector<std::vector<Stamp>> admitted_;  // The charges of each request.
 };
 
 TEST(Cases, ThereAreEnough) { EXPECT_GE(LoadCases(SLUICEGATE_CASES).size(), 40U); }

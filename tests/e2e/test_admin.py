@@ -40,6 +40,15 @@ class Reading(EndToEnd):
         self.assertEqual(metrics[name % "limited"], 2)
         self.assertEqual(metrics['sluicegate_table_tracked_keys{rule="per-client"}'], 1)
         self.assertIn('sluicegate_decision_duration_seconds_bucket{le="+Inf"}', metrics)
+        for name in (
+            'sluicegate_rule_blocked_total{rule="per-client"}',
+            'sluicegate_rule_network_decisions_total{rule="per-client",reason="leases"}',
+            'sluicegate_table_forgotten_total{rule="per-client"}',
+            'sluicegate_table_newcomers_refused_ratio{rule="per-client"}',
+            'sluicegate_table_lease_slots{rule="per-client"}',
+            'sluicegate_table_keys_in_flight{rule="per-client"}',
+        ):
+            self.assertEqual(metrics[name], 0, name)
         reply = self.door.admin(target="/metrics")
         self.assertTrue(reply["Content-Type"].startswith("text/plain; version=0.0.4"))
         if not shutil.which("promtool"):
@@ -96,6 +105,30 @@ class Reading(EndToEnd):
                 reply = self.raw(data)
                 self.assertRegex(reply[:13], rb"^HTTP/1\.1 4\d\d ")
         self.assertEqual(self.door.admin(target="/healthz").status, 200)
+
+
+class Alarm(EndToEnd):
+    def test_offenders_that_are_forgotten_raise_one_alarm(self):
+        door = self.gateway(
+            "state: {memory: 1MiB, sketch: 0}\n"
+            "clients: {trusted_proxies: [127.0.0.1]}\n"
+            "rules:\n  - {name: small, key: [client], memory: 64KiB, limits: [1/hour]}\n",
+            upstream=self.origin().url,
+        )
+        connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=WAIT_SECONDS)
+        self.addCleanup(connection.close)
+        for number in range(3000):
+            address = f"10.0.{number // 250}.{number % 250}"
+            connection.request("HEAD", "/", headers={"X-Forwarded-For": address})
+            response = connection.getresponse()
+            response.read()
+            self.assertEqual(response.status, 200)
+        door.wait_for_log("memory: rule small has too little: ")
+        self.assertRegex(
+            door.log(), r" warning memory: rule small has too little: \d+ offender\(s\) forgotten\n"
+        )
+        self.assertGreater(door.metrics()['sluicegate_table_forgotten_total{rule="small"}'], 500)
+        self.assertEqual(door.log().count("memory: rule"), 1, "one a minute")
 
 
 class Writing(EndToEnd):

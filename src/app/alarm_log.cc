@@ -1,0 +1,39 @@
+#include "app/alarm_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sluicegate::app {
+
+void AlarmLog::LookAt(const engine::RuleReport& rule, Told& told, std::uint64_t now_ns) const {
+  if (told.at_ns && now_ns < *told.at_ns + kQuietNs) return;
+  std::vector<std::string> lost;
+  const auto tell = [&lost](std::uint64_t& before, std::uint64_t count, std::string_view what) {
+    // A count that fell belongs to a table that a reload took away.
+    if (count > before) lost.push_back(fmt::format("{} {}", count - before, what));
+    before = count;
+  };
+  tell(told.losses.forgotten, rule.forgotten, "offender(s) forgotten");
+  tell(told.losses.leases, rule.network_for_lease, "request(s) in flight without a place");
+  tell(told.losses.violations, rule.bans_refused, "violation(s) without a place");
+  if (lost.empty()) return;
+  told.at_ns = now_ns;
+  sink_(fmt::format("memory: rule {} has too little: {}", rule.rule, fmt::join(lost, ", ")));
+}
+
+void AlarmLog::Look(std::span<const engine::RuleReport> rules, std::uint64_t now_ns) {
+  std::map<std::string, Told> next;
+  for (const engine::RuleReport& rule : rules) {
+    const auto before = told_.find(rule.rule);
+    Told told = before == told_.end() ? Told() : before->second;
+    LookAt(rule, told, now_ns);
+    next.emplace(rule.rule, told);
+  }
+  told_ = std::move(next);  // A rule that is gone is forgotten.
+}
+
+}  // namespace sluicegate::app
