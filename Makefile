@@ -44,11 +44,13 @@ sim: ## Unit tests and cases in simulated time under SEEDS (20) random seeds
 	@tools/simulate.sh $(RELEASE) $(SEEDS)
 
 .PHONY: bench
-bench: ## The benchmarks: ratios to the memory and to nginx, as tables
+bench: ## The benchmarks: ratios to the memory and to nginx, as tables; doc/decision-cost.svg
 	@tools/install_packages.sh program bench
 	@cmake --preset release --log-level=WARNING > /dev/null
 	@cmake --build $(RELEASE) --target sluicegate_app core_bench -j $(JOBS)
 	@$(RELEASE)/bench/core_bench
+	@$(RELEASE)/bench/core_bench --curve $(RELEASE)/curve.tsv
+	@bench/draw_curve.py $(RELEASE)/curve.tsv doc/decision-cost.svg
 	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/gateway_bench.py $(PROGRAM)
 
 .PHONY: fuzz
