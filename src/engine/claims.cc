@@ -11,8 +11,8 @@ namespace {
 using policy::BoundLimit;
 using policy::Rule;
 
-// Of the only key of the table of overflow. It has the limits of the first limit set that has any,
-// as all limit sets share it.
+// Of the key of the table of overflow, which has the limits of the first limit set that has any, as
+// all limit sets share it.
 constexpr std::uint64_t kOverflowHash = 0;
 
 }  // namespace
@@ -98,9 +98,11 @@ bool Claims::IsOneNewKeyTooMany(const Claim& claim) const noexcept {
   }
   if (claim.table->BlockedFor(claim.hash, now_) > 0) return false;
   const BoundLimit& budget = *RuleOf(claim).new_keys();
-  const table::Cell parent =
-      rules_.state(claim.rule)
-          .parents->Lock(RuleOf(claim).HashParent(secret_, request_, claim.variant));
+  table::Table& parents = *rules_.state(claim.rule).parents;
+  const std::uint64_t hash = RuleOf(claim).HashParent(secret_, request_, claim.variant);
+  const table::Cell parent = parents.Lock(hash);
+  // A network that was evicted at its limits: it is left to be denied, too.
+  if (!parent.sealed() && !parent.present()) return parents.BlockedFor(hash, now_) > 0;
   return budget.limit.Remaining(parent.state() + budget.offset, now_) == 0;
 }
 
@@ -117,8 +119,11 @@ void Claims::CountNewKeys() noexcept {
     const Rule& rule = RuleOf(claim);
     if (!claim.entered || !rule.new_keys() || claim.shared || claim.lease) continue;
     const BoundLimit& budget = *rule.new_keys();
-    table::Cell parent =
-        rules_.state(claim.rule).parents->Lock(rule.HashParent(secret_, request_, claim.variant));
+    table::Table& parents = *rules_.state(claim.rule).parents;
+    const std::uint64_t hash = rule.HashParent(secret_, request_, claim.variant);
+    table::Cell parent = parents.Lock(hash);
+    // An evicted network must not come in afresh by a client's key.
+    if (!parent.present() && parents.BlockedFor(hash, now_) > 0) continue;
     if (parent.sealed() || !parent.Claim(LimitWeigher(rule.parents()), claim.variant, now_)) {
       continue;
     }
@@ -133,8 +138,10 @@ void Claims::StandIn(Claim& lease) noexcept {
     const auto& variants = lease.layout->variants;
     const auto first = std::ranges::find_if(variants, [](const auto& v) { return !v.empty(); });
     lease.table = state.overflow.get();
-    lease.hash = kOverflowHash;
     lease.variant = static_cast<std::uint8_t>(first - variants.begin());
+    // A key for each limit set: a reload may change which one is the first.
+    lease.hash =
+        lease.variant == 0 ? kOverflowHash : RuleOf(lease).OverrideHash(lease.variant - 1U);
     lease.limits = *first;
     lease.shared_bits = 0;
   } else {

@@ -164,6 +164,7 @@ SG_INLINE std::size_t FindBinding(Binding& binding, ClaimSpan<kExtent> claims,
   for (std::size_t i = 0; i < claims.size(); ++i) {
     Claim& claim = claims[i];
     claim.denied = 0;  // An attempt before this one may have been hindered.
+    claim.blocked_ns = 0;
     if (!cells[i].present()) {
       if (claim.lease) {
         if (claim.cost > 0 && !cells[i].Claim(LeaseWeigher(*claim.layout), claim.variant, now)) {
@@ -243,7 +244,7 @@ SG_INLINE void Describe(Decision& decision, const Binding& binding, ClaimSpan<kE
   decision.denied_limits = 0;
   decision.shared_bits = claim.shared_bits;
   decision.quota = limit.limit.quota();
-  decision.remaining = binding.remaining;
+  decision.remaining = claim.blocked_ns > 0 ? 0 : binding.remaining;
   decision.retry_after_ns = binding.retry_after_ns;
   decision.key_hash = claim.hash;
   decision.held = {};

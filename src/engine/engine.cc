@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/claims.h"
+#include "engine/rebind.h"
 #include "engine/weigher.h"
 
 namespace sluicegate::engine {
@@ -225,10 +226,9 @@ Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret)
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
     std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
-  std::vector<std::string> afresh;
-  auto first = Ruleset::Bind(std::move(policy), nullptr, {}, afresh);
+  auto first = Ruleset::Bind(std::move(policy), nullptr);
   if (!first) return std::unexpected(std::move(first.error()));
-  return std::unique_ptr<Engine>(new Engine(std::move(*first), secret));
+  return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret));
 }
 
 std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& request, Now now,
@@ -288,12 +288,15 @@ std::expected<std::vector<std::string>, std::string> Engine::Publish(
     std::shared_ptr<const policy::Policy> policy, Now now) {
   // Two at once would bind to the same ruleset, and one of their new tables would be lost.
   const std::lock_guard lock(publishing_);
-  std::vector<std::string> afresh;
   const std::shared_ptr<const Ruleset> before = rulesets_.Get();
-  auto next = Ruleset::Bind(std::move(policy), before.get(), now, afresh);
+  auto next = Ruleset::Bind(std::move(policy), before.get());
   if (!next) return std::unexpected(std::move(next.error()));
-  rulesets_.Publish(std::move(*next));
-  return afresh;
+  // From here to the next ruleset nothing may fail: who meets a sealed table waits for it.
+  for (Rebind& rebind : next->rebinds) rebind.Move(now);
+  rulesets_.Publish(std::move(next->ruleset));
+  std::vector<std::string> lines;
+  for (const Rebind& rebind : next->rebinds) rebind.Tell(lines);
+  return lines;
 }
 
 Report Engine::Statistics(Now now) const {

@@ -11,9 +11,9 @@ using policy::Layout;
 using policy::Rule;
 
 const std::string& NameOf(const Rule& rule, std::size_t variant, const BoundLimit& limit) {
-  static const std::string kNewKeys = "new_keys";
+  static const std::string new_keys = "new_keys";
   const auto& limits = rule.variants()[variant].limits;
-  return limit.index < limits.size() ? limits[limit.index].name : kNewKeys;
+  return limit.index < limits.size() ? limits[limit.index].name : new_keys;
 }
 
 // The same limit set under both rules: the rule's own, or the one of the same `when`.
@@ -70,7 +70,8 @@ LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t fr
   for (const BoundLimit* limit : unnamed) {
     if (take(*limit, false)) continue;
     afresh_.push_back(NameOf(after.rule, to, *limit));
-    keeps_stamps_ = false;
+    // No stamp names a limit set that had nothing here.
+    if (!before.layout.variants[from].empty()) keeps_stamps_ = false;
   }
   for (const Pair& pair : variant.pairs) Pairing(*pair.from, *pair.to);
   return variant;
@@ -78,6 +79,10 @@ LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t fr
 
 void LayoutMover::Pairing(const BoundLimit& from, const BoundLimit& to) {
   using Wide = unsigned __int128;
+  if (to.limit.algorithm() == Algorithm::kConcurrency &&
+      to.limit.window_ns() != from.limit.window_ns()) {
+    shortest_lease_ns_ = std::min(shortest_lease_ns_, from.limit.window_ns());
+  }
   if (to.limit.algorithm() != Algorithm::kTokenBucket) return;
   const Rise rise{.now_ns = to.limit.window_ns() / to.limit.quota(),
                   .before_ns = from.limit.window_ns() / from.limit.quota(),

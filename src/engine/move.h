@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "limit/saturating.h"
 #include "policy/rule.h"
 #include "table/table.h"
 
@@ -30,6 +31,8 @@ class LayoutMover final : public table::Mover {
   [[nodiscard]] bool same() const noexcept { return same_; }
   /// Whether a stamp of before may still be given back: every limit goes on, at the same price.
   [[nodiscard]] bool keeps_stamps() const noexcept { return keeps_stamps_; }
+  /// Of the leases whose length changes the shortest before; kMaxU64: none changes.
+  [[nodiscard]] std::uint64_t shortest_lease_ns() const noexcept { return shortest_lease_ns_; }
   /// What a unit costs now to what it cost, of the bucket where that rose the most; no rise: 1
   /// to 1.
   struct Rise {
@@ -57,6 +60,7 @@ class LayoutMover final : public table::Mover {
   std::vector<std::optional<Variant>> variants_;  // As the old layout's.
   std::vector<std::string> afresh_;
   Rise rise_;
+  std::uint64_t shortest_lease_ns_ = limit::kMaxU64;
   bool same_ = false;
   bool keeps_stamps_ = true;
 };

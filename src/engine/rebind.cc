@@ -1,7 +1,6 @@
 #include "engine/rebind.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "engine/weigher.h"
@@ -23,14 +22,6 @@ shield::PenaltyTerms TermsOf(const policy::Penalty& penalty) {
       .levels = std::min(penalty.escalate.size(), shield::PenaltyTerms::kMaxLevels)};
   std::copy_n(penalty.escalate.begin(), terms.levels, terms.escalate);
   return terms;
-}
-
-// What never gives way is lost only where it has no place in a smaller memory.
-void TellLost(std::uint64_t lost, const std::string& rule, std::string_view what,
-              std::vector<std::string>& afresh) {
-  if (lost == 0) return;
-  afresh.push_back("rule " + rule + ": " + std::to_string(lost) + " " + std::string(what) +
-                   " have no place in the smaller memory and are forgotten");
 }
 
 }  // namespace
@@ -83,9 +74,11 @@ std::expected<void, std::string> Rebind::MakeSketch(RuleState& state) {
   if (!had) return {};
   const table::Stretch stretch{
       .numerator = rise.now_ns, .denominator = rise.before_ns, .cap_ns = rise.full_ns};
-  moves_.emplace_back([to = sketch_, from = before_->sketch, stretch](Now now, auto& /*afresh*/) {
+  const auto move = [to = sketch_, from = before_->sketch, stretch](Now now) {
     to->Take(*from, now.engine_ns, stretch);
-  });
+    return std::uint64_t{0};
+  };
+  steps_.push_back({.move = move, .what = {}});
   return {};
 }
 
@@ -123,13 +116,13 @@ std::expected<void, std::string> Rebind::MakeBans(RuleState& state) {
   if (!fresh) return std::unexpected(std::move(fresh.error()));
   state.bans = std::move(*fresh);
   if (!had) return {};
-  moves_.emplace_back([to = state.bans, from = before_->bans, old_terms = before_->penalty,
-                       terms = state.penalty,
-                       name = rule_.name()](Now now, std::vector<std::string>& afresh) {
+  const auto move = [to = state.bans, from = before_->bans, old_terms = before_->penalty,
+                     terms = state.penalty](Now now) {
     const std::uint64_t refused = from->refused();
     from->MoveInto(*to, old_terms, terms, now);
-    TellLost(to->refused() - refused, name, "running bans", afresh);
-  });
+    return to->refused() - refused;
+  };
+  steps_.push_back({.move = move, .what = "running bans"});
   return {};
 }
 
@@ -149,21 +142,20 @@ std::expected<Rebind::TablePtr, std::string> Rebind::MakeTable(const Predecessor
       from->CreateSuccessor(shape, bytes, leases ? nullptr : sketch_, mover->keeps_stamps());
   if (!fresh) return std::unexpected(std::move(fresh.error()));
   TablePtr to = std::move(*fresh);
-  moves_.emplace_back([to, from, mover, &layout, leases, name = rule_.name()](
-                          Now now, std::vector<std::string>& afresh) {
+  const auto move = [to, from, mover, &layout, leases](Now now) {
+    const std::uint64_t refusals = from->counts().refusals;
     if (leases) {
-      const std::uint64_t refusals = from->counts().refusals;
       from->MoveInto(*to, *mover, LeaseWeigher(layout), now);
-      TellLost(to->counts().refusals - refusals, name, "keys with requests in flight", afresh);
     } else {
       from->MoveInto(*to, *mover, LimitWeigher(layout), now);
     }
-    for (const std::string& limit : mover->afresh()) {
-      std::string line = "rule " + name + ": limit " + limit +
-                         " counts afresh: no limit of its algorithm and window was there before";
-      if (std::ranges::find(afresh, line) == afresh.end()) afresh.push_back(std::move(line));
+    if (mover->shortest_lease_ns() != limit::kMaxU64) {
+      to->Recharge(limit::SubtractSaturating(now.engine_ns, mover->shortest_lease_ns()), now);
     }
-  });
+    return to->counts().refusals - refusals;
+  };
+  steps_.push_back({.move = move, .what = leases ? "keys with requests in flight" : ""});
+  afresh_.insert(mover->afresh().begin(), mover->afresh().end());
   return to;
 }
 
@@ -177,9 +169,22 @@ Rebind::Predecessor Rebind::CeilingOf(unsigned prefix_bits) const {
   return {};
 }
 
-void Rebind::Move(Now now, std::vector<std::string>& afresh) {
+void Rebind::Move(Now now) noexcept {
   // Tables first, as they may still fold into the old sketch until they are sealed.
-  for (auto move = moves_.rbegin(); move != moves_.rend(); ++move) (*move)(now, afresh);
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) step->lost = step->move(now);
+}
+
+void Rebind::Tell(std::vector<std::string>& lines) const {
+  const std::string rule = "rule " + rule_.name() + ": ";
+  for (const std::string& limit : afresh_) {
+    lines.push_back(rule + "limit " + limit +
+                    " counts afresh: no limit of its algorithm and window was there before");
+  }
+  for (const Step& step : steps_) {
+    if (step.lost == 0 || step.what.empty()) continue;
+    lines.push_back(rule + std::to_string(step.lost) + " " + std::string(step.what) +
+                    " have no place in the smaller memory and are forgotten");
+  }
 }
 
 }  // namespace sluicegate::engine

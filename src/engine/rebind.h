@@ -1,11 +1,14 @@
-// Rebind: one rule of a new policy takes over what it kept under the old one. In two steps, so that
-// nothing moves before all memory is there: MakeState, then Move. Bound to one reload.
+// Rebind: one rule of a new policy takes over what it kept under the old one. In steps, so that
+// nothing moves before all memory is there, and nothing can fail between the first table that is
+// sealed and the ruleset that counts with the new ones. Bound to one reload.
 #pragma once
 
 #include <expected>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/move.h"
@@ -22,9 +25,10 @@ class Rebind {
 
   /// The tables: those of before where they still fit, else new ones.
   [[nodiscard]] std::expected<RuleState, std::string> MakeState();
-  /// Fills the new ones from those of before. `afresh` gets a line for each limit that nothing
-  /// could be moved to.
-  void Move(Now now, std::vector<std::string>& afresh);
+  /// Fills the new ones from those of before.
+  void Move(Now now) noexcept;
+  /// A line for each limit that nothing could be moved to, and for what found no place.
+  void Tell(std::vector<std::string>& lines) const;
 
  private:
   using TablePtr = std::shared_ptr<table::Table>;
@@ -46,7 +50,20 @@ class Rebind {
   const policy::Rule& rule_;
   const policy::MemoryPlan plan_;
   std::shared_ptr<table::BlockedSketch> sketch_;
-  std::vector<std::function<void(Now, std::vector<std::string>&)>> moves_;
+  /// Moves, and says how many keys that never give way found no place.
+  struct Step {
+    std::function<std::uint64_t(Now)> move;
+    std::string_view what;  ///< Of such keys; empty: all of these may give way.
+    std::uint64_t lost = 0;
+  };
+  std::vector<Step> steps_;
+  std::set<std::string> afresh_;  // Names of limits.
+};
+
+/// A ruleset, and the rules that are still to take over what they kept before.
+struct Bound {
+  std::shared_ptr<Ruleset> ruleset;
+  std::vector<Rebind> rebinds;
 };
 
 }  // namespace sluicegate::engine

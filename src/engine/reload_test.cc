@@ -241,6 +241,37 @@ TEST_F(Reload, WhatIsInFlightStaysSoUnderLeasesOfAnotherLength) {
   EXPECT_FALSE(Ask().allowed());
 }
 
+// The first request outlived its lease before the reload, so its end frees nothing.
+TEST_F(Reload, ARequestThatOutlivedItsLeaseFreesNoPlaceOfALongerOne) {
+  Start(Api("limits: [{concurrency: 2, lease: 10s}]"));
+  const Decision outlived = Ask();
+  (void)Ask(1, After(30));
+  (void)Publish(Api("limits: [{concurrency: 2, lease: 10min}]"), After(31));
+  EXPECT_TRUE(Ask(1, After(31)).allowed());
+  EXPECT_FALSE(Ask(1, After(31)).allowed());
+  engine_->GiveBack(*engine_->rulesets().Get(), outlived.stamp, After(32));
+  EXPECT_FALSE(Ask(1, After(32)).allowed());
+}
+
+TEST_F(Reload, ARequestOfALongLeaseFreesItsPlaceUnderAShorterOne) {
+  Start(Api("limits: [{concurrency: 1, lease: 1h}]"));
+  const Decision held = Ask();
+  (void)Publish(Api("limits: [{concurrency: 1, lease: 10min}]"), After(1800));
+  EXPECT_FALSE(Ask(1, After(1800)).allowed());
+  engine_->GiveBack(*engine_->rulesets().Get(), held.stamp, After(1801));
+  EXPECT_TRUE(Ask(1, After(1801)).allowed());
+}
+
+TEST_F(Reload, ALeaseOfOneSetEndsThoughAnotherSetGainsALimit) {
+  const std::string acme =
+      ", overrides: [{when: {user: acme}, limits: [{concurrency: 1, lease: 1h}]}]";
+  Start(Api("limits: [600/minute]" + acme));
+  const Decision held = Ask(1, kNow, 1, "acme");
+  (void)Publish(Api("limits: [600/minute, {concurrency: 20}]" + acme));
+  engine_->GiveBack(*engine_->rulesets().Get(), held.stamp, kNow);
+  EXPECT_TRUE(Ask(1, kNow, 1, "acme").allowed());
+}
+
 TEST_F(Reload, ASecondLimitOfRequestsInFlightCountsThoseThatAre) {
   Start(Api("limits: [{concurrency: 2}]"));
   const Decision first = Ask();

@@ -14,15 +14,13 @@ Ruleset::Ruleset(std::shared_ptr<const policy::Policy> policy) : policy_(std::mo
   states_.reserve(policy_->rules().size());
 }
 
-std::expected<std::shared_ptr<const Ruleset>, std::string> Ruleset::Bind(
-    std::shared_ptr<const policy::Policy> policy, const Ruleset* before, Now now,
-    std::vector<std::string>& afresh) {
-  std::shared_ptr<Ruleset> ruleset(new Ruleset(std::move(policy)));
-  // All memory first: what fails then has moved nothing.
-  std::vector<Rebind> rebinds;
-  for (const Rule& rule : ruleset->policy_->rules()) {
+std::expected<Bound, std::string> Ruleset::Bind(std::shared_ptr<const policy::Policy> policy,
+                                                const Ruleset* before) {
+  Bound bound{.ruleset = std::shared_ptr<Ruleset>(new Ruleset(std::move(policy))), .rebinds = {}};
+  Ruleset& ruleset = *bound.ruleset;
+  for (const Rule& rule : ruleset.policy_->rules()) {
     if (rule.mode() == policy::Mode::kOff) {
-      ruleset->states_.emplace_back();
+      ruleset.states_.emplace_back();
       continue;
     }
     const std::uint16_t old = before == nullptr ? Decision::kNone : before->RuleNamed(rule.name());
@@ -31,12 +29,11 @@ std::expected<std::shared_ptr<const Ruleset>, std::string> Ruleset::Bind(
                   known ? &before->state(old) : nullptr, rule);
     auto state = rebind.MakeState();
     if (!state) return std::unexpected("rule " + rule.name() + ": " + state.error());
-    ruleset->states_.push_back(std::move(*state));
-    rebinds.push_back(std::move(rebind));
+    ruleset.states_.push_back(std::move(*state));
+    bound.rebinds.push_back(std::move(rebind));
   }
-  for (Rebind& rebind : rebinds) rebind.Move(now, afresh);
-  ruleset->SortLockOrder();
-  return ruleset;
+  ruleset.SortLockOrder();
+  return bound;
 }
 
 void Ruleset::SortLockOrder() {

@@ -37,15 +37,15 @@ struct RuleState {
   }
 };
 
+struct Bound;
+
 class Ruleset {
  public:
   /// Binds a policy to new tables, or to those of `before` where they still fit (null: none). What
-  /// does not fit moves, and is sealed under `before` then. `afresh` gets a line for each limit of
-  /// a rule of `before` that nothing could be moved to. The error says whose memory could not be
-  /// had; `before` goes on as it was.
-  [[nodiscard]] static std::expected<std::shared_ptr<const Ruleset>, std::string> Bind(
-      std::shared_ptr<const policy::Policy> policy, const Ruleset* before, Now now,
-      std::vector<std::string>& afresh);
+  /// does not fit is still to be moved, and is sealed under `before` then. The error says whose
+  /// memory could not be had; `before` goes on as it was.
+  [[nodiscard]] static std::expected<Bound, std::string> Bind(
+      std::shared_ptr<const policy::Policy> policy, const Ruleset* before);
 
   [[nodiscard]] const policy::Policy& policy() const noexcept { return *policy_; }
   [[nodiscard]] const std::shared_ptr<const policy::Policy>& shared_policy() const noexcept {

@@ -24,35 +24,35 @@ std::size_t BucketBytes(const MemoryNeeds& needs, std::size_t slot_bytes) noexce
   return BucketBytes(slot_bytes + (needs.tagged ? kTagBytes : 0));
 }
 
-// Whole buckets of a part of the memory, one at least.
-std::size_t Part(std::size_t memory, std::size_t share, std::size_t bucket) noexcept {
-  return std::max<std::size_t>(memory / share / bucket, 1) * bucket;
-}
-
-// Everything but the table of keys and the sketch.
-MemoryPlan PlanBesides(const MemoryNeeds& needs) noexcept {
-  MemoryPlan plan;
-  if (needs.bans) plan.bans = Part(needs.memory, kBanShare, BucketBytes(kOffenderBytes));
-  if (needs.leases_bytes > 0) {
-    plan.overflow = BucketBytes(needs, needs.leases_bytes);
-    if (needs.rates_bytes > 0) plan.leases = Part(needs.memory, kLeaseShare, plan.overflow);
-  }
-  if (needs.parents_bytes > 0) {
-    plan.parents = Part(needs.memory, kNetworkShare, BucketBytes(needs, needs.parents_bytes));
-  }
-  if (needs.ceilings > 0) {
-    plan.ceiling = Part(needs.memory, kNetworkShare, BucketBytes(needs, needs.ceiling_bytes));
-  }
-  return plan;
+// A slot of the table that holds a key at all.
+std::size_t KeyBytes(const MemoryNeeds& needs) noexcept {
+  return needs.rates_bytes > 0 ? needs.rates_bytes : needs.leases_bytes;
 }
 
 std::size_t Sum(const MemoryNeeds& needs, const MemoryPlan& plan) noexcept {
   return plan.leases + plan.overflow + plan.bans + plan.parents + plan.ceiling * needs.ceilings;
 }
 
-// A slot of the table that holds a key at all.
-std::size_t KeyBytes(const MemoryNeeds& needs) noexcept {
-  return needs.rates_bytes > 0 ? needs.rates_bytes : needs.leases_bytes;
+// Everything but the table of keys and the sketch. Each part is a bucket and its share, in whole
+// buckets, of what lies beyond the least memory: so the parts grow with it, and a bucket for the
+// keys is always left.
+MemoryPlan PlanBesides(const MemoryNeeds& needs, std::size_t beyond_least) noexcept {
+  const auto part = [beyond_least](std::size_t share, std::size_t bucket) {
+    return bucket + beyond_least / share / bucket * bucket;
+  };
+  MemoryPlan plan;
+  if (needs.bans) plan.bans = part(kBanShare, BucketBytes(kOffenderBytes));
+  if (needs.leases_bytes > 0) {
+    plan.overflow = BucketBytes(needs, needs.leases_bytes);
+    if (needs.rates_bytes > 0) plan.leases = part(kLeaseShare, plan.overflow);
+  }
+  if (needs.parents_bytes > 0) {
+    plan.parents = part(kNetworkShare, BucketBytes(needs, needs.parents_bytes));
+  }
+  if (needs.ceilings > 0) {
+    plan.ceiling = part(kNetworkShare, BucketBytes(needs, needs.ceiling_bytes));
+  }
+  return plan;
 }
 
 MemoryNeeds NeedsOf(const Rule& rule) noexcept {
@@ -74,7 +74,9 @@ MemoryNeeds NeedsOf(const Rule& rule) noexcept {
 }  // namespace
 
 MemoryPlan PlanMemory(const MemoryNeeds& needs) noexcept {
-  MemoryPlan plan = PlanBesides(needs);
+  const std::size_t least_memory = LeastMemory(needs);
+  MemoryPlan plan =
+      PlanBesides(needs, needs.memory > least_memory ? needs.memory - least_memory : 0);
   const std::size_t besides = Sum(needs, plan);
   const std::size_t left = needs.memory > besides ? needs.memory - besides : 0;
   if (needs.rates_bytes == 0) {
@@ -107,9 +109,7 @@ std::uint64_t KeysInFlight(const Rule& rule) noexcept {
 }
 
 std::size_t LeastMemory(const MemoryNeeds& needs) noexcept {
-  MemoryNeeds least = needs;
-  least.memory = 0;
-  return Sum(least, PlanBesides(least)) + BucketBytes(least, KeyBytes(least));
+  return Sum(needs, PlanBesides(needs, 0)) + BucketBytes(needs, KeyBytes(needs));
 }
 
 std::size_t LeastMemory(const Rule& rule) noexcept { return LeastMemory(NeedsOf(rule)); }

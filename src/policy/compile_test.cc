@@ -298,5 +298,33 @@ TEST(CompileTest, MistakesWithoutAFileHaveNoPlace) {
   EXPECT_EQ(policy.error()[0].mend, "Write client.");
 }
 
+// Whatever a rule has, its parts fit into its memory and leave a bucket of keys.
+TEST(Capacity, ThePartsNeverExceedTheMemoryAndLeaveAPlaceForKeys) {
+  for (const std::size_t rates : {0U, 8U, 40U, 128U, 576U}) {
+    for (unsigned shape = 0; shape < 32; ++shape) {
+      const bool more = rates > 0;  // Without rates only leases count anything.
+      MemoryNeeds needs{.tagged = (shape & 1U) != 0,
+                        .rates_bytes = rates,
+                        .leases_bytes = !more || (shape & 2U) != 0 ? 72U : 0U,
+                        .parents_bytes = more && (shape & 4U) != 0 ? rates + 72 : 0U,
+                        .ceilings = more ? shape >> 3U : 0,
+                        .ceiling_bytes = rates,
+                        .bans = (shape & 4U) != 0,
+                        .sketch_ppm = kDefaultSketchPpm};
+      if (needs.ceilings > kMaxCeilings) continue;
+      const std::size_t least = LeastMemory(needs);
+      for (std::size_t memory = least; memory < least * 9; memory += 64) {
+        needs.memory = memory;
+        const MemoryPlan plan = PlanMemory(needs);
+        const std::size_t sum = plan.table + plan.sketch + plan.leases + plan.overflow + plan.bans +
+                                plan.parents + plan.ceiling * needs.ceilings;
+        ASSERT_LE(sum, memory);
+        const std::size_t bucket = 64 + 12 * (more ? rates : 72);
+        ASSERT_GE(more ? plan.table : plan.leases, bucket) << memory << " " << shape;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluicegate::policy

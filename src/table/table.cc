@@ -242,6 +242,8 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
     }
     bucket.lock.Seal();
   }
+  next.stamps_from_ns_ = stamps_from_ns_;
+  next.recharged_ = recharged_;
   const auto carry = [](auto& to, const auto& from) {
     to.fetch_add(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
   };
@@ -249,6 +251,12 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
   carry(next.evictions_at_limit_, evictions_at_limit_);
   carry(next.forgotten_, forgotten_);
   carry(next.refusals_, refusals_);
+}
+
+void Table::Recharge(std::uint64_t from_ns, Now now) noexcept {
+  // What was charged anew before counts from then.
+  stamps_from_ns_ = from_ns <= recharged_.engine_ns ? stamps_from_ns_ : from_ns;
+  recharged_ = now;
 }
 
 std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
