@@ -30,7 +30,9 @@ void TellCapacity(const policy::Policy& policy) {
   fmt::print(
       "\nA key is held until its limits are as if never used: a day for a limit by the day. When "
       "a\n"
-      "rule's memory is full, the key that used least gives way, and its counters start afresh.\n");
+      "rule's memory is full, the key that used least gives way; unless it was at a limit, and "
+      "then\n"
+      "it stays denied, its counters start afresh.\n");
 }
 
 }  // namespace

@@ -29,6 +29,17 @@ bool SameBytes(const BoundLimit& a, const BoundLimit& b) {
   return a.offset == b.offset && a.limit.SharesState(b.limit);
 }
 
+// The requests in flight are the same for every limit of them. So each takes over from one of its
+// own lease, else from the longest, which has forgotten the fewest. Null: there was none.
+const BoundLimit* LeaseFor(const BoundLimit& limit, const policy::BoundLimits& before) {
+  const BoundLimit* best = nullptr;
+  for (const BoundLimit& old : before) {
+    if (old.limit.window_ns() == limit.limit.window_ns()) return &old;
+    if (best == nullptr || old.limit.window_ns() > best->limit.window_ns()) best = &old;
+  }
+  return best;
+}
+
 }  // namespace
 
 LayoutMover::LayoutMover(const RuleLayout& before, const RuleLayout& after) {
@@ -49,8 +60,9 @@ LayoutMover::LayoutMover(const RuleLayout& before, const RuleLayout& after) {
 LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t from,
                                         const RuleLayout& after, std::size_t to) {
   Variant variant{.to = static_cast<std::uint8_t>(to), .pairs = {}};
+  const policy::BoundLimits& old_limits = before.layout.variants[from];
   std::vector<const BoundLimit*> left;
-  for (const BoundLimit& limit : before.layout.variants[from]) left.push_back(&limit);
+  for (const BoundLimit& limit : old_limits) left.push_back(&limit);
   const auto take = [&](const BoundLimit& limit, bool by_name) {
     const std::string& name = NameOf(after.rule, to, limit);
     const auto found = std::ranges::find_if(left, [&](const BoundLimit* old) {
@@ -59,19 +71,24 @@ LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t fr
     });
     if (found == left.end()) return false;
     variant.pairs.push_back({.from = *found, .to = &limit});
-    // The requests in flight are the same for every limit of them.
-    if (limit.limit.algorithm() != Algorithm::kConcurrency) left.erase(found);
+    left.erase(found);
     return true;
   };
   std::vector<const BoundLimit*> unnamed;
   for (const BoundLimit& limit : after.layout.variants[to]) {
-    if (!take(limit, true)) unnamed.push_back(&limit);
+    if (limit.limit.algorithm() == Algorithm::kConcurrency) {
+      const BoundLimit* old = LeaseFor(limit, old_limits);
+      if (old != nullptr) variant.pairs.push_back({.from = old, .to = &limit});
+      if (old == nullptr) unnamed.push_back(&limit);
+    } else if (!take(limit, true)) {
+      unnamed.push_back(&limit);
+    }
   }
   for (const BoundLimit* limit : unnamed) {
     if (take(*limit, false)) continue;
     afresh_.push_back(NameOf(after.rule, to, *limit));
     // No stamp names a limit set that had nothing here.
-    if (!before.layout.variants[from].empty()) keeps_stamps_ = false;
+    if (!old_limits.empty()) keeps_stamps_ = false;
   }
   for (const Pair& pair : variant.pairs) Pairing(*pair.from, *pair.to);
   return variant;

@@ -1,6 +1,7 @@
 #include "engine/rebind.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "engine/weigher.h"
@@ -175,15 +176,19 @@ void Rebind::Move(Now now) noexcept {
 }
 
 void Rebind::Tell(std::vector<std::string>& lines) const {
-  const std::string rule = "rule " + rule_.name() + ": ";
+  const auto tell = [this, &lines](std::initializer_list<std::string_view> words) {
+    std::string& line = lines.emplace_back("rule ");
+    line.append(rule_.name()).append(": ");
+    for (const std::string_view word : words) line.append(word);
+  };
   for (const std::string& limit : afresh_) {
-    lines.push_back(rule + "limit " + limit +
-                    " counts afresh: no limit of its algorithm and window was there before");
+    tell(
+        {"limit ", limit, " counts afresh: no limit of its algorithm and window was there before"});
   }
   for (const Step& step : steps_) {
     if (step.lost == 0 || step.what.empty()) continue;
-    lines.push_back(rule + std::to_string(step.lost) + " " + std::string(step.what) +
-                    " have no place in the smaller memory and are forgotten");
+    tell({std::to_string(step.lost), " ", step.what,
+          " have no place in the smaller memory and are forgotten"});
   }
 }
 

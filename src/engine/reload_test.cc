@@ -241,6 +241,15 @@ TEST_F(Reload, WhatIsInFlightStaysSoUnderLeasesOfAnotherLength) {
   EXPECT_FALSE(Ask().allowed());
 }
 
+// The one of the same lease counts most truly, whatever their names.
+TEST_F(Reload, ALimitOfRequestsInFlightTakesOverFromOneOfItsLease) {
+  Start(Api("limits: [{concurrency: 9, lease: 10s}, {concurrency: 2, lease: 1h, name: long}]"));
+  (void)Ask();
+  (void)Ask();
+  (void)Publish(Api("limits: [{concurrency: 2, lease: 1h, name: renamed}]"), After(60));
+  EXPECT_FALSE(Ask(1, After(60)).allowed());
+}
+
 // The first request outlived its lease before the reload, so its end frees nothing.
 TEST_F(Reload, ARequestThatOutlivedItsLeaseFreesNoPlaceOfALongerOne) {
   Start(Api("limits: [{concurrency: 2, lease: 10s}]"));
