@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Draws what core_bench --curve measured: ns a decision over the number of keys, beside the memory's own latency.
 
     bench/draw_curve.py curve.tsv doc/decision-cost.svg
