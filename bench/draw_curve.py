@@ -56,6 +56,8 @@ def draw(curves: dict[str, list[dict[str, float]]], target: pathlib.Path) -> Non
     panels[0][0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     figure.savefig(target, metadata={"Date": None})
+    # matplotlib ends path lines with a space, which the repository's style refuses.
+    target.write_text("".join(line.rstrip() + "\n" for line in target.read_text().splitlines()))
 
 
 def main() -> None:

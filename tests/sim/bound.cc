@@ -14,7 +14,7 @@ using Wide = unsigned __int128;
 
 bool Bound::Admit(Now now, std::uint64_t cost, std::uint64_t id, std::uint64_t newest_ns) {
   latest_ns_ = std::max(latest_ns_, now.engine_ns);
-  lag_ns_ = std::max(lag_ns_, latest_ns_ - now.engine_ns);
+  lag_ns_ = std::max(lag_ns_, newest_ns - now.engine_ns);
   Admission admission{.at_ns = now.engine_ns, .amount = cost, .id = id};
   switch (spec_->algorithm) {
     case Algorithm::kSlidingWindow:
@@ -110,8 +110,10 @@ bool Bound::WindowHolds(std::int64_t end) const {
 // Of a bucket the units that are owed go on being owed; which admission they came from is lost.
 // Leases that are over stay over, however long the new ones are.
 void Bound::ContinueAs(const LimitSpec& next, Now now) {
-  if (spec_->algorithm == Algorithm::kTokenBucket &&
-      (spec_->window_ns != next.window_ns || spec_->refill != next.refill)) {
+  const bool bucket = spec_->algorithm == Algorithm::kTokenBucket;
+  // A full bucket is as good as none, also to a loop that lags.
+  if (bucket && BucketLevel(now.engine_ns) == 0) admissions_.clear();
+  if (bucket && (spec_->window_ns != next.window_ns || spec_->refill != next.refill)) {
     const Wide level = BucketLevel(now.engine_ns);
     admissions_.clear();
     // At most 2^62 ns of debt times 2^62 would not fit: a debt is whole units and a rest.

@@ -39,7 +39,7 @@ class Bound {
   const LimitSpec* spec_;
   std::deque<Admission> admissions_;
   std::uint64_t latest_ns_ = 0;
-  std::uint64_t lag_ns_ = 0;  // By which a reading lay behind the latest before it, at most.
+  std::uint64_t lag_ns_ = 0;  // By which a reading lay behind the latest of any loop, at most.
   std::int64_t open_until_ = 0;
   bool opened_ = false;
 };

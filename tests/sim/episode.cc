@@ -306,6 +306,7 @@ void Episode::Reload() {
   PolicySpec spec = policy_->spec();
   auto policy = Compile(spec, true);
   oracle_->books().Advance(clock_.now());
+  oracle_->books().Advance(now);
   oracle_->BeforeReload(now);
   const auto before = probe_->shared_rules();
   Note("reload");
