@@ -27,6 +27,7 @@ Told Tell(const Asked& asked, std::size_t line, std::uint64_t charged, std::uint
             .remaining = remaining};
   if (asked.blocked_ns > 0) {
     told.hold_ns = told.reset_ns = asked.blocked_ns;
+    told.remaining = 0;
     return told;
   }
   Ledger ledger((*asked.lines)[line].spec);
