@@ -84,6 +84,9 @@ bool Oracle::AskRates(const Ask& ask, Hit& hit, Now now) {
   own.key = rule.LimitsKey(ask, hit.variant);
   own.spot.hash = probe_.HashKeys(hit.rule, ask.ToRequest(), hit.variant).limits;
   if (!Look(own, now)) return false;
+  hit.own_key = own.key;
+  hit.own_present = own.present;
+  hit.own_blocked_ns = own.blocked_ns;
   if (!IsOneTooMany(ask, hit, own, hit.one_key_too_many, now)) return false;
   if (!hit.one_key_too_many) hit.asked.push_back(std::move(own));
   if (hit.one_key_too_many || hit.no_ban_place) {

@@ -42,7 +42,10 @@ struct Hit {
   std::uint64_t cost = 0;
   std::string client_key;
   std::uint64_t client_hash = 0;
-  bool one_key_too_many = false;
+  std::string own_key;  ///< In the table of rates; empty: it asks none.
+  bool own_present = false;
+  std::uint64_t own_blocked_ns = 0;
+  bool one_key_too_many = false;  ///< The network's stands in for it.
   bool no_ban_place = false;
   bool stands_in = false;  ///< Its lease found no place.
   bool denied = false;     ///< Observed: it had no room.

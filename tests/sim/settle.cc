@@ -260,13 +260,10 @@ bool Oracle::SketchIsInBounds(std::size_t rule) {
 void Oracle::CountNewcomers(const Hit& hit) {
   const bool counts = SketchIsInBounds(hit.rule);
   RuleBooks& books = BooksOf(hit.rule);
-  for (const Asked& asked : hit.asked) {
-    if (asked.spot.part != Part::kRates || asked.cost == 0) continue;
-    const bool first = books.heard.insert(asked.key).second;
-    if (!first || !counts || asked.present) continue;
-    ++books.newcomers;
-    if (asked.blocked_ns > 0) ++books.refused;
-  }
+  if (hit.own_key.empty() || hit.cost == 0 || !books.heard.insert(hit.own_key).second) return;
+  if (!counts || hit.own_present) return;
+  ++books.newcomers;
+  if (hit.own_blocked_ns > 0) ++books.refused;
 }
 
 std::vector<Charge> Oracle::Settle(const Ask& ask, Forecast& forecast, const Decision& decision,
