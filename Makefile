@@ -37,11 +37,11 @@ tsan: ## The unit tests under clang's thread sanitizer
 	@tools/sanitize.sh tsan $(JOBS)
 
 .PHONY: sim
-sim: ## Unit tests and cases under SEEDS (20) random seeds; with SEED=n the simulator under that one
+sim: ## Unit tests, cases and the simulator under SEEDS (20) random seeds, or under SEED=n
 	@tools/install_packages.sh program test
 	@cmake --preset release --log-level=WARNING > /dev/null
-	@cmake --build $(RELEASE) --target $(if $(SEED),sluicegate_sim,unit_tests) -j $(JOBS)
-	@$(if $(SEED),$(RELEASE)/tests/sim/sluicegate_sim --seed $(SEED),tools/simulate.sh $(RELEASE) $(SEEDS))
+	@cmake --build $(RELEASE) --target unit_tests -j $(JOBS)
+	@tools/simulate.sh $(RELEASE) $(SEEDS) $(SEED)
 
 .PHONY: bench
 bench: ## The benchmarks: ratios to the memory and to nginx, as tables; doc/decision-cost.svg

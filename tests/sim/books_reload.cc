@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "books.h"
-#include "unmended.h"
 
 namespace sluicegate::sim {
 namespace {
@@ -17,29 +16,36 @@ bool CanTake(const Line& to, const Line& from) {
   return to.spec.Continues(from.spec) && (to.index == kNewKeys) == (from.index == kNewKeys);
 }
 
-// A limit takes from the one of its name, else from the first of its algorithm and window that
-// nobody takes from. Requests in flight are the same for all that count them, so at last it takes
-// them from any.
+// Requests in flight are the same for all that count them: each limit takes them from one of its
+// own lease, else from the longest.
+std::optional<std::size_t> LeaseFor(const Line& to, const Lines& before) {
+  std::optional<std::size_t> best;
+  for (std::size_t from = 0; from < before.size(); ++from) {
+    if (!before[from].spec.is_lease()) continue;
+    if (before[from].spec.window_ns == to.spec.window_ns) return from;
+    if (!best || before[from].spec.window_ns > before[*best].spec.window_ns) best = from;
+  }
+  return best;
+}
+
+// A rate takes from the one of its name, else from the first of its algorithm and window that
+// nobody takes from.
 Pairs PairUp(const Lines& before, const Lines& after) {
   Pairs pairs(after.size());
   std::set<std::size_t> taken;
-  const auto pair_where = [&](const auto& fits) {
+  for (std::size_t to = 0; to < after.size(); ++to) {
+    if (after[to].spec.is_lease()) pairs[to] = LeaseFor(after[to], before);
+  }
+  for (const bool by_name : {true, false}) {
     for (std::size_t to = 0; to < after.size(); ++to) {
       for (std::size_t from = 0; from < before.size() && !pairs[to]; ++from) {
         if (taken.contains(from) || !CanTake(after[to], before[from])) continue;
-        if (!fits(after[to].spec, before[from].spec)) continue;
+        if (by_name && after[to].spec.name != before[from].spec.name) continue;
         pairs[to] = from;
-        if (!after[to].spec.is_lease()) taken.insert(from);
+        taken.insert(from);
       }
     }
-  };
-  pair_where([](const LimitSpec& to, const LimitSpec& from) { return to.name == from.name; });
-  if (!unmended::kRenamedLeaseTakesTheFirst) {
-    pair_where([](const LimitSpec& to, const LimitSpec& from) {
-      return !to.is_lease() || to.window_ns == from.window_ns;
-    });
   }
-  pair_where([](const LimitSpec&, const LimitSpec&) { return true; });
   return pairs;
 }
 
@@ -122,12 +128,21 @@ bool IsClear(const Book& book, Now now) {
                              [now](const Ledger& ledger) { return ledger.Reset(now) == 0; });
 }
 
+// Leases of another length begin anew; those that were over stay so.
+void Recharge(Shelf& shelf, std::uint64_t shortest_ns, Now now) {
+  const std::uint64_t from_ns = now.engine_ns > shortest_ns ? now.engine_ns - shortest_ns : 0;
+  if (from_ns > shelf.recharged.engine_ns) shelf.stamps_from_ns = from_ns;
+  shelf.recharged = now;
+}
+
 void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> place, bool stays,
                    Now now, std::uint64_t& numbers, std::set<std::string>& afresh) {
   const Layout& before = *LayoutOf(rule.before, place);
   const Layout& after = *LayoutOf(rule.after, place);
   std::unordered_map<std::string, Book> books;
   std::unordered_map<std::string, std::vector<Book>> copies;
+  constexpr std::uint64_t kNone = ~std::uint64_t{0};
+  std::uint64_t shortest_ns = kNone;  // Of the leases that get another length.
   bool keeps_stamps = true;
   for (std::size_t from = 0; from < before.size(); ++from) {
     const auto to = SameVariant(rule.before, from, rule.after);
@@ -148,9 +163,13 @@ void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> pla
       books.emplace(key, carry(book));
       copies[key].push_back(carry(book));
     }
-    for (std::size_t i = 0; i < pairs.size(); ++i) {
+    // No stamp names a limit set that had nothing here.
+    for (std::size_t i = 0; i < pairs.size() && !before[from].empty(); ++i) {
       keeps_stamps =
           keeps_stamps && pairs[i] && IsSamePrice(before[from][*pairs[i]].spec, after[*to][i].spec);
+      if (!pairs[i] || !after[*to][i].spec.is_lease()) continue;
+      const std::uint64_t old_ns = before[from][*pairs[i]].spec.window_ns;
+      if (old_ns != after[*to][i].spec.window_ns) shortest_ns = std::min(shortest_ns, old_ns);
     }
     for (const auto& [key, all] : shelf.copies) {
       for (const Book& copy : all) {
@@ -164,6 +183,7 @@ void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> pla
   shelf.copies = std::move(copies);
   // What was charged on other limits cannot be given back on these.
   if (!keeps_stamps) shelf.epoch = ++numbers;
+  if (shortest_ns != kNone) Recharge(shelf, shortest_ns, now);
 }
 
 void ContinueOffenders(RuleBooks& books, const Both& rule, bool moved, Now now) {

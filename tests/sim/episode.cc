@@ -286,7 +286,7 @@ void Episode::GiveBack() {
   const Charge charge = std::move(charges_[i]);
   charges_.erase(charges_.begin() + static_cast<std::ptrdiff_t>(i));
   const Now now = clock_.reading(random_.Below(SimClock::kLoops));
-  if (!oracle_->IsDefined(charge, now)) return;
+  if (!oracle_->IsDefined(charge)) return;
   Record record{.step = step_,
                 .now = now,
                 .note = "given back: " + std::to_string(charge.stamp.cost) + " of " +

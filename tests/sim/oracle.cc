@@ -59,7 +59,7 @@ Asked Oracle::ParentOf(const Ask& ask, const Hit& hit, Part part, const Lines& l
   return parent;
 }
 
-// A network that was evicted may bring as many keys as if it had brought none.
+// A network that was evicted at its limits has none left.
 bool Oracle::IsOneTooMany(const Ask& ask, const Hit& hit, const Asked& own, bool& too_many,
                           Now now) {
   const LaidRule& rule = Rule(hit.rule);
@@ -68,11 +68,8 @@ bool Oracle::IsOneTooMany(const Ask& ask, const Hit& hit, const Asked& own, bool
   const Lines& lines = rule.parents[hit.variant];
   Asked parent = ParentOf(ask, hit, Part::kParents, lines);
   if (!Look(parent, now)) return false;
-  if (parent.present) {
-    too_many = parent.book->ledgers.back().AtLimit(now);
-  } else {
-    books_.ShelfOf(NameOf(hit.rule), parent.spot).books.erase(parent.key);
-  }
+  too_many =
+      parent.book == nullptr ? parent.blocked_ns > 0 : parent.book->ledgers.back().AtLimit(now);
   return true;
 }
 
@@ -130,7 +127,8 @@ bool Oracle::AskLeases(const Ask& ask, Hit& hit, bool banned, Now now) {
       std::size_t first = 0;
       while (rule.leases[first].empty()) ++first;
       lease = AskedOf(hit, Part::kOverflow, rule.leases[first]);
-      lease.key = "|overflow";
+      lease.key = "|overflow" + rule.VariantName(first);
+      if (first > 0) lease.spot.hash = probe_.Rule(hit.rule).OverrideHash(first - 1);
       lease.variant = first;
       lease.shared = true;
       if (!Look(lease, now)) return false;

@@ -82,7 +82,6 @@ struct Charge {
   std::uint64_t epoch = 0;
   std::uint64_t life = 0;
   std::uint64_t admission = 0;
-  std::vector<std::uint64_t> windows;  ///< Of the limits that it was made on.
 };
 
 class Oracle {
@@ -96,7 +95,7 @@ class Oracle {
   std::vector<Charge> Settle(const Ask& ask, Forecast& forecast, const Decision& decision,
                              const engine::Receipt& receipt, Now now);
   /// Whether the engine promises what a give-back of this charge does now.
-  [[nodiscard]] bool IsDefined(const Charge& charge, Now now);
+  [[nodiscard]] bool IsDefined(const Charge& charge);
   /// The engine has given it back.
   void GiveBack(const Charge& charge, Now now);
 

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "oracle.h"
-#include "unmended.h"
 
 namespace sluicegate::sim {
 namespace {
@@ -62,12 +61,6 @@ bool DenialsAgree(const Forecast& forecast, const Decision& decision) {
   }
   const unsigned got = decision.denied_limits;
   return got != 0 && (got & certain) == certain && (got & ~(certain | possible)) == 0;
-}
-
-std::vector<std::uint64_t> WindowsOf(const Book& book) {
-  std::vector<std::uint64_t> windows;
-  for (const Ledger& ledger : book.ledgers) windows.push_back(ledger.spec().window_ns);
-  return windows;
 }
 
 [[noreturn]] void Disagree(const std::string& what, const std::string& got,
@@ -167,6 +160,7 @@ void Oracle::CountNewKey(const Ask& ask, const Hit& hit, Now now) {
   const Lines& lines = Rule(hit.rule).parents[hit.variant];
   Asked parent = ParentOf(ask, hit, Part::kParents, lines);
   const Probe::Seen before = probe_.Look(parent.spot, now);
+  if (!before.present) return;  // It was evicted at its limits and must stay away.
   parent.book = books_.Find(NameOf(hit.rule), parent.spot, parent.key, before, now);
   if (parent.book == nullptr) {
     parent.book = &books_.Make(NameOf(hit.rule), parent.spot, parent.key, hit.variant, lines);
@@ -340,13 +334,12 @@ std::vector<Charge> Oracle::ReadReceipt(const Forecast& forecast, const engine::
                        .key = asked->key,
                        .epoch = books_.ShelfOf(NameOf(asked->spot.rule), asked->spot).epoch,
                        .life = asked->book->life,
-                       .admission = admissions_,
-                       .windows = WindowsOf(*asked->book)});
+                       .admission = admissions_});
   }
   return charges;
 }
 
-bool Oracle::IsDefined(const Charge& charge, Now now) {
+bool Oracle::IsDefined(const Charge& charge) {
   if (policy_->Named(charge.rule) == nullptr) return true;
   RuleBooks& books = books_.Of(charge.rule);
   const auto shelf = books.shelves.find({charge.spot.part, charge.spot.bits});
@@ -354,12 +347,7 @@ bool Oracle::IsDefined(const Charge& charge, Now now) {
   const auto book = shelf->second.books.find(charge.key);
   if (book == shelf->second.books.end()) return true;
   // A generation has few bits: a key that left its place and came again may have that of before.
-  if (book->second.life != charge.life) return false;
-  if (!unmended::kLateReleaseEndsAnothers || !charge.stamp.lease) return true;
-  const bool in_time = std::ranges::all_of(charge.windows, [&](std::uint64_t window_ns) {
-    return charge.stamp.when.engine_ns + window_ns > now.engine_ns;
-  });
-  return in_time || charge.windows == WindowsOf(book->second);
+  return book->second.life == charge.life;
 }
 
 void Oracle::GiveBack(const Charge& charge, Now now) {
@@ -373,10 +361,13 @@ void Oracle::GiveBack(const Charge& charge, Now now) {
   const Probe::Seen seen = probe_.Look(spot, now);
   Book* book = books_.Find(charge.rule, spot, charge.key, seen, now);
   if (book == nullptr || book->life != charge.life) return;
+  Now when = charge.stamp.when;
+  if (when.engine_ns < shelf->second.stamps_from_ns) return;
+  if (when.engine_ns < shelf->second.recharged.engine_ns) when = shelf->second.recharged;
   for (std::size_t i = 0; i < book->ledgers.size(); ++i) {
     // A network's new keys are none of a request's charges.
     if (spot.part == Part::kParents && i >= Rule(spot.rule).rates[book->variant].size()) continue;
-    book->ledgers[i].GiveBack(now, charge.stamp.when, charge.stamp.cost);
+    book->ledgers[i].GiveBack(now, when, charge.stamp.cost);
     book->bounds[i].Remove(charge.admission);
   }
   CompareStates(spot, charge.key, book->variant, book->ledgers.size(), now);
