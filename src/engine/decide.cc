@@ -43,11 +43,10 @@ bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Sta
   const Cell cell = table.Lock(charge.hash);
   if (cell.sealed()) return false;
   if (!cell.present() || cell.generation() != charge.generation) return true;
-  const std::optional<Now> when = table.ChargedAt(charge.when);
-  if (!when) return true;
+  if (!table.Knows(charge.when)) return true;
   // The slot knows its limit set; a reload may have given it another number than the stamp has.
   for (const BoundLimit& limit : layout.variants[cell.variant()]) {
-    limit.limit.GiveBack(cell.state() + limit.offset, now, *when, charge.cost);
+    limit.limit.GiveBack(cell.state() + limit.offset, now, charge.when, charge.cost);
   }
   return true;
 }

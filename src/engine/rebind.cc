@@ -150,9 +150,9 @@ std::expected<Rebind::TablePtr, std::string> Rebind::MakeTable(const Predecessor
     } else {
       from->MoveInto(*to, *mover, LimitWeigher(layout), now);
     }
-    if (mover->shortest_lease_ns() != limit::kMaxU64) {
-      to->Recharge(limit::SubtractSaturating(now.engine_ns, mover->shortest_lease_ns()), now);
-    }
+    // A request that outlived its lease is in flight no more; under a longer one its end would be
+    // taken for another's.
+    to->ForgetStampsBefore(limit::SubtractSaturating(now.engine_ns, mover->shortest_lease_ns()));
     return to->counts().refusals - refusals;
   };
   steps_.push_back({.move = move, .what = leases ? "keys with requests in flight" : ""});

@@ -265,10 +265,47 @@ TEST_F(Reload, ARequestThatOutlivedItsLeaseFreesNoPlaceOfALongerOne) {
 TEST_F(Reload, ARequestOfALongLeaseFreesItsPlaceUnderAShorterOne) {
   Start(Api("limits: [{concurrency: 1, lease: 1h}]"));
   const Decision held = Ask();
-  (void)Publish(Api("limits: [{concurrency: 1, lease: 10min}]"), After(1800));
-  EXPECT_FALSE(Ask(1, After(1800)).allowed());
-  engine_->GiveBack(*engine_->rulesets().Get(), held.stamp, After(1801));
-  EXPECT_TRUE(Ask(1, After(1801)).allowed());
+  (void)Publish(Api("limits: [{concurrency: 1, lease: 10min}]"), After(60));
+  EXPECT_FALSE(Ask(1, After(60)).allowed());
+  engine_->GiveBack(*engine_->rulesets().Get(), held.stamp, After(61));
+  EXPECT_TRUE(Ask(1, After(61)).allowed());
+}
+
+// To a slice of the longer lease.
+TEST_F(Reload, ALeaseOfAnotherLengthCountsFromItsBeginning) {
+  for (const std::string_view lease : {"10min", "3h"}) {
+    Start(Api("limits: [{concurrency: 1, lease: 1h}]"));
+    (void)Ask();
+    (void)Publish(Api("limits: [{concurrency: 1, lease: " + std::string(lease) + "}]"), After(300));
+    const std::uint64_t length_s = lease == "3h" ? 3 * 3600 : 600;
+    EXPECT_FALSE(Ask(1, After(length_s - 1)).allowed()) << lease;
+    EXPECT_TRUE(Ask(1, After(length_s + 2 * std::max(length_s, 3600UL) / 15)).allowed()) << lease;
+  }
+}
+
+TEST_F(Reload, RequestsAboveATightenedQuotaStayInFlightUnderAnotherLease) {
+  Start(Api("limits: [{concurrency: 3, lease: 60s}]"));
+  const Decision first = Ask();
+  const Decision second = Ask();
+  (void)Ask();
+  (void)Publish(Api("limits: [{concurrency: 1, lease: 60s}]"));
+  (void)Publish(Api("limits: [{concurrency: 1, lease: 90s}]"));
+  for (const Decision& ended : {first, second}) {
+    engine_->GiveBack(*engine_->rulesets().Get(), ended.stamp, kNow);
+    EXPECT_FALSE(Ask().allowed());
+  }
+}
+
+// The request outlives the lease that stays as it is, also where another one changes.
+TEST_F(Reload, ALateEndFreesNoPlaceOfALeaseThatStayed) {
+  const std::string stays = "{concurrency: 2, lease: 10s, name: short}";
+  Start(Api("limits: [" + stays + ", {concurrency: 9, lease: 60s, name: long}]"));
+  const Decision late = Ask();
+  (void)Publish(Api("limits: [" + stays + ", {concurrency: 9, lease: 90s, name: long}]"), After(5));
+  (void)Ask(1, After(12));
+  (void)Ask(1, After(12));
+  engine_->GiveBack(*engine_->rulesets().Get(), late.stamp, After(13));
+  EXPECT_FALSE(Ask(1, After(13)).allowed());
 }
 
 TEST_F(Reload, ALeaseOfOneSetEndsThoughAnotherSetGainsALimit) {

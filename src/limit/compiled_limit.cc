@@ -288,10 +288,17 @@ void CompiledLimit::Take(std::byte* state, const CompiledLimit& other, const std
   if (algorithm_ == Algorithm::kTokenBucket) {
     TokenBucket::SetTat(state, terms_.bucket.Repriced(TokenBucket::TatOf(other_state),
                                                       now.engine_ns, other.terms_.bucket));
-  } else if (window_ns_ != other.window_ns_) {  // Leases of another length: all begin now.
-    const std::uint64_t in_flight =
-        other.quota_ - std::min(other.Remaining(other_state, now), other.quota_);
-    if (in_flight > 0) Charge(state, now, in_flight);
+  } else if (window_ns_ != other.window_ns_) {  // Leases of another length.
+    const auto charge_again = [&](const auto& window) {
+      for (const auto& charged : window.Charges(other_state, now.engine_ns)) {
+        if (charged.units > 0) Charge(state, {.engine_ns = charged.at_ns}, charged.units);
+      }
+    };
+    if (other.wide_) {
+      charge_again(other.terms_.wide);
+    } else {
+      charge_again(other.terms_.narrow);
+    }
   } else if (wide_ == other.wide_) {
     std::memcpy(state, other_state, state_bytes());
   } else if (wide_) {

@@ -8,8 +8,6 @@
 #include <emmintrin.h>
 #endif
 
-#include "limit/saturating.h"
-
 namespace sluicegate::limit {
 namespace {
 
@@ -248,6 +246,19 @@ Load SlidingWindow<Counter>::LoadOf(const std::byte* state, std::uint64_t now_ns
   const auto newest = static_cast<unsigned>(std::bit_width(live)) - 1;
   return {.used_ppm = ShareOf(Sum(state, view), quota_),
           .clears_after_ns = LeavesAfter(view, newest, now_ns)};
+}
+
+template <class Counter>
+auto SlidingWindow<Counter>::Charges(const std::byte* state, std::uint64_t now_ns) const noexcept
+    -> std::array<Charged, Slices::kCount> {
+  std::array<Charged, Slices::kCount> charges{};
+  const View view = Look(state, now_ns);
+  for (unsigned i = 0; i < view.count; ++i) {
+    const std::uint64_t slice = view.oldest() + i;
+    charges[i] = {.at_ns = slices_.LastInstant(slice, now_ns),
+                  .units = LoadCounter<Counter>(state, slice)};
+  }
+  return charges;
 }
 
 template class SlidingWindow<std::uint16_t>;

@@ -10,12 +10,14 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "limit/divider.h"
 #include "limit/load.h"
+#include "limit/saturating.h"
 
 namespace sluicegate::limit {
 
@@ -36,6 +38,12 @@ class Slices {
   /// slice's end, fewer.
   [[nodiscard]] unsigned Back(std::uint64_t now_ns, std::uint64_t slice) const noexcept {
     return back_ - (now_ns - slice * slice_.divisor() >= fewer_from_ns_ ? 1 : 0);
+  }
+  /// The latest instant of `slice` that is not after `now_ns`; its first one if all are.
+  [[nodiscard]] std::uint64_t LastInstant(std::uint64_t slice,
+                                          std::uint64_t now_ns) const noexcept {
+    const std::uint64_t first_ns = slice * slice_.divisor();
+    return std::clamp(now_ns, first_ns, AddSaturating(first_ns, slice_.divisor() - 1));
   }
   /// The first instant at which a unit charged in `slice` no longer counts, for a ring whose newest
   /// slice is `newest`.
@@ -80,6 +88,15 @@ class SlidingWindow {
   [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, std::uint64_t now_ns) const noexcept;
   [[nodiscard]] Times TimesOf(const std::byte* state, std::uint64_t now_ns) const noexcept;
   [[nodiscard]] Load LoadOf(const std::byte* state, std::uint64_t now_ns) const noexcept;
+
+  struct Charged {
+    std::uint64_t at_ns = 0;
+    std::uint64_t units = 0;
+  };
+  /// What counts, the oldest first: each slice's units as charged at its last instant, or at
+  /// `now_ns` in the slice of that.
+  [[nodiscard]] std::array<Charged, Slices::kCount> Charges(const std::byte* state,
+                                                            std::uint64_t now_ns) const noexcept;
 
  private:
   struct View;  // The slices that count at one instant.

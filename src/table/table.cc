@@ -243,7 +243,6 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
     bucket.lock.Seal();
   }
   next.stamps_from_ns_ = stamps_from_ns_;
-  next.recharged_ = recharged_;
   const auto carry = [](auto& to, const auto& from) {
     to.fetch_add(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
   };
@@ -253,10 +252,8 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
   carry(next.refusals_, refusals_);
 }
 
-void Table::Recharge(std::uint64_t from_ns, Now now) noexcept {
-  // What was charged anew before counts from then.
-  stamps_from_ns_ = from_ns <= recharged_.engine_ns ? stamps_from_ns_ : from_ns;
-  recharged_ = now;
+void Table::ForgetStampsBefore(std::uint64_t engine_ns) noexcept {
+  stamps_from_ns_ = std::max(stamps_from_ns_, engine_ns);
 }
 
 std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {

@@ -172,15 +172,10 @@ class Table {
   /// from CreateSuccessor, and nobody uses it yet.
   void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
 
-  /// When what a stamp of `when` charged counts as charged: nothing if it was past before it moved
-  /// here; the time of the move if it was charged anew then.
-  [[nodiscard]] std::optional<Now> ChargedAt(Now when) const noexcept {
-    if (when.engine_ns < stamps_from_ns_) return std::nullopt;
-    return when.engine_ns < recharged_.engine_ns ? recharged_ : when;
-  }
-  /// Tells that all that was charged before `now` was charged anew at that time, and that what was
-  /// charged before `from_ns` was past. REQUIRES: as MoveInto of `next`, here.
-  void Recharge(std::uint64_t from_ns, Now now) noexcept;
+  /// Whether a stamp of `when` still tells of something: not if that was past when it moved here.
+  [[nodiscard]] bool Knows(Now when) const noexcept { return when.engine_ns >= stamps_from_ns_; }
+  /// Of what was charged before, no stamp is known any more. REQUIRES: as MoveInto of `next`, here.
+  void ForgetStampsBefore(std::uint64_t engine_ns) noexcept;
 
   /// How long a key that is absent must stay away, as it was evicted at a limit; 0: it may enter.
   [[nodiscard]] std::uint64_t BlockedFor(std::uint64_t hash, Now now) const noexcept {
@@ -251,9 +246,7 @@ class Table {
   const unsigned shift_;
   const std::unique_ptr<Mapping> mapping_;
   const std::shared_ptr<BlockedSketch> sketch_;
-  // See ChargedAt. Written before anybody else uses the table.
-  std::uint64_t stamps_from_ns_ = 0;
-  Now recharged_{};
+  std::uint64_t stamps_from_ns_ = 0;  // Written before anybody else uses the table.
   // Relaxed counters.
   std::atomic<std::uint64_t> evictions_{0};
   std::atomic<std::uint64_t> evictions_at_limit_{0};

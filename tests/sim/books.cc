@@ -160,7 +160,7 @@ bool Books::ReconcileKey(const std::string& rule, const Spot& spot, const std::s
   const auto own = shelf.books.find(key);
   if (own != shelf.books.end() && Agrees(spot, own->second, now)) return true;
   for (const Book& copy : shelf.copies[key]) {
-    if (!Agrees(spot, copy, now)) continue;
+    if (roomy_ || !Agrees(spot, copy, now)) continue;
     if (own == shelf.books.end()) {
       shelf.books.emplace(key, copy);
     } else {

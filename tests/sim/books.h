@@ -43,7 +43,6 @@ struct Shelf {
   std::uint64_t epoch = 0;  ///< Another number for each table that begins with nothing.
   std::unordered_map<std::string, Book> books;
   std::uint64_t stamps_from_ns = 0;  ///< What was charged before is over.
-  Now recharged;                     ///< What was charged before counts from then.
   /// What keys had at reloads before: a table of another size holds some keys twice, and the next
   /// reload takes the heavier for the key's own.
   std::unordered_map<std::string, std::vector<Book>> copies;

@@ -128,11 +128,10 @@ bool IsClear(const Book& book, Now now) {
                              [now](const Ledger& ledger) { return ledger.Reset(now) == 0; });
 }
 
-// Leases of another length begin anew; those that were over stay so.
-void Recharge(Shelf& shelf, std::uint64_t shortest_ns, Now now) {
+// What was over under a lease of another length stays so.
+void ForgetStamps(Shelf& shelf, std::uint64_t shortest_ns, Now now) {
   const std::uint64_t from_ns = now.engine_ns > shortest_ns ? now.engine_ns - shortest_ns : 0;
-  if (from_ns > shelf.recharged.engine_ns) shelf.stamps_from_ns = from_ns;
-  shelf.recharged = now;
+  shelf.stamps_from_ns = std::max(shelf.stamps_from_ns, from_ns);
 }
 
 void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> place, bool stays,
@@ -141,8 +140,7 @@ void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> pla
   const Layout& after = *LayoutOf(rule.after, place);
   std::unordered_map<std::string, Book> books;
   std::unordered_map<std::string, std::vector<Book>> copies;
-  constexpr std::uint64_t kNone = ~std::uint64_t{0};
-  std::uint64_t shortest_ns = kNone;  // Of the leases that get another length.
+  std::uint64_t shortest_ns = ~std::uint64_t{0};  // Of the leases that get another length.
   bool keeps_stamps = true;
   for (std::size_t from = 0; from < before.size(); ++from) {
     const auto to = SameVariant(rule.before, from, rule.after);
@@ -183,7 +181,7 @@ void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> pla
   shelf.copies = std::move(copies);
   // What was charged on other limits cannot be given back on these.
   if (!keeps_stamps) shelf.epoch = ++numbers;
-  if (shortest_ns != kNone) Recharge(shelf, shortest_ns, now);
+  ForgetStamps(shelf, shortest_ns, now);
 }
 
 void ContinueOffenders(RuleBooks& books, const Both& rule, bool moved, Now now) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "ledger.h"
-#include "unmended.h"
 
 namespace sluicegate::sim {
 namespace {
@@ -123,8 +122,6 @@ void Bound::ContinueAs(const LimitSpec& next, Now now) {
         {.at_ns = now.engine_ns, .amount = units * next.window_ns + rest, .id = 0});
   }
   if (spec_->is_lease()) {
-    const bool other_lease = spec_->window_ns != next.window_ns;
-    if (unmended::kLeasesBeyondTheQuotaAreLost && other_lease) admissions_.clear();
     std::erase_if(admissions_, [&](const Admission& one) {
       return one.at_ns + spec_->window_ns <= now.engine_ns;
     });

@@ -12,6 +12,7 @@ namespace sluicegate::sim {
 namespace {
 
 constexpr std::size_t kMostRecords = 4000;
+constexpr std::size_t kMostLines = 40;  // Of a report.
 constexpr std::size_t kMostCharges = 300;
 constexpr std::size_t kMostInstants = 64;
 constexpr std::uint64_t kDayNs = 86'400'000'000'000;
@@ -278,11 +279,15 @@ void Episode::Flood() {
       if (!to_the_limit || !decision || !decision->allowed()) break;
     }
   }
+  // What was evicted is to be kept through a reload.
+  if (random_.Percent(25)) Reload();
 }
 
 void Episode::GiveBack() {
   if (charges_.empty()) return;
-  const std::size_t i = random_.Below(charges_.size());
+  // Mostly one of the last, as most requests are soon over.
+  const std::uint64_t most = random_.Percent(70) ? 12 : charges_.size();
+  const std::size_t i = charges_.size() - 1 - random_.Below(std::min(most, charges_.size()));
   const Charge charge = std::move(charges_[i]);
   charges_.erase(charges_.begin() + static_cast<std::ptrdiff_t>(i));
   const Now now = clock_.reading(random_.Below(SimClock::kLoops));
@@ -314,7 +319,6 @@ void Episode::Reload() {
   if (!afresh) throw Failure(afresh.error());
   policy_ = std::make_shared<const LaidPolicy>(std::move(spec));
   oracle_->AfterReload(policy_, *afresh, now);
-  if (std::getenv("SIM_CLIENT")) Note("now\n" + policy_->spec().ToYaml());
   AskMovedTables(before, now);
   ++tally_.reloads;
 }
@@ -407,13 +411,12 @@ std::string Episode::Explain(const std::string& what) const {
   if (records_.empty()) return text;
   const std::vector<std::uint64_t>& keys = records_.back().keys;
   std::vector<std::string> lines;
-  for (auto record = records_.rbegin();
-       record != records_.rend() && lines.size() < (std::getenv("SIM_ALL") ? 100000 : 40);
+  for (auto record = records_.rbegin(); record != records_.rend() && lines.size() < kMostLines;
        ++record) {
     const bool shared = record->keys.empty() || std::ranges::any_of(record->keys, [&](auto key) {
                           return std::ranges::find(keys, key) != keys.end();
                         });
-    if (!shared && !std::getenv("SIM_ALL")) continue;
+    if (!shared) continue;
     std::string line = std::to_string(record->step) + " at " +
                        std::to_string(record->now.engine_ns) + " wall " +
                        std::to_string(record->now.unix_ns) + ": ";

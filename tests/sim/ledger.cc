@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "unmended.h"
-
 namespace sluicegate::sim {
 namespace {
 
@@ -194,11 +192,14 @@ Ledger Ledger::ContinuedAs(const LimitSpec& next, Now now, bool moved) const {
   Ledger result = *this;
   result.spec_ = &next;
   if (IsRing() && next.window_ns != spec_->window_ns) {
-    // Leases of another length: all begin now.
+    // Leases of another length: charged again, at the last instant that each may be from.
     result = Ledger(next);
-    std::uint64_t used = UsedAt(now.engine_ns);
-    if (unmended::kLeasesBeyondTheQuotaAreLost) used = std::min(used, spec_->quota);
-    if (used > 0) result.ChargeRing(now.engine_ns, used);
+    for (const Units& units : charged_) {
+      if (!Counts(units, now.engine_ns)) continue;
+      const std::uint64_t first_ns = units.slice * SliceNs();
+      const std::uint64_t last_ns = first_ns + SliceNs() - 1;
+      result.ChargeRing(std::max(first_ns, std::min(last_ns, now.engine_ns)), units.units);
+    }
   }
   if (spec_->algorithm != Algorithm::kTokenBucket || !moved) return result;
   // As many units owed as before, a part of one as that part.

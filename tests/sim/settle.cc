@@ -361,9 +361,8 @@ void Oracle::GiveBack(const Charge& charge, Now now) {
   const Probe::Seen seen = probe_.Look(spot, now);
   Book* book = books_.Find(charge.rule, spot, charge.key, seen, now);
   if (book == nullptr || book->life != charge.life) return;
-  Now when = charge.stamp.when;
+  const Now when = charge.stamp.when;
   if (when.engine_ns < shelf->second.stamps_from_ns) return;
-  if (when.engine_ns < shelf->second.recharged.engine_ns) when = shelf->second.recharged;
   for (std::size_t i = 0; i < book->ledgers.size(); ++i) {
     // A network's new keys are none of a request's charges.
     if (spot.part == Part::kParents && i >= Rule(spot.rule).rates[book->variant].size()) continue;
