@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 RELEASE := build/release
 PROGRAM := $(RELEASE)/sluicegate
 SECONDS_EACH ?= 30
-SEEDS ?= 20
+SEEDS ?= 5
 
 .PHONY: help
 help: ## This list
@@ -37,7 +37,7 @@ tsan: ## The unit tests under clang's thread sanitizer
 	@tools/sanitize.sh tsan $(JOBS)
 
 .PHONY: sim
-sim: ## Unit tests, cases and the simulator under SEEDS (20) random seeds, or under SEED=n
+sim: ## Unit tests, cases and the simulator under SEEDS (5) random seeds, or under SEED=n
 	@tools/install_packages.sh program test
 	@cmake --preset release --log-level=WARNING > /dev/null
 	@cmake --build $(RELEASE) --target unit_tests -j $(JOBS)

@@ -18,5 +18,5 @@ for ((i = 1; i <= seeds; ++i)); do
   fi
   printf '%s\n' "$output" | grep -E 'tests passed'
   # Its episodes follow from the seed and their number alone. The threads come after them.
-  "$build/tests/sim/sluicegate_sim" --episodes 20 --hammer 1000
+  "$build/tests/sim/sluicegate_sim" --episodes 60 --hammer 2000
 done
