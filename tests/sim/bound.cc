@@ -21,10 +21,13 @@ bool Bound::Admit(Now now, std::uint64_t cost, std::uint64_t id, std::uint64_t n
       admissions_.push_back(admission);
       return SlidingHolds(now.engine_ns);
     case Algorithm::kTokenBucket:
-      if (BucketLevel(now.engine_ns) == 0) admissions_.clear();
+      if (BucketLevel(now.engine_ns) == 0) {
+        admissions_.clear();
+        forgiven_ = 0;
+      }
       admission.amount *= spec_->window_ns;
       admissions_.push_back(admission);
-      return BucketLevel(now.engine_ns) <= Wide{spec_->quota} * spec_->window_ns;
+      return BucketLevel(now.engine_ns) <= Wide{spec_->quota} * spec_->window_ns + forgiven_;
     case Algorithm::kFixedWindow:
       if (!opened_ || now.unix_ns >= open_until_) {
         admissions_.clear();
@@ -42,8 +45,11 @@ bool Bound::Admit(Now now, std::uint64_t cost, std::uint64_t id, std::uint64_t n
   return LeasesHold(newest_ns);
 }
 
-void Bound::Remove(std::uint64_t id) {
+void Bound::Remove(std::uint64_t id, Now now) {
   std::erase_if(admissions_, [id](const Admission& admission) { return admission.id == id; });
+  if (spec_->algorithm == Algorithm::kTokenBucket && now.engine_ns < latest_ns_) {
+    forgiven_ += Wide{latest_ns_ - now.engine_ns} * spec_->refill;
+  }
 }
 
 // What no interval of the limit's length can hold together with a later admission.
@@ -112,15 +118,18 @@ void Bound::ContinueAs(const LimitSpec& next, Now now) {
   const bool bucket = spec_->algorithm == Algorithm::kTokenBucket;
   // A full bucket is as good as none, also to a loop that lags.
   if (bucket && BucketLevel(now.engine_ns) == 0) admissions_.clear();
-  if (bucket && (spec_->window_ns != next.window_ns || spec_->refill != next.refill)) {
-    const Wide level = BucketLevel(now.engine_ns);
-    admissions_.clear();
-    // At most 2^62 ns of debt times 2^62 would not fit: a debt is whole units and a rest.
-    const Wide units = level / spec_->window_ns;
-    const Wide rest = level % spec_->window_ns * next.window_ns / spec_->window_ns;
-    admissions_.push_back(
-        {.at_ns = now.engine_ns, .amount = units * next.window_ns + rest, .id = 0});
+  // At most 2^62 ns of debt times 2^62 would not fit: a debt is whole units and a rest.
+  const auto in_next = [&](Wide amount) {
+    const Wide rest = amount % spec_->window_ns * next.window_ns / spec_->window_ns;
+    return amount / spec_->window_ns * next.window_ns + rest;
+  };
+  if (bucket && spec_->price_ns() != next.price_ns()) {
+    const Wide level = in_next(BucketLevel(now.engine_ns));
+    admissions_ = {{.at_ns = now.engine_ns, .amount = level, .id = 0}};
+  } else if (bucket) {
+    for (Admission& one : admissions_) one.amount = in_next(one.amount);
   }
+  if (bucket) forgiven_ = in_next(forgiven_);
   if (spec_->is_lease()) {
     std::erase_if(admissions_, [&](const Admission& one) {
       return one.at_ns + spec_->window_ns <= now.engine_ns;

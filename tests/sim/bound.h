@@ -18,8 +18,8 @@ class Bound {
   /// Notes an admission of `cost` units under the number `id`; false: with it more was admitted
   /// than the limit promises. `newest_ns`: the latest reading of any loop.
   [[nodiscard]] bool Admit(Now now, std::uint64_t cost, std::uint64_t id, std::uint64_t newest_ns);
-  /// It was given back.
-  void Remove(std::uint64_t id);
+  /// It was given back, by a reading `now`.
+  void Remove(std::uint64_t id, Now now);
   /// A reload gives the limit another quota (a bucket: another rate).
   void ContinueAs(const LimitSpec& next, Now now);
 
@@ -39,6 +39,8 @@ class Bound {
   const LimitSpec* spec_;
   std::deque<Admission> admissions_;
   std::uint64_t latest_ns_ = 0;
+  // Of a bucket: what give-backs by readings behind a later charge may have forgiven of that.
+  unsigned __int128 forgiven_ = 0;
   std::uint64_t lag_ns_ = 0;  // By which a reading lay behind the latest of any loop, at most.
   std::int64_t open_until_ = 0;
   bool opened_ = false;

@@ -367,7 +367,7 @@ void Oracle::GiveBack(const Charge& charge, Now now) {
     // A network's new keys are none of a request's charges.
     if (spot.part == Part::kParents && i >= Rule(spot.rule).rates[book->variant].size()) continue;
     book->ledgers[i].GiveBack(now, when, charge.stamp.cost);
-    book->bounds[i].Remove(charge.admission);
+    book->bounds[i].Remove(charge.admission, now);
   }
   CompareStates(spot, charge.key, book->variant, book->ledgers.size(), now);
 }
