@@ -15,8 +15,9 @@ Attempt DecideClaims(std::span<Claim> claims, Now now, Decision& decision,
   assert(claims.size() <= kMaxClaims);
   if (claims.empty()) return {};
   for (const Claim& claim : claims) claim.table->Prefetch(claim.hash);
-  if (claims.size() == 1) return internal::DecideUpTo<1>(claims.first<1>(), now, decision, stamps);
-  return internal::DecideUpTo<std::dynamic_extent>(claims, now, decision, stamps);
+  constexpr std::size_t kAny = std::dynamic_extent;
+  if (claims.size() > 1) return internal::DecideUpTo<kAny, kAny>(claims, now, decision, stamps);
+  return internal::DecideUpTo<1, kAny>(claims.first<1>(), now, decision, stamps);
 }
 
 std::optional<std::uint64_t> RetryAfterOf(std::span<const Claim> claims, Now now) noexcept {

@@ -22,8 +22,8 @@ namespace internal {
 using policy::BoundLimit;
 using table::Cell;
 
-// One claim, or any number: most decisions have one, and loops that are known to run once are no
-// loops.
+// One claim, or any number, each with one limit, or any number: most decisions have one of one, and
+// loops that are known to run once are no loops.
 template <std::size_t kExtent>
 using ClaimSpan = std::span<Claim, kExtent>;
 
@@ -62,6 +62,10 @@ class LockedCells<1> {
  public:
   explicit LockedCells(ClaimSpan<1> claims) noexcept
       : cell_(claims[0].table->Lock(claims[0].hash)) {}
+  LockedCells(LockedCells&& other) noexcept = default;
+  LockedCells& operator=(LockedCells&&) = delete;
+  ~LockedCells() = default;
+
   [[nodiscard]] Cell& operator[](std::size_t /*i*/) noexcept { return cell_; }
   [[nodiscard]] bool sealed() const noexcept { return cell_.sealed(); }
 
@@ -141,9 +145,16 @@ inline void OfferBlocked(Binding& binding, Claim& claim, std::size_t i) noexcept
   }
 }
 
+// All limits of a claim, or the only one.
+template <std::size_t kLimits>
+SG_INLINE std::span<const BoundLimit, kLimits> LimitsOf(const Claim& claim) noexcept {
+  return std::span<const BoundLimit, kLimits>(claim.limits.data(), claim.limits.size());
+}
+
+template <std::size_t kLimits>
 SG_INLINE void OfferClaim(Binding& binding, Claim& claim, std::size_t i, const std::byte* state,
                           Now now) noexcept {
-  for (const BoundLimit& limit : claim.limits) {
+  for (const BoundLimit& limit : LimitsOf<kLimits>(claim)) {
     const std::byte* at = state + limit.offset;
     const std::uint64_t remaining = limit.limit.Remaining(at, now);
     if (claim.cost > remaining) {
@@ -158,14 +169,14 @@ SG_INLINE void OfferClaim(Binding& binding, Claim& claim, std::size_t i, const s
 // Asks every limit of every claim. Marks those that have no room. A lease gets its place before
 // anything is charged, as it may find none; an empty place is as good as free, so a denial leaves
 // nothing behind. The claim that has none, or as many as there are.
-template <std::size_t kExtent>
+template <std::size_t kExtent, std::size_t kLimits, bool kPresent>
 SG_INLINE std::size_t FindBinding(Binding& binding, ClaimSpan<kExtent> claims,
                                   LockedCells<kExtent>& cells, Now now) noexcept {
   for (std::size_t i = 0; i < claims.size(); ++i) {
     Claim& claim = claims[i];
     claim.denied = 0;  // An attempt before this one may have been hindered.
     claim.blocked_ns = 0;
-    if (!cells[i].present()) {
+    if (!kPresent && !cells[i].present()) {
       if (claim.lease) {
         if (claim.cost > 0 && !cells[i].Claim(LeaseWeigher(*claim.layout), claim.variant, now)) {
           return i;
@@ -176,48 +187,62 @@ SG_INLINE std::size_t FindBinding(Binding& binding, ClaimSpan<kExtent> claims,
       }
     }
     // Also of a blocked key: its cost may be above a quota, and then no wait helps.
-    OfferClaim(binding, claim, i, cells[i].state(), now);
+    OfferClaim<kLimits>(binding, claim, i, cells[i].state(), now);
   }
   return claims.size();
 }
 
-template <std::size_t kExtent>
+template <std::size_t kExtent, std::size_t kLimits, bool kPresent>
 SG_INLINE void ChargeAll(ClaimSpan<kExtent> claims, LockedCells<kExtent>& cells, Now now) noexcept {
   for (std::size_t i = 0; i < claims.size(); ++i) {
     Claim& claim = claims[i];
     if (claim.cost == 0) continue;
-    if (!cells[i].present()) {
+    if (!kPresent && !cells[i].present()) {
       claim.entered = cells[i].Claim(LimitWeigher(*claim.layout), claim.variant, now);
       assert(claim.entered);  // No rate's weight is ever pinned.
     }
-    for (const BoundLimit& limit : claim.limits) {
+    for (const BoundLimit& limit : LimitsOf<kLimits>(claim)) {
       limit.limit.Charge(cells[i].state() + limit.offset, now, claim.cost);
     }
   }
 }
 
+// Of the limits with `remaining` left the one with the longest hold, if that is longer than
+// `longest_ns`.
+inline const BoundLimit* FindLongestHold(std::span<const BoundLimit> limits, const std::byte* state,
+                                         Now now, std::uint64_t remaining,
+                                         std::uint64_t& longest_ns) noexcept {
+  const BoundLimit* longest = nullptr;
+  for (const BoundLimit& limit : limits) {
+    const std::byte* at = state + limit.offset;
+    if (limit.limit.Remaining(at, now) != remaining) continue;
+    const std::uint64_t hold_ns = limit.limit.HoldFor(at, now);
+    if (hold_ns <= longest_ns) continue;
+    longest_ns = hold_ns;
+    longest = &limit;
+  }
+  return longest;
+}
+
 // Among the limits with as few remaining, the longest hold binds: a client that waits for it has
 // waited for all.
 template <std::size_t kExtent>
-void SettleTie(Binding& binding, ClaimSpan<kExtent> claims, LockedCells<kExtent>& cells,
-               Now now) noexcept {
+SG_INLINE void SettleTie(Binding& binding, ClaimSpan<kExtent> claims, LockedCells<kExtent>& cells,
+                         Now now) noexcept {
   std::uint64_t longest_ns = 0;
   for (std::size_t i = 0; i < claims.size(); ++i) {
     if (claims[i].lease != binding.lease) continue;
-    for (const BoundLimit& limit : claims[i].limits) {
-      const std::byte* at = cells[i].state() + limit.offset;
-      if (limit.limit.Remaining(at, now) != binding.remaining) continue;
-      const std::uint64_t hold_ns = limit.limit.HoldFor(at, now);
-      if (hold_ns <= longest_ns) continue;
-      longest_ns = hold_ns;
-      binding.claim = i;
-      binding.limit = &limit;
-    }
+    const BoundLimit* limit =
+        FindLongestHold(claims[i].limits, cells[i].state(), now, binding.remaining, longest_ns);
+    if (limit == nullptr) continue;
+    binding.claim = i;
+    binding.limit = limit;
   }
 }
 
+template <bool kPresent>
 SG_INLINE void WriteStamp(Stamp& stamp, const Claim& claim, const Cell& cell, Now now) noexcept {
-  if (claim.cost == 0 || !cell.present()) {
+  if (claim.cost == 0 || (!kPresent && !cell.present())) {
     stamp = {};
     return;
   }
@@ -231,12 +256,18 @@ SG_INLINE void WriteStamp(Stamp& stamp, const Claim& claim, const Cell& cell, No
 }
 
 // Field by field, as a whole one would be built elsewhere and copied.
-template <std::size_t kExtent>
+template <std::size_t kExtent, bool kPresent>
 SG_INLINE void Describe(Decision& decision, const Binding& binding, ClaimSpan<kExtent> claims,
                         LockedCells<kExtent>& cells, Now now) noexcept {
   const Claim& claim = claims[kExtent == 1 ? 0 : binding.claim];
   Cell& cell = cells[binding.claim];
   const BoundLimit& limit = *binding.limit;
+  const std::uint64_t blocked_ns = kPresent ? 0 : claim.blocked_ns;
+  // Before anything is written: to the compiler it might be the state.
+  limit::Times times{.hold_ns = blocked_ns, .reset_after_ns = blocked_ns};
+  if (blocked_ns == 0) {
+    times = limit.limit.TimesOf(cell.state() + limit.offset, now, binding.remaining);
+  }
   decision.verdict = binding.denied ? Verdict::kLimited : Verdict::kAllowed;
   decision.variant = claim.variant;
   decision.rule = claim.rule;
@@ -244,18 +275,14 @@ SG_INLINE void Describe(Decision& decision, const Binding& binding, ClaimSpan<kE
   decision.denied_limits = 0;
   decision.shared_bits = claim.shared_bits;
   decision.quota = limit.limit.quota();
-  decision.remaining = claim.blocked_ns > 0 ? 0 : binding.remaining;
+  decision.remaining = blocked_ns > 0 ? 0 : binding.remaining;
   decision.retry_after_ns = binding.retry_after_ns;
   decision.key_hash = claim.hash;
   decision.held = {};
-  limit::Times times{.hold_ns = claim.blocked_ns, .reset_after_ns = claim.blocked_ns};
-  if (claim.blocked_ns == 0) {
-    times = limit.limit.TimesOf(cell.state() + limit.offset, now, binding.remaining);
-  }
   decision.hold_ns = times.hold_ns;
   decision.reset_after_ns = times.reset_after_ns;
   if (!binding.denied) {
-    WriteStamp(decision.stamp, claim, cell, now);
+    WriteStamp<kPresent>(decision.stamp, claim, cell, now);
     return;
   }
   decision.stamp = {};
@@ -266,23 +293,48 @@ SG_INLINE void Describe(Decision& decision, const Binding& binding, ClaimSpan<kE
   }
 }
 
-template <std::size_t kExtent>
+// kPresent: every key is in its table.
+template <std::size_t kExtent, std::size_t kLimits, bool kPresent>
+SG_INLINE Attempt DecideLocked(ClaimSpan<kExtent> claims, LockedCells<kExtent>& cells, Now now,
+                               Decision& decision, std::span<Stamp> stamps) noexcept {
+  Binding binding;
+  const std::size_t placed = FindBinding<kExtent, kLimits, kPresent>(binding, claims, cells, now);
+  if (placed < claims.size()) return {.hindrance = Hindrance::kCrowded, .claim = placed};
+  if (!binding.denied) {
+    ChargeAll<kExtent, kLimits, kPresent>(claims, cells, now);
+    if (binding.tied) SettleTie<kExtent>(binding, claims, cells, now);
+    for (std::size_t i = 0; i < stamps.size(); ++i) {
+      WriteStamp<kPresent>(stamps[i], claims[i], cells[i], now);
+    }
+  }
+  Describe<kExtent, kPresent>(decision, binding, claims, cells, now);
+  return {};
+}
+
+// Apart, and with copies: what nobody else knows by its address stays in registers.
+[[gnu::noinline]] inline Attempt DecideAbsent(Claim& claim, LockedCells<1> cells, Now now,
+                                              Decision& decision,
+                                              std::span<Stamp> stamps) noexcept {
+  return DecideLocked<1, std::dynamic_extent, false>(ClaimSpan<1>(&claim, 1), cells, now, decision,
+                                                     stamps);
+}
+
+template <std::size_t kExtent, std::size_t kLimits>
 SG_INLINE Attempt DecideUpTo(ClaimSpan<kExtent> claims, Now now, Decision& decision,
                              std::span<Stamp> stamps) noexcept {
   LockedCells<kExtent> cells(claims);
   if (cells.sealed()) return {.hindrance = Hindrance::kSealed};
-  Binding binding;
-  const std::size_t placed = FindBinding<kExtent>(binding, claims, cells, now);
-  if (placed < claims.size()) return {.hindrance = Hindrance::kCrowded, .claim = placed};
-  if (!binding.denied) {
-    ChargeAll<kExtent>(claims, cells, now);
-    if (binding.tied) SettleTie<kExtent>(binding, claims, cells, now);
-    for (std::size_t i = 0; i < stamps.size(); ++i) {
-      WriteStamp(stamps[i], claims[i], cells[i], now);
+  if constexpr (kExtent == 1) {
+    if (!cells[0].present()) {
+      Claim absent = claims[0];
+      const Attempt attempt = DecideAbsent(absent, std::move(cells), now, decision, stamps);
+      claims[0] = absent;
+      return attempt;
     }
+    return DecideLocked<1, kLimits, true>(claims, cells, now, decision, stamps);
+  } else {
+    return DecideLocked<kExtent, kLimits, false>(claims, cells, now, decision, stamps);
   }
-  Describe<kExtent>(decision, binding, claims, cells, now);
-  return {};
 }
 
 }  // namespace internal

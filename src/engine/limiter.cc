@@ -104,14 +104,19 @@ class Limiter::Impl {
         rates_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kRates)),
         leases_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kLeases)),
         clock_(options.clock == nullptr ? SystemClock() : *options.clock),
-        secret_(HashSecret::Random()) {
+        hasher_(HashSecret::Random()),
+        limits_(!Leases().empty()     ? Limits::kWithLeases
+                : Rates().size() == 1 ? Limits::kOneRate
+                                      : Limits::kRates) {
     for (const policy::RuleLimit& limit : set_.limits) written_.push_back(limit.written);
   }
 
+  // Nothing but the hash stands before the fetch, so that a core that waits for one key's bucket
+  // gets as far as to the next key's.
   [[nodiscard]] Decision Check(std::string_view key, std::uint64_t cost) noexcept {
-    Decision decision;
-    const std::uint64_t hash = SipHash(secret_, key);
+    const std::uint64_t hash = SipHasher(hasher_).HashWhole(key);
     if (tables_.rates != nullptr) tables_.rates->Prefetch(hash);
+    Decision decision;
     Decide(hash, cost, clock_.Read(), decision);
     return decision;
   }
@@ -127,7 +132,7 @@ class Limiter::Impl {
         Decide(hashes[due % kHeadersAhead], cost, now, decisions[due]);
       }
       if (i < size) {
-        hashes[i % kHeadersAhead] = SipHash(secret_, keys[i]);
+        hashes[i % kHeadersAhead] = SipHasher(hasher_).HashWhole(keys[i]);
         FetchHeader(hashes[i % kHeadersAhead]);
       }
       const std::size_t near = i - (kHeadersAhead - kStatesAhead);  // Wraps before the first.
@@ -194,22 +199,33 @@ class Limiter::Impl {
   }
 
   void Decide(std::uint64_t hash, std::uint64_t cost, Now now, Decision& decision) noexcept {
-    if (tables_.leases == nullptr) {
-      engine::Claim claim{.table = tables_.rates.get(),
-                          .layout = &rates_,
-                          .limits = Rates(),
-                          .hash = hash,
-                          .cost = cost};
-      (void)engine::internal::DecideUpTo<1>(std::span<engine::Claim, 1>(&claim, 1), now, decision,
-                                            {});
-    } else {
-      DecideWithLeases(hash, cost, now, decision);
+    switch (limits_) {
+      case Limits::kOneRate:
+        return DecideRates<1>(hash, cost, now, decision);
+      case Limits::kRates:
+        return DecideRates<std::dynamic_extent>(hash, cost, now, decision);
+      case Limits::kWithLeases:
+        break;
     }
+    DecideWithLeases(hash, cost, now, decision);
+  }
+
+  // Functions of their own, so that each has all registers.
+  template <std::size_t kLimits>
+  [[gnu::noinline]] void DecideRates(std::uint64_t hash, std::uint64_t cost, Now now,
+                                     Decision& decision) noexcept {
+    engine::Claim claim{.table = tables_.rates.get(),
+                        .layout = &rates_,
+                        .limits = Rates(),
+                        .hash = hash,
+                        .cost = cost};
+    const std::span<engine::Claim, 1> one(&claim, 1);
+    (void)engine::internal::DecideUpTo<1, kLimits>(one, now, decision, {});
   }
 
   // A key that finds no place for its lease shares one with all others that find none.
-  void DecideWithLeases(std::uint64_t hash, std::uint64_t cost, Now now,
-                        Decision& decision) noexcept {
+  [[gnu::noinline]] void DecideWithLeases(std::uint64_t hash, std::uint64_t cost, Now now,
+                                          Decision& decision) noexcept {
     std::array<engine::Claim, 2> claims;
     std::array<Stamp, 2> stamps;
     std::size_t size = 0;
@@ -248,7 +264,9 @@ class Limiter::Impl {
   const policy::Layout leases_;
   Tables tables_;
   const Clock& clock_;
-  const HashSecret secret_;
+  const SipHasher hasher_;  // Of no bytes yet; each key goes into a copy.
+  enum class Limits : std::uint8_t { kOneRate, kRates, kWithLeases };
+  const Limits limits_;
   std::vector<Limit> written_;
 };
 

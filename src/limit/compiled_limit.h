@@ -72,13 +72,13 @@ class CompiledLimit {
 
   /// Until `cost` units fit if nothing else happens; 0 if they fit now; Decision::kNever if cost >
   /// quota().
-  [[nodiscard]] std::uint64_t RetryAfter(const std::byte* state, Now now,
-                                         std::uint64_t cost) const noexcept;
+  [[nodiscard, gnu::pure]] std::uint64_t RetryAfter(const std::byte* state, Now now,
+                                                    std::uint64_t cost) const noexcept;
   /// Until the state is as if never used; 0 when it is.
-  [[nodiscard]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept;
+  [[nodiscard, gnu::pure]] std::uint64_t ResetAfter(const std::byte* state, Now now) const noexcept;
   /// The time in which no more than Remaining() can be used: until the next unit comes back; 0 if
   /// all are there.
-  [[nodiscard]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept;
+  [[nodiscard, gnu::pure]] std::uint64_t HoldFor(const std::byte* state, Now now) const noexcept;
   /// HoldFor and ResetAfter at the price of one. REQUIRES: remaining == Remaining(state, now).
   [[nodiscard]] Times TimesOf(const std::byte* state, Now now,
                               std::uint64_t remaining) const noexcept {
@@ -87,7 +87,7 @@ class CompiledLimit {
     }
     return WindowTimes(state, now);
   }
-  [[nodiscard]] Load LoadOf(const std::byte* state, Now now) const noexcept;
+  [[nodiscard, gnu::pure]] Load LoadOf(const std::byte* state, Now now) const noexcept;
 
  private:
   CompiledLimit(Algorithm algorithm, std::uint64_t quota, std::uint64_t window_ns) noexcept
@@ -99,9 +99,10 @@ class CompiledLimit {
   static std::expected<CompiledLimit, std::string> CompileConcurrency(const Limit& limit);
   /// A ring of counters: sliding windows, and leases.
   static CompiledLimit Ring(Algorithm algorithm, std::uint64_t quota, std::uint64_t window_ns);
-  [[nodiscard]] std::uint64_t WindowRemaining(const std::byte* state, Now now) const noexcept;
+  [[nodiscard, gnu::pure]] std::uint64_t WindowRemaining(const std::byte* state,
+                                                         Now now) const noexcept;
   void ChargeWindow(std::byte* state, Now now, std::uint64_t cost) const noexcept;
-  [[nodiscard]] Times WindowTimes(const std::byte* state, Now now) const noexcept;
+  [[nodiscard, gnu::pure]] Times WindowTimes(const std::byte* state, Now now) const noexcept;
 
   // Calls `use` with the algorithm that is meant.
   template <class Use>

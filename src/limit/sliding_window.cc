@@ -95,8 +95,7 @@ struct SlidingWindow<Counter>::View {
 template <class Counter>
 auto SlidingWindow<Counter>::Look(const std::byte* state, std::uint64_t now_ns) const noexcept
     -> View {
-  // The head holds a slice's number plus one: the last instant of all has no slice of its own.
-  now_ns = std::min(now_ns, kMaxU64 - 1);
+  now_ns = std::min(now_ns, Divider::kMaxDividend);
   const std::uint64_t head = LoadHead(state);
   const std::uint64_t now = slices_.At(now_ns);
   if (head == 0) return {.now = now, .newest = now, .count = 0};

@@ -32,7 +32,7 @@ class Slices {
 
   [[nodiscard]] std::uint64_t window_ns() const noexcept { return window_ns_; }
   [[nodiscard]] std::uint64_t At(std::uint64_t now_ns) const noexcept {
-    return slice_.Divide(now_ns);
+    return slice_.Divide(std::min(now_ns, Divider::kMaxDividend));
   }
   /// How many slices before its own an instant in slice `slice` still counts: 15 or, near the
   /// slice's end, fewer.

@@ -105,7 +105,10 @@ struct alignas(kCacheLine) Bucket {
     const __m128i high =
         _mm_packs_epi32(_mm_cmpeq_epi32(_mm_load_si128(lanes + 2), wanted), _mm_setzero_si128());
     const auto mask = static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
-    return mask == 0 ? kSlotsPerBucket : static_cast<unsigned>(std::countr_zero(mask));
+    if (mask == 0) return kSlotsPerBucket;
+    const auto slot = static_cast<unsigned>(std::countr_zero(mask));
+    if (slot >= kSlotsPerBucket) __builtin_unreachable();  // Tells it to the compiler.
+    return slot;
 #else
     unsigned slot = 0;
     while (slot < kSlotsPerBucket && fingerprints[slot] != fingerprint) ++slot;

@@ -75,19 +75,12 @@ Table::Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t bucket
       id_(identity.id),
       shift_(identity.shift),
       mapping_(std::move(mapping)),
+      data_(mapping_->data()),
       sketch_(std::move(sketch)) {}
 
 bool Table::Fits(Shape shape, std::size_t bytes) const noexcept {
   return shape == shape_ && BucketsIn(shape, bytes) == buckets_;
 }
-
-Cell::Cell(Cell&& other) noexcept
-    : table_(other.table_),
-      bucket_(std::exchange(other.bucket_, nullptr)),
-      state_(other.state_),
-      fingerprint_(other.fingerprint_),
-      above_(other.above_),
-      slot_(other.slot_) {}
 
 void Cell::Place(unsigned slot, std::uint8_t variant) noexcept {
   slot_ = slot;

@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "sluicegate/time.h"
 #include "table/blocked_sketch.h"
@@ -77,7 +78,13 @@ class Table;
 class Cell {
  public:
   Cell() noexcept = default;
-  Cell(Cell&& other) noexcept;
+  Cell(Cell&& other) noexcept
+      : table_(other.table_),
+        bucket_(std::exchange(other.bucket_, nullptr)),
+        state_(other.state_),
+        fingerprint_(other.fingerprint_),
+        above_(other.above_),
+        slot_(other.slot_) {}
   Cell& operator=(Cell&&) = delete;
   ~Cell() {
     if (bucket_ != nullptr) bucket_->lock.Unlock();
@@ -208,7 +215,7 @@ class Table {
                        const Use& use) const noexcept;
 
   [[nodiscard]] Bucket& BucketAt(std::uint64_t index) const noexcept {
-    return *reinterpret_cast<Bucket*>(mapping_->data() + index * bucket_bytes_);
+    return *reinterpret_cast<Bucket*>(data_ + index * bucket_bytes_);
   }
   [[nodiscard]] Bucket& BucketOf(std::uint64_t hash) const noexcept {
     // The high half of hash * buckets: even over any number of buckets, no power of two needed
@@ -245,6 +252,7 @@ class Table {
   // bits that its bucket tells. Successors keep it, so that a key stays known by its fingerprint.
   const unsigned shift_;
   const std::unique_ptr<Mapping> mapping_;
+  std::byte* const data_;  // The mapping's.
   const std::shared_ptr<BlockedSketch> sketch_;
   std::uint64_t stamps_from_ns_ = 0;  // Written before anybody else uses the table.
   // Relaxed counters.
