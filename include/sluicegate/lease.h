@@ -6,7 +6,8 @@
 //     const sluicegate::Lease lease(*limiter, decision);  // Until the end of this scope.
 //
 // Where it never dies (the program crashes, or forgets it) the limit's own lease ends it. Moves,
-// and does not copy. Bound to one thread at a time; the limiter must outlive it, in its place.
+// and does not copy. Bound to one thread at a time. The limiter must outlive it, and may be moved
+// meanwhile.
 #pragma once
 
 #include <utility>

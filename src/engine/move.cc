@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <tuple>
 
 namespace sluicegate::engine {
 namespace {
@@ -30,12 +31,19 @@ bool SameBytes(const BoundLimit& a, const BoundLimit& b) {
 }
 
 // The requests in flight are the same for every limit of them. So each takes over from one of its
-// own lease, else from the longest, which has forgotten the fewest. Null: there was none.
+// own lease, in its own place if there is one, else from the longest, which has forgotten the
+// fewest. Null: there was none.
 const BoundLimit* LeaseFor(const BoundLimit& limit, const policy::BoundLimits& before) {
   const BoundLimit* best = nullptr;
+  const auto better = [&limit](const BoundLimit& a, const BoundLimit& b) {
+    const auto rank = [&limit](const BoundLimit& old) {
+      return std::tuple(SameBytes(old, limit), old.limit.window_ns() == limit.limit.window_ns(),
+                        old.limit.window_ns());
+    };
+    return rank(a) > rank(b);
+  };
   for (const BoundLimit& old : before) {
-    if (old.limit.window_ns() == limit.limit.window_ns()) return &old;
-    if (best == nullptr || old.limit.window_ns() > best->limit.window_ns()) best = &old;
+    if (best == nullptr || better(old, *best)) best = &old;
   }
   return best;
 }
@@ -49,9 +57,14 @@ LayoutMover::LayoutMover(const RuleLayout& before, const RuleLayout& after) {
     const auto to = VariantIn(after.rule, before.rule, from);
     variants_.push_back(std::nullopt);
     if (to) variants_.back() = Match(before, from, after, *to);
-    same_ =
-        same_ && to == from &&
-        std::ranges::equal(before.layout.variants[from], after.layout.variants[from], SameBytes);
+    same_ = same_ && to == from;
+    if (same_) {
+      const auto& pairs = variants_.back()->pairs;
+      same_ = pairs.size() == before.layout.variants[from].size() &&
+              pairs.size() == after.layout.variants[from].size() &&
+              std::ranges::all_of(pairs,
+                                  [](const Pair& pair) { return SameBytes(*pair.from, *pair.to); });
+    }
   }
 }
 

@@ -318,6 +318,20 @@ TEST_F(Reload, ALeaseOfOneSetEndsThoughAnotherSetGainsALimit) {
   EXPECT_TRUE(Ask(1, kNow, 1, "acme").allowed());
 }
 
+// Their bytes would fit each other's.
+TEST_F(Reload, LimitsOfOneWindowThatChangeTheirPlacesKeepTheirOwnCounts) {
+  const std::string a = "{limit: 60/minute, name: a}";
+  const std::string b = "{limit: 100/minute, name: b}";
+  Start(Api("limits: [" + a + "]"));
+  (void)Ask(50);
+  (void)Publish(Api("limits: [" + a + ", " + b + "]"));
+  EXPECT_TRUE(Ask(10).allowed());
+  for (const std::string& limits : {b + ", " + a, a + ", " + b}) {
+    EXPECT_THAT(Publish(Api("limits: [" + limits + "]")), IsEmpty());
+    EXPECT_FALSE(Ask().allowed());
+  }
+}
+
 TEST_F(Reload, ASecondLimitOfRequestsInFlightCountsThoseThatAre) {
   Start(Api("limits: [{concurrency: 2}]"));
   const Decision first = Ask();

@@ -386,7 +386,6 @@ TEST(Table, WhereATableGetsSmallerTheHeaviestStayAndOffendersAreFolded) {
   }
   for (const auto& [hash, weight] : keys)
     Put(table, hash, {.used_ppm = weight, .clears_at_ns = 5000});
-  const std::uint64_t evictions_before = table.counts().evictions;
   const auto next = Successor(table, kWord, 1, sketch);
   ASSERT_EQ(next->capacity(), 12U);
   table.MoveInto(*next, ContentMover(), ContentWeigher(), {.engine_ns = 100});
@@ -401,7 +400,7 @@ TEST(Table, WhereATableGetsSmallerTheHeaviestStayAndOffendersAreFolded) {
     }
   }
   EXPECT_EQ(kept, 12U);
-  EXPECT_EQ(next->counts().evictions, evictions_before + 40);
+  EXPECT_EQ(next->counts().evictions, 40U);
   EXPECT_EQ(next->counts().evictions_at_limit, 8U);
   EXPECT_EQ(next->counts().forgotten, 0U);
 }

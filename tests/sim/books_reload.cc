@@ -89,13 +89,6 @@ struct Both {
   const LaidRule& after;
 };
 
-// Where nothing moves every limit goes on where it stood, whatever it is called.
-Pairs InPlace(std::size_t size) {
-  Pairs pairs(size);
-  for (std::size_t i = 0; i < size; ++i) pairs[i] = i;
-  return pairs;
-}
-
 Book Continue(const Book& book, const Lines& lines, const Pairs& pairs, std::size_t variant,
               bool moved, Now now) {
   Book next;
@@ -145,7 +138,7 @@ void ContinueShelf(Shelf& shelf, const Both& rule, std::pair<Part, unsigned> pla
   for (std::size_t from = 0; from < before.size(); ++from) {
     const auto to = SameVariant(rule.before, from, rule.after);
     if (!to) continue;
-    const Pairs pairs = stays ? InPlace(after[*to].size()) : PairUp(before[from], after[*to]);
+    const Pairs pairs = PairUp(before[from], after[*to]);
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       if (pairs[i]) continue;
       afresh.insert("rule " + rule.after.spec->name + ": limit " + after[*to][i].spec.name +

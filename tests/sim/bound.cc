@@ -131,9 +131,9 @@ void Bound::ContinueAs(const LimitSpec& next, Now now) {
   }
   if (bucket) forgiven_ = in_next(forgiven_);
   if (spec_->is_lease()) {
-    std::erase_if(admissions_, [&](const Admission& one) {
-      return one.at_ns + spec_->window_ns <= now.engine_ns;
-    });
+    const std::uint64_t newest_ns = std::max(now.engine_ns, latest_ns_);
+    std::erase_if(admissions_,
+                  [&](const Admission& one) { return one.at_ns + spec_->window_ns <= newest_ns; });
   }
   spec_ = &next;
 }

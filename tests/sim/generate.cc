@@ -263,7 +263,10 @@ void Generator::EditLimits(std::vector<LimitSpec>& limits) {
   switch (random_.Below(6)) {
     case 0:
       if (limits.size() < 8) {
-        limits.push_back(Limit("n" + std::to_string(names_++)));
+        // Often beside one of the same window.
+        const std::string name = "n" + std::to_string(names_++);
+        limits.push_back(random_.Percent(40) ? LimitSpec(random_.OneOf(limits)) : Limit(name));
+        limits.back().name = name;
         Shuffle(limits, random_);
       }
       break;

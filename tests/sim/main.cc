@@ -40,9 +40,10 @@ bool IsRoomy(const Flags& flags, std::uint64_t episode) {
 void Print(const Tally& tally) {
   std::cout << tally.decisions << " decisions, " << tally.denied << " denied, " << tally.banned
             << " banned; " << tally.reloads << " reloads, " << tally.crashes << " crashes, "
-            << tally.give_backs << " given back; " << tally.evictions << " evicted, "
-            << tally.evictions_at_limit << " of them at a limit, " << tally.forgotten
-            << " forgotten; " << tally.refused << " of " << tally.newcomers << " newcomers refused";
+            << tally.give_backs << " given back; " << tally.evictions + tally.evictions_at_limit
+            << " evicted, " << tally.evictions_at_limit << " of them at a limit, "
+            << tally.forgotten << " forgotten; " << tally.refused << " of " << tally.newcomers
+            << " newcomers refused";
 }
 
 bool RunEpisodes(const Flags& flags, std::uint64_t seed) {
