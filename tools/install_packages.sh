@@ -70,5 +70,5 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 for package in "${to_unpack[@]}"; do
   mkdir -p build/tools
-  (cd build/tools && apt-get -q download "$package" > /dev/null && dpkg-deb -x "$package"_*.deb . && rm -f "$package"_*.deb)
+  (cd build/tools && apt-get -q -o APT::Sandbox::User=root download "$package" > /dev/null && dpkg-deb -x "$package"_*.deb . && rm -f "$package"_*.deb)
 done

@@ -11,8 +11,8 @@ only=${3:-}
 for ((i = 1; i <= seeds; ++i)); do
   export SLUICEGATE_SEED=${only:-$((RANDOM * 32768 + RANDOM))}
   printf 'seed %s (%d of %d): ' "$SLUICEGATE_SEED" "$i" "$seeds"
-  if ! output=$(ctest --test-dir "$build" -R '^(limit|table|shield|engine|policy|wire|cases)\.' -j "$(nproc)" --output-on-failure 2>&1); then
-    printf '%s\n' "$output" | tail -n 60
+  if ! output=$(ctest --test-dir "$build" -R '^(limit|table|shield|engine|policy|wire|cases)\.' -j "$(nproc)" 2>&1); then
+    ctest --test-dir "$build" --rerun-failed --output-on-failure 2>&1 | tail -n 60 || true
     echo "failed: repeat it with make sim SEED=$SLUICEGATE_SEED"
     exit 1
   fi

@@ -41,13 +41,16 @@ struct Decision {
   /// rule and none of its limits.
   static constexpr std::uint16_t kNone = std::numeric_limits<std::uint16_t>::max();
 
+  /// `shared_bits` of a limit of units in flight that all share for whom its memory has no place.
+  static constexpr std::uint8_t kSharedByAll = std::numeric_limits<std::uint8_t>::max();
+
   Verdict verdict = Verdict::kAllowed;
   std::uint8_t variant = 0;        ///< Which limit set of the rule: 0, or 1 + the override's index.
   std::uint16_t rule = kNone;      ///< Index of the rule that binds, in the policy's order.
   std::uint16_t limit = kNone;     ///< Index of the limit that binds, in that rule's order.
   std::uint8_t denied_limits = 0;  ///< Limited: which limits of that rule have no room; see Denies.
   /// The binding limit is the client's own (0), or one that it shares with its network of so many
-  /// bits: under a ceiling, or as its parent network stood in for it.
+  /// bits: under a ceiling, or as its parent network stood in for it; or kSharedByAll.
   std::uint8_t shared_bits = 0;
   std::uint64_t quota = 0;  ///< The binding limit's, in units.
   /// Units left on the binding limit after this decision. A denied request took none; it asked for

@@ -23,7 +23,7 @@ class Lease {
   Lease() noexcept = default;
   /// Holds what `decision`, one of `limiter`, put in flight; nothing if it was denied.
   Lease(Limiter& limiter, const Decision& decision) noexcept
-      : limiter_(&limiter), decision_(decision) {}
+      : limiter_(limiter.impl_.get()), decision_(decision) {}
   Lease(Lease&& other) noexcept
       : limiter_(std::exchange(other.limiter_, nullptr)), decision_(other.decision_) {}
   Lease& operator=(Lease&& other) noexcept {
@@ -39,11 +39,11 @@ class Lease {
   void Dismiss() noexcept { limiter_ = nullptr; }
   /// Ends it before its time. A second time does nothing.
   void End() noexcept {
-    if (limiter_ != nullptr) std::exchange(limiter_, nullptr)->Release(decision_);
+    if (limiter_ != nullptr) Limiter::Release(*std::exchange(limiter_, nullptr), decision_);
   }
 
  private:
-  Limiter* limiter_ = nullptr;
+  Limiter::Impl* limiter_ = nullptr;
   Decision decision_;
 };
 

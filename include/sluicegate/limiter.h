@@ -74,7 +74,8 @@ class Limiter {
   [[nodiscard]] Decision Check(std::string_view key, std::uint64_t cost = 1) noexcept;
 
   /// As Check for each key in turn, with one reading of the clock; faster where there are many
-  /// keys, as their memory is fetched ahead. REQUIRES: as many decisions as keys.
+  /// keys, as their memory is fetched ahead. Of two spans of different length the shorter one
+  /// counts.
   void CheckMany(std::span<const std::string_view> keys, std::span<Decision> decisions,
                  std::uint64_t cost = 1) noexcept;
 
@@ -94,7 +95,8 @@ class Limiter {
   /// order: `limits()[decision.limit]` is the one that binds. Constant while the limiter lives.
   [[nodiscard]] std::span<const Limit> limits() const noexcept;
 
-  /// How many keys fit.
+  /// How many keys fit: with something of their rates used, or, where there are only limits of
+  /// units in flight, with some in flight.
   [[nodiscard]] std::uint64_t capacity() const noexcept;
 
   /// Keys that had used something of a limit and gave way to others since the limiter was made: if
@@ -102,7 +104,9 @@ class Limiter {
   [[nodiscard]] std::uint64_t evictions() const noexcept;
 
  private:
+  friend class Lease;  // Outlives a move of its limiter.
   class Impl;
+  static void Release(Impl& impl, const Decision& decision) noexcept;
   explicit Limiter(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };

@@ -20,6 +20,11 @@ void AlarmLog::LookAt(const engine::RuleReport& rule, Told& told, std::uint64_t 
   tell(told.losses.forgotten, rule.forgotten, "offender(s) forgotten");
   tell(told.losses.leases, rule.network_for_lease, "request(s) in flight without a place");
   tell(told.losses.violations, rule.bans_refused, "violation(s) without a place");
+  // About one in a hundred a sketch lets happen by itself.
+  constexpr std::uint32_t kPercentPpm = 10'000;
+  if (rule.sketch_refused_ppm >= 2 * kPercentPpm) {
+    lost.push_back(fmt::format("{} % of newcomers refused", rule.sketch_refused_ppm / kPercentPpm));
+  }
   if (lost.empty()) return;
   told.at_ns = now_ns;
   sink_(fmt::format("memory: rule {} has too little: {}", rule.rule, fmt::join(lost, ", ")));

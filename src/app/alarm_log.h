@@ -1,7 +1,8 @@
 // AlarmLog: what a rule loses for want of memory becomes a warning, at most one a rule a minute.
 // Bound to one thread.
 //
-// A line names the rule and how much was lost since the rule's line before.
+// A line names the rule, how much was lost since the rule's line before, and how many newcomers a
+// sketch that goes on folding (`saturated: protect`) refuses.
 #pragma once
 
 #include <cstdint>

@@ -57,6 +57,18 @@ TEST_F(AlarmLogTest, ALineNamesTheRuleAndWhatItLost) {
                           "request(s) in flight without a place, 3 violation(s) without a place"));
 }
 
+TEST_F(AlarmLogTest, ASketchThatRefusesTwoInAHundredIsTold) {
+  engine::RuleReport rule = Rule("r", 0);
+  rule.sketch_refused_ppm = 19'999;
+  Look({rule}, 1);
+  EXPECT_THAT(lines_, IsEmpty());
+  rule.sketch_refused_ppm = 999'999;
+  Look({rule}, 2);
+  EXPECT_THAT(lines_, ElementsAre("memory: rule r has too little: 99 % of newcomers refused"));
+  Look({rule}, 3);
+  EXPECT_THAT(lines_, IsEmpty());
+}
+
 TEST_F(AlarmLogTest, ARuleHasOneLineAMinuteAndNothingIsLeftOut) {
   Look({Rule("a", 1), Rule("b", 0)}, 10);
   EXPECT_THAT(lines_, SizeIs(1));
@@ -94,7 +106,7 @@ TEST_F(AlarmLogTest, TheEnginesCountsAreWhatItLooksAt) {
       ASSERT_TRUE((*engine)->Decide(*rules, request, kNow).has_value());
     }
   }
-  const std::vector<engine::RuleReport> counts = (*engine)->Counts();
+  const std::vector<engine::RuleReport> counts = (*engine)->Counts({});
   ASSERT_THAT(counts, SizeIs(1));
   EXPECT_EQ(counts[0].forgotten, (*engine)->Statistics(kNow).rules[0].forgotten);
   EXPECT_EQ(counts[0].tracked_keys, 0U) << "nothing is estimated";

@@ -11,6 +11,13 @@
 namespace sluicegate::app {
 namespace {
 
+// To two digits.
+std::uint64_t RoundedDown(std::uint64_t number) {
+  std::uint64_t unit = 1;
+  while (number / unit >= 100) unit *= 10;
+  return number / unit * unit;
+}
+
 void TellCapacity(const policy::Policy& policy) {
   std::size_t width = 4;
   for (const policy::Rule& rule : policy.rules()) width = std::max(width, rule.name().size());
@@ -21,6 +28,14 @@ void TellCapacity(const policy::Policy& policy) {
     fmt::print("{:<{}}  {:<8}  {:>14}  {:>11}  {:>10}\n", rule.name(), width, ModeText(rule.mode()),
                CountText(keys), BytesText(rule.memory()), keys == 0 ? 0 : rule.memory() / keys);
   }
+  bool forgets = false;
+  for (const policy::Rule& rule : policy.rules()) {
+    const std::uint64_t offenders = policy::RememberedOffenders(rule);
+    forgets |= offenders == 0 && policy::LiveKeys(rule) > 0 && rule.rates().slot_bytes > 0;
+    if (offenders == 0) continue;
+    fmt::print("\n{}: its sketch remembers about {} offenders beyond these.\n", rule.name(),
+               CountText(RoundedDown(offenders)));
+  }
   for (const policy::Rule& rule : policy.rules()) {
     const std::uint64_t keys = policy::KeysInFlight(rule);
     if (keys == 0) continue;
@@ -30,9 +45,10 @@ void TellCapacity(const policy::Policy& policy) {
   fmt::print(
       "\nA key is held until its limits are as if never used: a day for a limit by the day. When "
       "a\n"
-      "rule's memory is full, the key that used least gives way; unless it was at a limit, and "
-      "then\n"
-      "it stays denied, its counters start afresh.\n");
+      "rule's memory is full, the key that used least gives way and starts afresh{}.\n",
+      forgets ? ""
+              : "; an offender\n"
+                "is denied until the limits that it was at are clear");
 }
 
 }  // namespace

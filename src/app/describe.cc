@@ -99,6 +99,15 @@ std::string CeilingsText(const Rule& rule) {
   return text + (leases ? ". Requests at the same time are not counted together." : ".");
 }
 
+/// REQUIRES: the rule has a budget of new keys.
+std::string NewKeysText(const Rule& rule) {
+  const limit::CompiledLimit& budget = rule.new_keys()->limit;
+  return fmt::format(
+      "A network that brings more than {} new clients in {} shares these limits among further "
+      "ones.",
+      CountText(budget.quota()), DurationText(budget.window_ns()));
+}
+
 void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& page) {
   page += fmt::format("\n## {}\n\nApplies to {}; counted by {}.", rule.name(),
                       AppliesTo(policy, rule), CountedBy(rule));
@@ -114,6 +123,7 @@ void AppendRule(const policy::Policy& policy, const Rule& rule, std::string& pag
   }
   if (rule.variants().size() > 1) page += "\nSome callers have limits of their own.\n";
   if (!rule.ceilings().empty()) page += "\n" + CeilingsText(rule) + "\n";
+  if (rule.new_keys()) page += "\n" + NewKeysText(rule) + "\n";
   if (rule.penalty()) page += "\n" + PenaltyText(*rule.penalty()) + "\n";
 }
 
@@ -154,6 +164,7 @@ std::string DescribeJson(const policy::Policy& policy) {
               {"limits", LimitsJson(rule.variants()[0])}};
     if (rule.Tightens(policy.settings().max_body)) told["max_body_bytes"] = rule.max_body();
     if (!rule.ceilings().empty()) told["ceilings"] = CeilingsText(rule);
+    if (rule.new_keys()) told["new_keys"] = NewKeysText(rule);
     if (rule.penalty()) told["penalty"] = PenaltyText(*rule.penalty());
     rules.push_back(std::move(told));
   }

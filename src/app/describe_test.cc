@@ -60,7 +60,8 @@ TEST(DescribeTest, RequestsAtTheSameTimeAndCeilings) {
       "rules:\n"
       "  - {name: a, key: [client], limits: [5/minute, {concurrency: 20, lease: 30s}], "
       "ceilings: {48: x16, 56: x4}}\n"
-      "  - {name: b, key: [client], limits: [5/minute], ceilings: {63: x1}}\n"
+      "  - {name: b, key: [client], limits: [5/minute], ceilings: {63: x1}, new_keys: "
+      "1000/minute}\n"
       "  - {name: c, key: [client], limits: {concurrency: 1}}\n");
   ASSERT_NE(policy, nullptr);
   const std::string page = DescribeMarkdown(*policy);
@@ -70,12 +71,18 @@ TEST(DescribeTest, RequestsAtTheSameTimeAndCeilings) {
                               "those of a /48 16 times. Requests at the same time are not counted "
                               "together.\n"));
   EXPECT_THAT(page, HasSubstr("of an IPv6 /63 have these limits once.\n"));
+  constexpr std::string_view kNewKeys =
+      "A network that brings more than 1,000 new clients in 1m shares these limits among further "
+      "ones.";
+  EXPECT_THAT(page, HasSubstr(kNewKeys));
   const auto json = nlohmann::json::parse(DescribeJson(*policy));
   EXPECT_EQ(json["rules"][0]["limits"][1]["algorithm"], "concurrency");
   EXPECT_EQ(json["rules"][0]["limits"][1]["lease_seconds"], 30);
   EXPECT_FALSE(json["rules"][0]["limits"][1].contains("window_seconds"));
   EXPECT_THAT(std::string(json["rules"][0]["ceilings"]), HasSubstr("/56"));
   EXPECT_FALSE(json["rules"][2].contains("ceilings"));
+  EXPECT_EQ(json["rules"][1]["new_keys"], kNewKeys);
+  EXPECT_FALSE(json["rules"][0].contains("new_keys"));
 }
 
 TEST(DescribeTest, BoundsOfBodiesAreToldAsPeopleReadThem) {

@@ -198,8 +198,12 @@ std::string BindingText(const policy::Policy& policy, const Decision& decision) 
   const std::string limit = decision.limit == Decision::kNone
                                 ? std::string("a ban")
                                 : rule.variants()[decision.variant].limits[decision.limit].name;
-  const std::string network =
-      decision.shared_bits == 0 ? "" : fmt::format(", shared by its /{}", decision.shared_bits);
+  std::string network;
+  if (decision.shared_bits == Decision::kSharedByAll) {
+    network = ", shared by all who find no place";
+  } else if (decision.shared_bits > 0) {
+    network = fmt::format(", shared by its /{}", decision.shared_bits);
+  }
   return fmt::format("{} of rule {}{}", limit, rule.name(), network);
 }
 

@@ -159,9 +159,9 @@ void Service::OnStop(int number) {
 }
 
 void Service::OnSecond() {
-  const std::uint64_t now_ns = clock_.Read().engine_ns;
-  denials_.Flush(now_ns);
-  alarms_.Look(engine_->Counts(), now_ns);
+  const Now now = clock_.Read();
+  denials_.Flush(now.engine_ns);
+  alarms_.Look(engine_->Counts(now), now.engine_ns);
   second_.Set(kSecond);
 }
 

@@ -143,7 +143,7 @@ void Claims::StandIn(Claim& lease) noexcept {
     lease.hash =
         lease.variant == 0 ? kOverflowHash : RuleOf(lease).OverrideHash(lease.variant - 1U);
     lease.limits = *first;
-    lease.shared_bits = 0;
+    lease.shared_bits = Decision::kSharedByAll;
   } else {
     lease.hash = RuleOf(lease).HashParent(secret_, request_, lease.variant);
     lease.shared = true;

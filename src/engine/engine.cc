@@ -179,7 +179,7 @@ void AddEvictions(RuleReport& report, const RuleState& state) {
 }
 
 // What is counted.
-RuleReport CountsOf(const Rule& rule, const RuleState& state) {
+RuleReport CountsOf(const Rule& rule, const RuleState& state, Now now) {
   const RuleCounters& counters = *state.counters;
   RuleReport report{.rule = rule.name(),
                     .admitted = counters.Sum(Count::kAdmitted),
@@ -197,6 +197,7 @@ RuleReport CountsOf(const Rule& rule, const RuleState& state) {
                     .bytes = BytesOf(state)};
   AddEvictions(report, state);
   if (state.table != nullptr) report.capacity = state.table->capacity();
+  if (state.sketch != nullptr) report.sketch_refused_ppm = state.sketch->RefusedPpm(now.engine_ns);
   if (state.leases != nullptr) report.lease_capacity = state.leases->capacity();
   if (state.bans != nullptr) {
     report.bans_refused = state.bans->refused();
@@ -207,11 +208,10 @@ RuleReport CountsOf(const Rule& rule, const RuleState& state) {
 
 // And what is estimated.
 RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
-  RuleReport report = CountsOf(rule, state);
+  RuleReport report = CountsOf(rule, state, now);
   if (state.table != nullptr) {
     report.tracked_keys = state.table->EstimateLive(LimitWeigher(rule.rates()), now);
   }
-  if (state.sketch != nullptr) report.sketch_refused_ppm = state.sketch->RefusedPpm(now.engine_ns);
   if (state.leases != nullptr) {
     report.keys_in_flight = state.leases->EstimateLive(LeaseWeigher(rule.leases()), now);
   }
@@ -312,12 +312,12 @@ Report Engine::Statistics(Now now) const {
   return report;
 }
 
-std::vector<RuleReport> Engine::Counts() const {
+std::vector<RuleReport> Engine::Counts(Now now) const {
   const std::shared_ptr<const Ruleset> rules = rulesets_.Get();
   std::vector<RuleReport> counts;
   for (std::size_t i = 0; i < rules->policy().rules().size(); ++i) {
     if (rules->state(i).on()) {
-      counts.push_back(CountsOf(rules->policy().rules()[i], rules->state(i)));
+      counts.push_back(CountsOf(rules->policy().rules()[i], rules->state(i), now));
     }
   }
   return counts;

@@ -70,7 +70,7 @@ class Engine {
   [[nodiscard]] Report Statistics(Now now) const;
   /// Of every rule what is counted, without what would have to be estimated: for whoever looks each
   /// second.
-  [[nodiscard]] std::vector<RuleReport> Counts() const;
+  [[nodiscard]] std::vector<RuleReport> Counts(Now now) const;
   /// Adds one measured decision time to the histogram. Doors sample 1 in 64.
   void ObserveLatency(std::uint64_t ns) noexcept { latency_.Observe(ns); }
 

@@ -249,6 +249,7 @@ class Limiter::Impl {
     if (overflowed) {
       claims[size - 1].table = tables_.overflow.get();
       claims[size - 1].hash = 0;
+      claims[size - 1].shared_bits = Decision::kSharedByAll;
       (void)engine::DecideClaims(all, now, decision, charges);
     }
     if (!decision.allowed()) return;
@@ -307,11 +308,12 @@ void Limiter::Release(const Decision& decision) noexcept {
   impl_->Release(decision);
 }
 
+void Limiter::Release(Impl& impl, const Decision& decision) noexcept { impl.Release(decision); }
+
 void Limiter::CheckMany(std::span<const std::string_view> keys, std::span<Decision> decisions,
                         std::uint64_t cost) noexcept {
   assert(impl_ != nullptr && "a moved-from limiter was asked");
-  assert(keys.size() == decisions.size());
-  impl_->CheckMany(keys, decisions, cost);
+  impl_->CheckMany(keys.first(std::min(keys.size(), decisions.size())), decisions, cost);
 }
 
 std::span<const Limit> Limiter::limits() const noexcept { return impl_->limits(); }

@@ -300,6 +300,27 @@ TEST(Limiter, ALeaseHoldsUntilItsScopeEnds) {
 }
 
 // A thread whose clock lags puts its lease into the newest slice; both ends are found.
+TEST(Limiter, ALeaseOutlivesAMoveOfItsLimiter) {
+  ManualClock clock;
+  Limiter limiter = Make({Limit::Concurrency(1)}, clock);
+  Lease lease(limiter, limiter.Check("a"));
+  Limiter moved = std::move(limiter);
+  EXPECT_FALSE(moved.Check("a"));
+  lease.End();
+  EXPECT_TRUE(moved.Check("a"));
+}
+
+TEST(Limiter, OfMoreKeysThanDecisionsTheFirstAreDecided) {
+  ManualClock clock;
+  Limiter limiter = Make({"5/hour"}, clock);
+  const std::array<std::string_view, 3> keys = {"a", "a", "a"};
+  std::array<Decision, 2> decisions;
+  limiter.CheckMany(keys, decisions);
+  EXPECT_EQ(decisions[1].remaining, 3U);
+  limiter.CheckMany(std::span(keys).first(1), decisions);
+  EXPECT_EQ(limiter.Peek("a").remaining, 2U);
+}
+
 TEST(Limiter, LeasesTakenUnderALaggingClockEndToo) {
   ManualClock clock;
   Limiter limiter = Make({Limit::Concurrency(2, seconds(15))}, clock);
@@ -329,11 +350,14 @@ TEST(Limiter, WhatIsInFlightOutlivesAnyFlood) {
   ManualClock clock;
   Limiter limiter = Make({Limit::Concurrency(1, seconds(30))}, clock);
   std::vector<Decision> held;
+  unsigned shared = 0;
   for (std::uint64_t i = 0; i < limiter.capacity() * 2; ++i) {
     const Decision decision = limiter.Check(std::to_string(i));
     if (decision) held.push_back(decision);
+    if (!decision && i > limiter.capacity()) shared += decision.shared_bits > 0 ? 1U : 0U;
   }
   EXPECT_LE(held.size(), limiter.capacity() + 1);
+  EXPECT_GT(shared, 0U);
   for (std::uint64_t i = 0; i < limiter.capacity() * 2; ++i) {
     EXPECT_FALSE(limiter.Check(std::to_string(i))) << i;
   }

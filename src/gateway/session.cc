@@ -61,11 +61,15 @@ std::string_view DetailOf(const engine::Ruleset& rules, const Decision& decision
     return "This request costs more than the quota ever allows.";
   }
   const bool shared = decision.shared_bits > 0;
+  if (decision.shared_bits == Decision::kSharedByAll) {
+    return "Too many requests at the same time. All clients for whom there is no memory share this "
+           "limit. Wait until one of them has ended, or as long as Retry-After says.";
+  }
   if (CountsInFlight(rules, decision)) {
     return shared ? "Too many requests at the same time. The client's network shares this limit. "
-                    "One of them must end first, which takes no longer than Retry-After says."
-                  : "Too many requests at the same time. One of them must end first, which takes "
-                    "no longer than Retry-After says.";
+                    "Wait until one of them has ended, or as long as Retry-After says."
+                  : "Too many requests at the same time. Wait until one of them has ended, or as "
+                    "long as Retry-After says.";
   }
   return shared ? "Too many requests. The client's network shares this limit. Wait as long as "
                   "Retry-After says."

@@ -3,7 +3,8 @@
 // the caller owns, 8-aligned, all zero for a key never seen; and no clock: time is an argument.
 //
 // Every function is total and noexcept, uses integers only, and saturates. Time going backwards
-// only makes an answer stricter.
+// only makes an answer stricter; for give-backs see each algorithm's inaccuracies in
+// doc/algorithms.md.
 #pragma once
 
 #include <cstddef>

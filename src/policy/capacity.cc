@@ -102,6 +102,13 @@ std::uint64_t LiveKeys(const Rule& rule) noexcept {
   return bytes / BucketBytes(needs, KeyBytes(needs)) * kSlots;
 }
 
+std::uint64_t RememberedOffenders(const Rule& rule) noexcept {
+  // Four rows of words: at 0.38 offenders a column the share of live cells is 1 - e^-0.38, and one
+  // in a hundred to the fourth power.
+  constexpr std::size_t kBytesAnOffender = 42;
+  return PlanMemory(rule).sketch / kBytesAnOffender;
+}
+
 std::uint64_t KeysInFlight(const Rule& rule) noexcept {
   const MemoryNeeds needs = NeedsOf(rule);
   if (needs.leases_bytes == 0) return 0;

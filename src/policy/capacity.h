@@ -51,6 +51,10 @@ inline constexpr std::uint32_t kDefaultSketchPpm = 250'000;
 /// such limits, or that is off.
 [[nodiscard]] std::uint64_t KeysInFlight(const Rule& rule) noexcept;
 
+/// Offenders beyond these keys that the sketch remembers before it would refuse one in a hundred
+/// newcomers; about, as it depends on how long each is to stay away. 0: it has none.
+[[nodiscard]] std::uint64_t RememberedOffenders(const Rule& rule) noexcept;
+
 /// The least memory with which the rule holds a key at all.
 [[nodiscard]] std::size_t LeastMemory(const Rule& rule) noexcept;
 

@@ -232,8 +232,10 @@ class PolicyCompiler {
       mistakes_.Warn(text.at, "There is no sketch, so an offender that is evicted is forgotten.",
                      "Leave state.sketch out: a quarter of state.memory is the default.");
     }
-    sketch_ppm_ = static_cast<std::uint32_t>(static_cast<unsigned __int128>(*bytes) * 1'000'000 /
-                                             std::max<std::size_t>(*memory, 1));
+    // Rounded up: a sketch that is asked for is never none.
+    const auto millionths = static_cast<unsigned __int128>(*bytes) * 1'000'000;
+    const std::size_t all = std::max<std::size_t>(*memory, 1);
+    sketch_ppm_ = static_cast<std::uint32_t>((millionths + all - 1) / all);
   }
 
   void ReadRules() {
@@ -275,12 +277,21 @@ class PolicyCompiler {
   void SetMemory(Rule& rule, std::size_t bytes, Position at) {
     RuleCompiler::SetMemory(rule, bytes, sketch_ppm_);
     const std::size_t least = LeastMemory(rule);
-    if (bytes >= least || rule.variants()[0].limits.empty()) return;
+    if (bytes >= least || rule.variants()[0].limits.empty()) return WarnOfNoSketch(rule, at);
     mistakes_.Add(
         at,
         "The memory of rule " + Quoted(rule.name()) + " (" + std::to_string(bytes) +
             " bytes) holds no key.",
         "Give it at least " + std::to_string(least) + " bytes: raise its memory or state.memory.");
+  }
+
+  void WarnOfNoSketch(const Rule& rule, Position at) {
+    if (sketch_ppm_ == 0 || rule.rates().slot_bytes == 0 || PlanMemory(rule).sketch > 0) return;
+    mistakes_.Warn(at,
+                   "Rule " + Quoted(rule.name()) +
+                       " has no room for a sketch, so an offender that it evicts is forgotten.",
+                   config_.state_sketch ? "Raise state.sketch, or leave it out."
+                                        : "Raise the rule's memory or state.memory.");
   }
 
   // Rules that name no memory share what the others leave. A rule that is off has none.

@@ -220,6 +220,37 @@ TEST(FloodOfOffenders, AKeyBelowItsLimitStartsAfreshAndNoMore) {
 
 // 32 MiB of sketch: how many newcomers are refused after so many evicted offenders. Peeks, which
 // change nothing, show a blocked key without its one unit.
+// What a victim had used of a limit that it was not at starts afresh: the price of a sketch that
+// remembers the limits that a victim was at, and no others. It stays within these, always.
+TEST(FloodOfOffenders, AVictimAtItsMinuteGetsItsDayAfreshAndNoMoreThanItsMinutes) {
+  Rule rule("memory: 1MiB, sketch: 512KiB", "key: [client], limits: [10/minute, 30/day]");
+  constexpr unsigned kRounds = 20;
+  constexpr std::uint64_t kRoundNs = 65'000'000'000;
+  const std::uint64_t capacity = rule.Report().capacity;
+  std::uint64_t admitted = 0;
+  std::uint32_t fresh = kFirstFresh;
+  Now now = kNow;
+  for (unsigned round = 0; round < kRounds; ++round) {
+    std::uint64_t in_a_round = 0;
+    for (unsigned i = 0; i < 12; ++i) {
+      if (rule.Ask(Client(7), 1, now).allowed()) ++in_a_round;
+    }
+    EXPECT_LE(in_a_round, 10U) << round;
+    admitted += in_a_round;
+    // More than the table holds, each to its own limit: every bucket is full of offenders.
+    for (std::uint64_t key = 0; key < 2 * capacity; ++key, ++fresh) {
+      for (unsigned i = 0; i < 10; ++i) (void)rule.Ask(Client(fresh), 1, now);
+    }
+    for (unsigned i = 0; i < 12; ++i) EXPECT_FALSE(rule.Ask(Client(7), 1, now).allowed());
+    now.engine_ns += kRoundNs;
+    now.unix_ns += static_cast<std::int64_t>(kRoundNs);
+  }
+  EXPECT_LE(admitted, kRounds * 10U);
+  EXPECT_EQ(rule.Report().forgotten, 0U);
+  std::cout << "beside a flood of offenders a key at 10/minute got " << admitted
+            << " of its 30/day in " << kRounds << " minutes\n";
+}
+
 TEST(FloodOfOffenders, TheCurveOfA32MiBSketch) {
   constexpr std::uint32_t kPart = kSanitized ? 16 : 1;
   const std::string sketch =

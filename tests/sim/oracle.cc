@@ -128,6 +128,7 @@ bool Oracle::AskLeases(const Ask& ask, Hit& hit, bool banned, Now now) {
       while (rule.leases[first].empty()) ++first;
       lease = AskedOf(hit, Part::kOverflow, rule.leases[first]);
       lease.key = "|overflow" + rule.VariantName(first);
+      lease.shared_bits = Decision::kSharedByAll;
       if (first > 0) lease.spot.hash = probe_.Rule(hit.rule).OverrideHash(first - 1);
       lease.variant = first;
       lease.shared = true;

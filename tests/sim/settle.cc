@@ -152,7 +152,8 @@ void Oracle::Charge1(Asked& asked, std::uint64_t cost, std::size_t first, std::s
     asked.book->ledgers[i].Charge(now, cost);
     if (asked.book->bounds[i].Admit(now, cost, admissions_, books_.newest().engine_ns)) continue;
     throw Failure("limit " + asked.book->ledgers[i].spec().name + " of rule " + rule +
-                  " has admitted more to " + asked.key + " than it promises");
+                  " has admitted more to the key " + (asked.key.empty() ? "of all" : asked.key) +
+                  " than it promises");
   }
 }
 
