@@ -408,7 +408,7 @@ int WriteCurve(const char* path) {
     for (const std::uint64_t keys : kKeys) {
       std::fprintf(stderr, "\rcurve: %s, %llu keys          ", limits->name,
                    static_cast<unsigned long long>(keys));
-      Asked asked(*limits, keys, 0.65);
+      Asked asked(*limits, keys, 0.5);
       DependentLines lines(std::max<std::size_t>(asked.table_bytes(), kLine));
       const Cost cost = Measure(asked, lines, 3, kMillion);
       std::fprintf(file, "%s\t%llu\t%.1f\t%.1f\t%.1f\n", limits->name,
