@@ -23,6 +23,20 @@ bool Populate(std::span<std::byte> bytes) noexcept {
   return true;
 }
 
+// The error is the system's number.
+std::expected<std::span<std::byte>, int> Map(std::size_t bytes, int flags, int file, off_t offset) {
+  void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, file, offset);
+  if (address == MAP_FAILED) return std::unexpected(errno);
+  const std::span<std::byte> span(static_cast<std::byte*>(address), bytes);
+  // A hint, so its failure is no error: with huge pages a random access costs one TLB entry in 2
+  // MiB, not in 4 KiB.
+  (void)::madvise(address, bytes, MADV_HUGEPAGE);
+  if (Populate(span)) return span;
+  const int error = errno;
+  ::munmap(address, bytes);
+  return std::unexpected(error);
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<Mapping>, std::string> Mapping::Create(std::size_t bytes) {
@@ -32,19 +46,20 @@ std::expected<std::unique_ptr<Mapping>, std::string> Mapping::Create(std::size_t
         " bytes of memory for a table: " + std::strerror(error) +
         ". Ask for less (state.memory, a rule's memory, memory_bytes), or give the process more.");
   };
-  void* address =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (address == MAP_FAILED) return refuse(errno);
-  const std::span<std::byte> span(static_cast<std::byte*>(address), bytes);
-  // A hint, so its failure is no error: with huge pages a random access costs one TLB entry in 2
-  // MiB, not in 4 KiB.
-  (void)::madvise(address, bytes, MADV_HUGEPAGE);
-  if (!Populate(span)) {
-    const int error = errno;
-    ::munmap(address, bytes);
-    return refuse(error);
+  const auto span = Map(bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (!span) return refuse(span.error());
+  return std::unique_ptr<Mapping>(new Mapping(*span));
+}
+
+std::expected<std::unique_ptr<Mapping>, std::string> Mapping::OfFile(int file, std::uint64_t offset,
+                                                                     std::size_t bytes) {
+  const auto span = Map(bytes, MAP_SHARED, file, static_cast<off_t>(offset));
+  if (!span) {
+    return std::unexpected("cannot map " + std::to_string(bytes) +
+                           " bytes of it: " + std::strerror(span.error()) +
+                           ". Ask for less (state.memory), or give the process more.");
   }
-  return std::unique_ptr<Mapping>(new Mapping(span));
+  return std::unique_ptr<Mapping>(new Mapping(*span));
 }
 
 Mapping::~Mapping() { ::munmap(bytes_.data(), bytes_.size()); }

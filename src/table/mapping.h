@@ -1,9 +1,10 @@
-// Mapping: the bytes of a table, private to the process, populated at start so that a flood meets
-// no page fault. Owns its memory; neither copies nor moves. The one place of the core that asks the
-// system for memory; a mapping of a shared file will stand beside it.
+// Mapping: the bytes of a table, private to the process or a part of a file that processes share,
+// populated at start so that a flood meets no page fault. Owns its memory; neither copies nor
+// moves. The one place of the core that asks the system for memory.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <span>
@@ -17,6 +18,10 @@ class Mapping {
   /// system said and what to lower.
   [[nodiscard]] static std::expected<std::unique_ptr<Mapping>, std::string> Create(
       std::size_t bytes);
+  /// Maps a part of a file, from a whole page on, and touches all of it. REQUIRES: the file has so
+  /// many bytes, all with room on the disk.
+  [[nodiscard]] static std::expected<std::unique_ptr<Mapping>, std::string> OfFile(
+      int file, std::uint64_t offset, std::size_t bytes);
   ~Mapping();
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;

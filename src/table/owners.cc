@@ -1,0 +1,168 @@
+#include "table/owners.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <mutex>
+#include <new>
+
+namespace sluicegate::table {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+int LockCommand(int file, int command, std::int64_t byte, short type, struct flock& lock) noexcept {
+  lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  int result = 0;
+  do {
+    result = ::fcntl(file, command, &lock);
+  } while (result != 0 && errno == EINTR);
+  return result;
+}
+
+// All owners of the process. A fork needs them: the one thread that a child has must neither find
+// the mutex taken nor keep the parent's locks alive. The system calls its handlers without an
+// argument, so this cannot be passed to them.
+std::mutex all_mutex;     // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+Owners* first = nullptr;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+
+}  // namespace
+
+struct ForkHandlers {
+  static void Prepare() noexcept { all_mutex.lock(); }
+  static void InParent() noexcept { all_mutex.unlock(); }
+  static void InChild() noexcept {
+    for (Owners* owners = first; owners != nullptr; owners = owners->next_) {
+      (void)owners->Reopen();
+    }
+    all_mutex.unlock();
+  }
+  static void Install() noexcept {
+    static const bool installed = [] {
+      ::pthread_atfork(&Prepare, &InParent, &InChild);
+      return true;
+    }();
+    (void)installed;
+  }
+};
+
+bool TryLockByte(int file, std::int64_t byte) noexcept {
+  struct flock lock{};
+  return LockCommand(file, F_OFD_SETLK, byte, F_WRLCK, lock) == 0;
+}
+
+void UnlockByte(int file, std::int64_t byte) noexcept {
+  struct flock lock{};
+  (void)LockCommand(file, F_OFD_SETLK, byte, F_UNLCK, lock);
+}
+
+bool IsByteLocked(int file, std::int64_t byte) noexcept {
+  struct flock lock{};
+  return LockCommand(file, F_OFD_GETLK, byte, F_WRLCK, lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) noexcept {
+  void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return nullptr;
+  if (::madvise(page, kPage, MADV_WIPEONFORK) != 0) {
+    ::munmap(page, kPage);
+    return nullptr;
+  }
+  ForkHandlers::Install();
+  return std::unique_ptr<Owners>(new (std::nothrow) Owners(shared, file, new (page) Word32(0)));
+}
+
+Owners::Owners(Shared& shared, int file, Word32* word) noexcept
+    : shared_(shared),
+      file_(file),
+      epoch_(shared.epoch.load(std::memory_order_acquire)),
+      word_(word),
+      pid_(::getpid()) {
+  const std::lock_guard lock(all_mutex);
+  next_ = first;
+  before_ = &first;
+  if (first != nullptr) first->before_ = &next_;
+  first = this;
+}
+
+Owners::~Owners() {
+  {
+    const std::lock_guard lock(all_mutex);
+    *before_ = next_;
+    if (next_ != nullptr) next_->before_ = before_;
+    const std::uint32_t word = word_->load(std::memory_order_relaxed);
+    if (word != 0) UnlockByte(file_, kLockBytes + word % kMost);
+  }
+  ::munmap(word_, kPage);
+}
+
+// Onto the same descriptor, which mappings and others go on using. By way of the descriptor itself,
+// as the file may have lost its name.
+bool Owners::Reopen() noexcept {
+  std::array<char, 32> path{};
+  (void)std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", file_);
+  const int fresh = ::open(path.data(), O_RDWR | O_CLOEXEC);
+  if (fresh < 0) return false;
+  const bool moved = ::dup3(fresh, file_, O_CLOEXEC) >= 0;
+  ::close(fresh);
+  if (moved) pid_ = ::getpid();
+  return moved;
+}
+
+bool Owners::TryTake(unsigned slot) noexcept {
+  if (!TryLockByte(file_, kLockBytes + slot)) return false;
+  // Who gives things away raises the epoch, and then looks for locks.
+  if (shared_.epoch.load(std::memory_order_seq_cst) != epoch_) {
+    UnlockByte(file_, kLockBytes + slot);
+    return false;
+  }
+  Slot& mine = shared_.slots[slot];
+  // Whatever the file had there.
+  const std::uint32_t generation =
+      mine.generation.load(std::memory_order_relaxed) % kGenerations + 1;
+  mine.pid.store(static_cast<std::uint32_t>(pid_), std::memory_order_relaxed);
+  mine.generation.store(generation, std::memory_order_release);
+  word_->store(generation * kMost + slot, std::memory_order_release);
+  return true;
+}
+
+std::uint32_t Owners::Take() noexcept {
+  const std::lock_guard lock(all_mutex);
+  const std::uint32_t word = word_->load(std::memory_order_relaxed);
+  if (word != 0) return word;  // Another thread was faster.
+  // A fork that called no handlers.
+  if (pid_ != ::getpid() && !Reopen()) return 0;
+  for (unsigned slot = 0; slot < kMost; ++slot) {
+    if (TryTake(slot)) return word_->load(std::memory_order_relaxed);
+  }
+  return 0;
+}
+
+// The generation is looked at before and after: a process that takes the slot in between locks it
+// first and writes its generation then.
+bool Owners::IsDead(std::uint32_t word) const noexcept {
+  if (word == word_->load(std::memory_order_relaxed)) return false;
+  const unsigned slot = word % kMost;
+  const auto left = [&] {
+    return shared_.slots[slot].generation.load(std::memory_order_acquire) != word / kMost;
+  };
+  return left() || !IsByteLocked(file_, kLockBytes + slot) || left();
+}
+
+unsigned Owners::CountOthers(int file) noexcept {
+  unsigned others = 0;
+  for (unsigned slot = 0; slot < kMost; ++slot) {
+    others += IsByteLocked(file, kLockBytes + slot) ? 1U : 0U;
+  }
+  return others;
+}
+
+}  // namespace sluicegate::table

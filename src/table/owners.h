@@ -1,0 +1,84 @@
+// Owners: which processes hold locks in a file that they share, and which of these are dead.
+//
+// A process takes a slot by an OFD lock on a byte of the file that belongs to it; the kernel drops
+// that lock when the process ends, however it ends, and says so across pid namespaces. What it
+// writes into a lock is its word: the slot, and how many processes had the slot before it. A word
+// is dead if its slot has another process now, or none.
+//
+// A child process has a slot of its own from the first time that it asks for its word: the page
+// with the word is wiped when a process forks, and the file is opened anew, as a child keeps its
+// parent's lock alive by the open file that it has inherited.
+//
+// Thread-safe. Owns nothing but its slot; neither copies nor moves. The slots lie in the file.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+namespace sluicegate::table {
+
+/// Where in a file the locks lie: bytes far beyond its end, which nobody reads or writes.
+inline constexpr std::int64_t kLockBytes = std::int64_t{1} << 62U;
+
+/// Locks one byte of an open file for its open file description; false: another one holds it.
+[[nodiscard]] bool TryLockByte(int file, std::int64_t byte) noexcept;
+void UnlockByte(int file, std::int64_t byte) noexcept;
+/// Whether another open file description holds it. An error counts as yes.
+[[nodiscard]] bool IsByteLocked(int file, std::int64_t byte) noexcept;
+
+class Owners {
+ public:
+  static constexpr unsigned kMost = 256;  ///< Processes at once.
+  /// In the file; all zero: never used.
+  struct Slot {
+    std::atomic<std::uint32_t> generation;  ///< 1 to kGenerations: counts its processes, and wraps.
+    std::atomic<std::uint32_t> pid;         ///< As its own namespace has it: for people.
+  };
+  struct Shared {
+    /// Goes up when something is given to others that processes without a slot might still use.
+    std::atomic<std::uint64_t> epoch;
+    std::array<Slot, kMost> slots;
+  };
+
+  /// `file` is the only descriptor of its open file description in this process, and it and
+  /// `shared` outlive this. Null: the system has no page for the word.
+  [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, int file) noexcept;
+  /// Lets go of the slot.
+  ~Owners();
+  Owners(const Owners&) = delete;
+  Owners& operator=(const Owners&) = delete;
+
+  /// What this process writes into locks; takes a slot if it has none. 0: all are taken, or the
+  /// file could not be opened again after a fork, or is of another epoch since this was made.
+  [[nodiscard]] std::uint32_t Word() noexcept {
+    const std::uint32_t word = word_->load(std::memory_order_relaxed);
+    return word != 0 ? word : Take();
+  }
+  /// Whether no process of that word lives. False for this process' own. For waiters: one or two
+  /// system calls.
+  [[nodiscard]] bool IsDead(std::uint32_t word) const noexcept;
+  /// Slots that other open file descriptions of this file hold now.
+  [[nodiscard]] static unsigned CountOthers(int file) noexcept;
+
+ private:
+  static constexpr std::uint32_t kGenerations = 0xFF'FFFE;  // No word is 0, or all ones.
+  using Word32 = std::atomic<std::uint32_t>;
+
+  Owners(Shared& shared, int file, Word32* word) noexcept;
+  [[nodiscard]] std::uint32_t Take() noexcept;
+  [[nodiscard]] bool TryTake(unsigned slot) noexcept;
+  [[nodiscard]] bool Reopen() noexcept;
+  friend struct ForkHandlers;
+
+  Shared& shared_;
+  const int file_;
+  const std::uint64_t epoch_;
+  Word32* const word_;  // Alone in its page, which a fork wipes.
+  int pid_;             // Who opened the file. Guarded by the mutex of all, as is the list.
+  Owners* next_ = nullptr;
+  Owners** before_ = nullptr;
+};
+
+}  // namespace sluicegate::table

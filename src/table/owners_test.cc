@@ -1,0 +1,219 @@
+// Owners with real processes: who lives, who is dead, and who is whose child.
+#include "table/owners.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "table/process_for_test.h"
+
+namespace sluicegate::table {
+namespace {
+
+using Voice = Process::Voice;
+
+constexpr std::size_t kBytes = sizeof(Owners::Shared);
+
+// A file with nothing but slots, without a name.
+class SlotFile {
+ public:
+  SlotFile() : file_(::memfd_create("owners", MFD_CLOEXEC)) {
+    if (file_ < 0 || ::ftruncate(file_, kBytes) != 0) std::abort();
+    shared_ = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  }
+  ~SlotFile() {
+    ::munmap(shared_, kBytes);
+    ::close(file_);
+  }
+  SlotFile(const SlotFile&) = delete;
+  SlotFile& operator=(const SlotFile&) = delete;
+
+  [[nodiscard]] Owners::Shared& shared() const { return *static_cast<Owners::Shared*>(shared_); }
+  // An open file description of its own.
+  [[nodiscard]] int Open() const {
+    const std::string path = "/proc/self/fd/" + std::to_string(file_);
+    return ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  }
+
+ private:
+  int file_;
+  void* shared_ = nullptr;
+};
+
+// As if of another process.
+class Attached {
+ public:
+  explicit Attached(const SlotFile& file)
+      : file_(file.Open()), owners_(Owners::Create(file.shared(), file_)) {}
+  ~Attached() {
+    owners_.reset();
+    ::close(file_);
+  }
+  Attached(const Attached&) = delete;
+  Attached& operator=(const Attached&) = delete;
+  [[nodiscard]] Owners& operator*() const { return *owners_; }
+  [[nodiscard]] Owners* operator->() const { return owners_.get(); }
+  [[nodiscard]] unsigned CountOthers() const { return Owners::CountOthers(file_); }
+
+ private:
+  int file_;
+  std::unique_ptr<Owners> owners_;
+};
+
+bool IsWord(std::uint64_t word) { return word >= Owners::kMost && word < 0xFFFF'FFFF; }
+
+// Attaches in a child, says its word, and does what `then` does.
+template <class Then>
+Process AttachInChild(const SlotFile& file, const Then& then) {
+  return Process([&](Voice voice) {
+    const Attached owners(file);
+    voice.Say(owners->Word());
+    then(voice);
+  });
+}
+
+TEST(Owners, EachHasItsOwnWordAndLivesAsLongAsItIsAttached) {
+  const SlotFile file;
+  const Attached one(file);
+  std::uint32_t other_word = 0;
+  {
+    const Attached other(file);
+    other_word = other->Word();
+    EXPECT_TRUE(IsWord(one->Word()) && IsWord(other_word));
+    EXPECT_NE(one->Word(), other_word);
+    EXPECT_FALSE(one->IsDead(other_word));
+    EXPECT_FALSE(other->IsDead(one->Word()));
+    EXPECT_FALSE(one->IsDead(one->Word()));
+    EXPECT_EQ(one.CountOthers(), 1U);
+  }
+  EXPECT_TRUE(one->IsDead(other_word));
+  EXPECT_EQ(one.CountOthers(), 0U);
+}
+
+TEST(Owners, AKilledProcessIsDeadAndAStoppedOneIsNot) {
+  const SlotFile file;
+  const Attached here(file);
+  (void)here->Word();
+  Process child = AttachInChild(file, [](Voice /*voice*/) { SleepForEver(); });
+  const auto word = static_cast<std::uint32_t>(child.Hear());
+  ASSERT_TRUE(IsWord(word));
+  EXPECT_FALSE(here->IsDead(word));
+  child.Signal(SIGSTOP);
+  EXPECT_FALSE(here->IsDead(word));
+  child.Kill();
+  EXPECT_TRUE(here->IsDead(word));
+}
+
+TEST(Owners, WhoTakesADeadOnesSlotHasAnotherWord) {
+  const SlotFile file;
+  std::set<std::uint64_t> words;
+  for (unsigned i = 0; i < 20; ++i) {
+    Process child = AttachInChild(file, [](Voice /*voice*/) { SleepForEver(); });
+    const std::uint64_t word = child.Hear();
+    EXPECT_EQ(word % Owners::kMost, 0U) << "the first slot is free again";
+    EXPECT_TRUE(words.insert(word).second);
+    child.Kill();
+  }
+  const Attached here(file);
+  EXPECT_FALSE(words.contains(here->Word()));
+  for (const std::uint64_t word : words) {
+    EXPECT_TRUE(here->IsDead(static_cast<std::uint32_t>(word)));
+  }
+}
+
+// Also of a fork that calls no handlers.
+TEST(Owners, AChildHasAWordOfItsOwnAndTheParentKeepsIts) {
+  for (pid_t (*fork)() : {&::fork, &::_Fork}) {
+    const SlotFile file;
+    const Attached here(file);
+    const std::uint32_t own = here->Word();
+    Process child(
+        [&](Voice voice) {
+          voice.Say(here->Word());
+          voice.Say(here->IsDead(own) ? 2 : 1);
+          SleepForEver();
+        },
+        fork);
+    const auto word = static_cast<std::uint32_t>(child.Hear());
+    ASSERT_TRUE(IsWord(word));
+    EXPECT_NE(word, own);
+    EXPECT_EQ(child.Hear(), 1U) << "the parent lives";
+    EXPECT_FALSE(here->IsDead(word));
+    EXPECT_EQ(here->Word(), own);
+    child.Kill();
+    EXPECT_TRUE(here->IsDead(word));
+    EXPECT_EQ(here->Word(), own);
+  }
+}
+
+// A child that does nothing with the file has its parent's open file, until the handler opens its
+// own; one that becomes another program has none.
+TEST(Owners, AnIdleChildDoesNotKeepItsParentAlive) {
+  for (const bool exec : {false, true}) {
+    const SlotFile file;
+    const Attached here(file);
+    (void)here->Word();
+    Process parent = AttachInChild(file, [&](Voice voice) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        if (exec) ::execl("/bin/sleep", "sleep", "100", nullptr);
+        SleepForEver();
+      }
+      voice.Say(static_cast<std::uint64_t>(child));
+      SleepForEver();
+    });
+    const auto word = static_cast<std::uint32_t>(parent.Hear());
+    const auto child = static_cast<pid_t>(parent.Hear());
+    ASSERT_GT(child, 0);
+    EXPECT_FALSE(here->IsDead(word));
+    parent.Kill();
+    // Between fork and handler or exec the child has the parent's file; that ends by itself.
+    while (!here->IsDead(word)) ::usleep(1000);
+    EXPECT_EQ(::kill(child, 0), 0) << "the child lives";
+    ::kill(child, SIGKILL);
+  }
+}
+
+TEST(Owners, WhereAllSlotsAreTakenThereIsNoWordUntilOneIsFree) {
+  const SlotFile file;
+  std::vector<std::unique_ptr<Attached>> all;
+  for (unsigned i = 0; i < Owners::kMost; ++i) {
+    all.push_back(std::make_unique<Attached>(file));
+    ASSERT_TRUE(IsWord((*all.back())->Word())) << i;
+  }
+  const Attached late(file);
+  EXPECT_EQ(late->Word(), 0U);
+  EXPECT_EQ(late.CountOthers(), Owners::kMost);
+  all.erase(all.begin() + 7);
+  EXPECT_EQ(late->Word() % Owners::kMost, 7U);
+}
+
+TEST(Owners, OfAnotherEpochThereIsNoWordForWhoHadNone) {
+  const SlotFile file;
+  const Attached with(file);
+  const Attached without(file);
+  const std::uint32_t word = with->Word();
+  file.shared().epoch.fetch_add(1);
+  EXPECT_EQ(with->Word(), word);
+  EXPECT_EQ(without->Word(), 0U);
+  const Attached later(file);
+  EXPECT_TRUE(IsWord(later->Word()));
+}
+
+// What a foreign hand may have written there.
+TEST(Owners, AGenerationOfAnyBitsLeadsToAWord) {
+  const SlotFile file;
+  for (const std::uint32_t bits : {0U, 1U, 0xFF'FFFDU, 0xFF'FFFEU, 0xFF'FFFFU, ~0U}) {
+    file.shared().slots[0].generation.store(bits);
+    const Attached here(file);
+    EXPECT_TRUE(IsWord(here->Word())) << bits;
+    EXPECT_FALSE(here->IsDead(here->Word()));
+  }
+}
+
+}  // namespace
+}  // namespace sluicegate::table

@@ -1,0 +1,517 @@
+#include "table/state_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <thread>
+#include <utility>
+
+namespace sluicegate::table {
+namespace {
+
+constexpr std::array<char, 8> kMagic = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 't'};
+constexpr std::uint64_t kPage = 4096;
+constexpr std::size_t kNameBytes = 48;
+constexpr std::size_t kOwnersAt = 1024;
+constexpr std::int64_t kDirectoryByte = kLockBytes + Owners::kMost;
+
+// What is in the file, in the machine's own byte order, which is little endian.
+}  // namespace
+
+struct StateFile::Entry {
+  std::array<std::uint64_t, 2> identity;
+  std::uint64_t offset;  // A whole number of pages.
+  std::uint64_t bytes;   // As asked for; the region ends with its last page. 0: the entry is free.
+  std::uint64_t serial;  // Later regions have higher ones.
+  std::atomic<std::uint32_t> prepared;  // 1: its bytes are what they should be.
+  std::uint32_t unused;
+  std::array<char, kNameBytes> name;  // Filled up with zeros.
+
+  [[nodiscard]] std::string_view Name() const noexcept {
+    return {name.data(), ::strnlen(name.data(), name.size())};
+  }
+  [[nodiscard]] std::uint64_t end() const noexcept { return offset + bytes; }
+  [[nodiscard]] bool is_prepared() const noexcept {
+    return prepared.load(std::memory_order_acquire) == 1;
+  }
+};
+
+namespace {
+
+struct Head {
+  std::array<char, 8> magic;  // Written last: before that there is no file yet.
+  std::uint32_t version;
+  std::uint32_t directory_entries;
+  std::uint64_t file_bytes;
+  HashSecret secret;
+  std::array<std::byte, 16> boot_id;
+  std::uint64_t time_namespace;
+  std::int64_t offset_ns;                // Engine time is boot time and this.
+  std::atomic<std::uint64_t> engine_ns;  // The latest that was kept, and wall time then.
+  std::atomic<std::int64_t> unix_ns;
+};
+static_assert(sizeof(Head) <= 256);
+
+std::string Told(int error) { return std::strerror(error); }
+
+std::uint64_t RoundUp(std::uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// Closes at the end, unless somebody took it.
+class OpenFile {
+ public:
+  explicit OpenFile(int file) noexcept : file_(file) {}
+  ~OpenFile() {
+    if (file_ >= 0) ::close(file_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  [[nodiscard]] int get() const noexcept { return file_; }
+  [[nodiscard]] int Release() noexcept { return std::exchange(file_, -1); }
+
+ private:
+  int file_;
+};
+
+// The directory's lock, which the kernel takes off who dies. Whoever holds it works for
+// milliseconds, or copies a table; a process that is stopped meanwhile must not stop all others.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(int file) noexcept : file_(file) {
+    constexpr auto kPatience = std::chrono::seconds(10);
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!(held_ = TryLockByte(file_, kDirectoryByte))) {
+      if (std::chrono::steady_clock::now() > end) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  ~DirectoryLock() {
+    if (held_) UnlockByte(file_, kDirectoryByte);
+  }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  [[nodiscard]] bool held() const noexcept { return held_; }
+
+ private:
+  const int file_;
+  bool held_ = false;
+};
+
+constexpr std::string_view kBusy =
+    "another process has locked it for 10 seconds: is one of its processes stopped? Let it go on, "
+    "or "
+    "end it.";
+
+// Only who may write into it at all should be able to.
+std::string CheckOwner(const struct stat& about) {
+  if (!S_ISREG(about.st_mode)) {
+    return "it is no regular file. Name a file, or a path where there is none yet.";
+  }
+  if ((about.st_mode & S_IWOTH) != 0) {
+    return "everybody may write it, and with it every counter. Take that away with chmod o-w.";
+  }
+  if (about.st_uid != ::geteuid() && about.st_uid != 0) {
+    return "it belongs to another user (" + std::to_string(about.st_uid) +
+           "). Give it to this one with chown, or name another file.";
+  }
+  return {};
+}
+
+}  // namespace
+
+struct StateFile::Contents {
+  Head head;
+  std::array<std::byte, kOwnersAt - sizeof(Head)> unused_head;
+  Owners::Shared owners;
+  std::array<std::byte, kPage - kOwnersAt - sizeof(Owners::Shared)> unused_owners;
+  std::array<Entry, kMostRegions> directory;
+
+  // What is wrong with it, in a file of so many bytes; nothing: it can be used.
+  [[nodiscard]] std::string Check(std::uint64_t file_bytes) const;
+  enum class Which : std::uint8_t { kAny, kPrepared };
+  // The latest region of that name.
+  [[nodiscard]] Entry* FindLatest(std::string_view name, Which which) noexcept;
+  [[nodiscard]] Entry* FindFree() noexcept;
+  [[nodiscard]] std::uint64_t LastSerial() const noexcept;
+  [[nodiscard]] bool IsSuperseded(const Entry& entry) const noexcept;
+  // Where so many bytes are free, as far ahead as they are.
+  [[nodiscard]] std::uint64_t FindRoom(std::uint64_t bytes) const;
+  // Frees what another policy had, if nobody is there who may still use it.
+  void ForgetSuperseded(int file) noexcept;
+};
+
+namespace {
+
+std::string_view Cut(std::string_view name) { return name.substr(0, kNameBytes - 1); }
+
+bool IsZero(std::span<const std::byte> bytes) {
+  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+// Engine time goes on where it was kept last, by as much as wall time says has passed since. A wall
+// clock that was set back meanwhile says nothing.
+std::int64_t OffsetAfterBoot(const Head& head, const Machine& machine) {
+  const std::uint64_t last_ns = head.engine_ns.load(std::memory_order_relaxed);
+  const std::int64_t away_ns =
+      std::max<std::int64_t>(machine.unix_ns - head.unix_ns.load(std::memory_order_relaxed), 0);
+  return static_cast<std::int64_t>(last_ns + static_cast<std::uint64_t>(away_ns) -
+                                   machine.boottime_ns);
+}
+
+}  // namespace
+
+std::string StateFile::Contents::Check(std::uint64_t file_bytes) const {
+  const auto not_ours = [](std::string_view what) {
+    return "it is " + std::string(what) + ". Name another file, or move this one away.";
+  };
+  if (head.magic != kMagic) return not_ours("no state file of Sluicegate");
+  if (head.version != kVersion) {
+    return "it is of version " + std::to_string(head.version) + ", and this program reads and " +
+           "writes version " + std::to_string(kVersion) +
+           ". Run the program that made it, or name another file; its counters cannot be taken "
+           "over.";
+  }
+  if (head.directory_entries != kMostRegions) return not_ours("damaged (its directory's size)");
+  if (file_bytes < head.file_bytes) {
+    return "it was cut short: it should have " + std::to_string(head.file_bytes) +
+           " bytes and has " + std::to_string(file_bytes) +
+           ". Move it away; counting begins afresh.";
+  }
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> taken = {{0, sizeof(Contents)}};
+  for (const Entry& entry : directory) {
+    if (entry.bytes == 0) continue;
+    const bool fits = entry.offset % kPage == 0 && entry.offset <= head.file_bytes &&
+                      entry.bytes <= head.file_bytes - entry.offset &&
+                      RoundUp(entry.bytes) <= head.file_bytes - entry.offset;
+    if (!fits) return not_ours("damaged (a region beyond its end)");
+    taken.emplace_back(entry.offset, entry.offset + RoundUp(entry.bytes));
+  }
+  std::ranges::sort(taken);
+  for (std::size_t i = 1; i < taken.size(); ++i) {
+    if (taken[i].first < taken[i - 1].second) return not_ours("damaged (regions that overlap)");
+  }
+  return {};
+}
+
+StateFile::Entry* StateFile::Contents::FindLatest(std::string_view name, Which which) noexcept {
+  Entry* latest = nullptr;
+  for (Entry& entry : directory) {
+    if (entry.bytes == 0 || entry.Name() != Cut(name)) continue;
+    if (which == Which::kPrepared && !entry.is_prepared()) continue;
+    if (latest == nullptr || entry.serial > latest->serial) latest = &entry;
+  }
+  return latest;
+}
+
+StateFile::Entry* StateFile::Contents::FindFree() noexcept {
+  const auto found =
+      std::ranges::find_if(directory, [](const Entry& entry) { return entry.bytes == 0; });
+  return found == directory.end() ? nullptr : &*found;
+}
+
+std::uint64_t StateFile::Contents::LastSerial() const noexcept {
+  std::uint64_t last = 0;
+  for (const Entry& entry : directory) last = std::max(last, entry.bytes > 0 ? entry.serial : 0);
+  return last;
+}
+
+bool StateFile::Contents::IsSuperseded(const Entry& entry) const noexcept {
+  return !entry.is_prepared() || std::ranges::any_of(directory, [&](const Entry& other) {
+    return other.bytes > 0 && other.serial > entry.serial && other.Name() == entry.Name() &&
+           other.is_prepared();
+  });
+}
+
+std::uint64_t StateFile::Contents::FindRoom(std::uint64_t bytes) const {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> taken;
+  for (const Entry& entry : directory) {
+    if (entry.bytes > 0) taken.emplace_back(entry.offset, RoundUp(entry.end()));
+  }
+  std::ranges::sort(taken);
+  std::uint64_t at = RoundUp(sizeof(Contents));
+  for (const auto& [begin, end] : taken) {
+    if (begin >= at && begin - at >= RoundUp(bytes)) break;
+    at = std::max(at, end);
+  }
+  return at;
+}
+
+// A child that has not asked for its word since its fork may have them mapped. So the epoch goes up
+// first, which such a child notices, and then nobody may be there.
+void StateFile::Contents::ForgetSuperseded(int file) noexcept {
+  const auto goes = [this](const Entry& entry) { return entry.bytes > 0 && IsSuperseded(entry); };
+  if (std::ranges::none_of(directory, goes) || Owners::CountOthers(file) > 0) return;
+  owners.epoch.fetch_add(1, std::memory_order_seq_cst);
+  if (Owners::CountOthers(file) > 0) return;
+  for (Entry& entry : directory) {
+    if (!goes(entry)) continue;
+    (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      static_cast<off_t>(entry.offset), static_cast<off_t>(RoundUp(entry.bytes)));
+    entry.bytes = 0;
+  }
+}
+
+Machine Machine::Here() noexcept {
+  Machine machine;
+  const auto read_ns = [](clockid_t clock) {
+    timespec at{};
+    ::clock_gettime(clock, &at);
+    return std::int64_t{at.tv_sec} * 1'000'000'000 + at.tv_nsec;
+  };
+  machine.boottime_ns = static_cast<std::uint64_t>(read_ns(CLOCK_BOOTTIME));
+  machine.unix_ns = read_ns(CLOCK_REALTIME);
+  struct stat about{};
+  if (::stat("/proc/self/ns/time", &about) == 0) machine.time_namespace = about.st_ino;
+  // 32 digits and four dashes.
+  std::array<char, 36> text{};
+  const OpenFile file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0 || ::read(file.get(), text.data(), text.size()) != 36) return machine;
+  std::size_t digits = 0;
+  for (const char c : text) {
+    if (c == '-' || digits == 32) continue;
+    const auto value = static_cast<unsigned>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    machine.boot_id[digits / 2] |= static_cast<std::byte>(value << (digits % 2 == 0 ? 4U : 0U));
+    ++digits;
+  }
+  return machine;
+}
+
+// A file, opened and mapped, on its way to a StateFile.
+struct StateFile::Opening {
+  explicit Opening(int descriptor) noexcept : file(descriptor) {}
+  ~Opening() {
+    if (contents != nullptr) ::munmap(contents, sizeof(Contents));
+  }
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+
+  // Each says what is wrong; nothing: it went well.
+  [[nodiscard]] std::string MapContents();
+  [[nodiscard]] std::string BeginOrCheck(const Machine& machine);
+  [[nodiscard]] std::string EnterBoot(const Machine& machine);
+
+  OpenFile file;
+  Contents* contents = nullptr;
+  std::uint64_t bytes = 0;  // Of the file; 0 where it was just made.
+  bool of_another_boot = false;
+};
+
+std::string StateFile::Opening::MapContents() {
+  struct stat about{};
+  if (::fstat(file.get(), &about) != 0) return "cannot look at it: " + Told(errno) + ".";
+  bytes = static_cast<std::uint64_t>(about.st_size);
+  if (bytes == 0) {
+    const int error = ::posix_fallocate(file.get(), 0, sizeof(Contents));
+    if (error != 0) {
+      (void)::ftruncate(file.get(), 0);
+      return "cannot make it: " + Told(error) + ". Make room on the disk, or name another path.";
+    }
+  } else if (bytes < sizeof(Contents)) {
+    return "it is no state file of Sluicegate, or was cut short. Move it away.";
+  }
+  void* address =
+      ::mmap(nullptr, sizeof(Contents), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED) return "cannot map it: " + Told(errno) + ".";
+  contents = static_cast<Contents*>(address);
+  return {};
+}
+
+std::string StateFile::Opening::BeginOrCheck(const Machine& machine) {
+  // Who made it may have died before it was done.
+  const bool fresh =
+      bytes == 0 || (bytes == sizeof(Contents) && IsZero(std::as_bytes(std::span(contents, 1))));
+  if (!fresh) return contents->Check(bytes);
+  Head& head = contents->head;
+  head.version = kVersion;
+  head.directory_entries = kMostRegions;
+  head.file_bytes = sizeof(Contents);
+  head.secret = HashSecret::Random();
+  head.boot_id = machine.boot_id;
+  head.time_namespace = machine.time_namespace;
+  std::atomic_thread_fence(std::memory_order_release);
+  head.magic = kMagic;
+  return {};
+}
+
+std::string StateFile::Opening::EnterBoot(const Machine& machine) {
+  Head& head = contents->head;
+  const bool alone = Owners::CountOthers(file.get()) == 0;
+  of_another_boot = head.boot_id != machine.boot_id;
+  if (of_another_boot && !alone) {
+    return "processes of another machine are attached to it. Name a file of this machine.";
+  }
+  if (!of_another_boot && head.time_namespace != machine.time_namespace) {
+    return "it is of another time namespace, where clocks differ. Run all in one, or name another "
+           "file.";
+  }
+  if (of_another_boot) {
+    head.offset_ns = OffsetAfterBoot(head, machine);
+    head.boot_id = machine.boot_id;
+    head.time_namespace = machine.time_namespace;
+  }
+  return {};
+}
+
+std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Open(const std::string& path,
+                                                                       const Machine& machine) {
+  const auto refuse = [&path](const std::string& why) {
+    return std::unexpected("state file " + path + ": " + why);
+  };
+  // No links: where others may write the folder, one could lead anywhere.
+  Opening opening(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const int file = opening.file.get();
+  if (file < 0) {
+    return refuse("cannot open it: " + Told(errno) + ". Check the path and its permissions.");
+  }
+  struct stat about{};
+  if (::fstat(file, &about) != 0) return refuse("cannot look at it: " + Told(errno) + ".");
+  if (const std::string why = CheckOwner(about); !why.empty()) return refuse(why);
+  const DirectoryLock lock(file);
+  if (!lock.held()) return refuse(std::string(kBusy));
+  if (const std::string why = opening.MapContents(); !why.empty()) return refuse(why);
+  for (const auto step : {&Opening::BeginOrCheck, &Opening::EnterBoot}) {
+    const std::string why = (opening.*step)(machine);
+    if (!why.empty()) return refuse(why);
+  }
+  opening.contents->ForgetSuperseded(file);
+  auto owners = Owners::Create(opening.contents->owners, file);
+  if (owners == nullptr) return refuse("there is no memory for this process' word in it.");
+  if (owners->Word() == 0) {
+    return refuse("256 processes are attached to it, which is the most. End some of them.");
+  }
+  return std::unique_ptr<StateFile>(new StateFile(path, opening, std::move(owners)));
+}
+
+StateFile::StateFile(std::string path, Opening& opening, std::unique_ptr<Owners> owners) noexcept
+    : path_(std::move(path)),
+      file_(opening.file.Release()),
+      contents_(std::exchange(opening.contents, nullptr)),
+      owners_(std::move(owners)),
+      of_another_boot_(opening.of_another_boot) {}
+
+StateFile::~StateFile() {
+  owners_.reset();  // Before its file closes.
+  ::munmap(contents_, sizeof(Contents));
+  ::close(file_);
+}
+
+HashSecret StateFile::secret() const noexcept { return contents_->head.secret; }
+
+std::int64_t StateFile::offset_ns() const noexcept { return contents_->head.offset_ns; }
+
+// Wall time belongs to the engine time that it was read with; between the two stores another
+// process may put its own, which is as good.
+void StateFile::Keep(Now now) noexcept {
+  Head& head = contents_->head;
+  if (head.engine_ns.load(std::memory_order_relaxed) >= now.engine_ns) return;
+  head.unix_ns.store(now.unix_ns, std::memory_order_relaxed);
+  head.engine_ns.store(now.engine_ns, std::memory_order_release);
+}
+
+// A region that is not prepared has a dead maker, or one that failed: who lives holds the lock
+// until it is.
+std::expected<std::unique_ptr<Mapping>, std::string> StateFile::Attach(const RegionKey& key,
+                                                                       std::size_t bytes,
+                                                                       const Prepare& prepare) {
+  const auto refuse = [this](const std::string& why) {
+    return std::unexpected("state file " + path_ + ": " + why);
+  };
+  const std::lock_guard threads(mutex_);
+  const DirectoryLock lock(file_);
+  if (!lock.held()) return refuse(std::string(kBusy));
+  Entry* entry = contents_->FindLatest(key.name, Contents::Which::kAny);
+  const bool same = entry != nullptr && entry->identity == key.identity && entry->bytes == bytes;
+  if (!same) {
+    auto made = MakeEntry(key, bytes);
+    if (!made) return refuse(made.error());
+    entry = *made;
+  }
+  auto mapping = Mapping::OfFile(file_, entry->offset, bytes);
+  if (!mapping) return refuse(mapping.error());
+  if (entry->is_prepared()) return mapping;
+  std::memset((*mapping)->data(), 0, bytes);
+  std::unique_ptr<Mapping> before;
+  if (const Entry* old = contents_->FindLatest(key.name, Contents::Which::kPrepared);
+      old != nullptr) {
+    auto mapped = Mapping::OfFile(file_, old->offset, old->bytes);
+    if (!mapped) return refuse(mapped.error());
+    before = std::move(*mapped);
+  }
+  prepare({(*mapping)->data(), bytes},
+          before == nullptr ? std::span<std::byte>() : std::span(before->data(), before->size()));
+  entry->prepared.store(1, std::memory_order_release);
+  return mapping;
+}
+
+// The size of the file is known before the entry that needs it, and the entry is whole before it
+// counts.
+std::expected<StateFile::Entry*, std::string> StateFile::MakeEntry(const RegionKey& key,
+                                                                   std::size_t bytes) {
+  Entry* entry = contents_->FindFree();
+  if (entry == nullptr) {
+    return std::unexpected(
+        "its directory is full. End all its processes once: what no policy needs any more goes "
+        "then.");
+  }
+  const std::uint64_t offset = contents_->FindRoom(bytes);
+  const std::uint64_t end = offset + RoundUp(bytes);
+  const int error =
+      ::posix_fallocate(file_, static_cast<off_t>(offset), static_cast<off_t>(RoundUp(bytes)));
+  if (error != 0) {
+    return std::unexpected("there is no room for " + std::to_string(bytes) + " bytes: " +
+                           Told(error) + ". Make room on the disk, or lower state.memory.");
+  }
+  contents_->head.file_bytes = std::max(contents_->head.file_bytes, end);
+  entry->identity = key.identity;
+  entry->offset = offset;
+  entry->serial = contents_->LastSerial() + 1;
+  entry->prepared.store(0, std::memory_order_relaxed);
+  entry->name = {};
+  std::ranges::copy(Cut(key.name), entry->name.begin());
+  std::atomic_thread_fence(std::memory_order_release);
+  entry->bytes = bytes;
+  return entry;
+}
+
+std::expected<StateFileReport, std::string> StateFile::Read(const std::string& path,
+                                                            const Machine& machine) {
+  const auto refuse = [&path](const std::string& why) {
+    return std::unexpected("state file " + path + ": " + why);
+  };
+  const OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat about{};
+  if (file.get() < 0 || ::fstat(file.get(), &about) != 0) {
+    return refuse("cannot open it: " + Told(errno) + ". Check the path and its permissions.");
+  }
+  const auto contents = std::make_unique<Contents>();
+  if (::pread(file.get(), static_cast<void*>(contents.get()), sizeof(Contents), 0) !=
+      static_cast<ssize_t>(sizeof(Contents))) {
+    return refuse("it is no state file of Sluicegate, or was cut short.");
+  }
+  if (const std::string why = contents->Check(static_cast<std::uint64_t>(about.st_size));
+      !why.empty()) {
+    return refuse(why);
+  }
+  const Head& head = contents->head;
+  StateFileReport report{.version = head.version,
+                         .file_bytes = head.file_bytes,
+                         .this_boot = head.boot_id == machine.boot_id,
+                         .engine_ns = head.engine_ns.load(std::memory_order_relaxed),
+                         .unix_ns = head.unix_ns.load(std::memory_order_relaxed),
+                         .regions = {}};
+  report.owners = Owners::CountOthers(file.get());
+  for (const Entry& entry : contents->directory) {
+    if (entry.bytes == 0) continue;
+    report.regions.push_back({.name = std::string(entry.Name()),
+                              .bytes = entry.bytes,
+                              .superseded = contents->IsSuperseded(entry)});
+  }
+  return report;
+}
+
+}  // namespace sluicegate::table

@@ -1,0 +1,303 @@
+// StateFile: what comes back, what is refused with which words, and who may have what, with real
+// files and processes.
+#include "table/state_file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "table/process_for_test.h"
+
+namespace sluicegate::table {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Voice = Process::Voice;
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::size_t kBytes = 3 * 4096 - 64;  // No whole number of pages.
+
+Machine MachineOfBoot(unsigned char boot, std::uint64_t boottime_ns, std::int64_t unix_ns) {
+  Machine machine{
+      .boot_id = {}, .time_namespace = 7, .boottime_ns = boottime_ns, .unix_ns = unix_ns};
+  machine.boot_id[0] = std::byte{boot};
+  return machine;
+}
+
+class StateFileTest : public ::testing::Test {
+ protected:
+  StateFileTest() {
+    std::string name = (fs::temp_directory_path() / "sluicegate-state-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~StateFileTest() override { fs::remove_all(folder_); }
+
+  [[nodiscard]] std::string Path() const { return folder_ / "state"; }
+  [[nodiscard]] std::unique_ptr<StateFile> Open(const Machine& machine = Machine::Here()) const {
+    auto file = StateFile::Open(Path(), machine);
+    EXPECT_TRUE(file.has_value()) << file.error();
+    return file ? std::move(*file) : nullptr;
+  }
+  [[nodiscard]] std::string Refusal(const Machine& machine = Machine::Here()) const {
+    const auto file = StateFile::Open(Path(), machine);
+    return file ? "" : file.error();
+  }
+  void Write(std::size_t at, std::string_view bytes) const {
+    std::fstream file(Path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(at));
+    file << bytes;
+  }
+  [[nodiscard]] StateFileReport Report() const {
+    auto report = StateFile::Read(Path());
+    EXPECT_TRUE(report.has_value()) << report.error();
+    return report ? *report : StateFileReport{};
+  }
+
+  fs::path folder_;
+};
+
+// A region whose first byte tells who prepared it.
+std::unique_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uint64_t identity,
+                                char mark, std::size_t bytes = kBytes) {
+  auto mapping = file.Attach({.name = name, .identity = {identity, 0}}, bytes,
+                             [mark](std::span<std::byte> fresh, std::span<std::byte> /*before*/) {
+                               fresh[0] = static_cast<std::byte>(mark);
+                             });
+  EXPECT_TRUE(mapping.has_value()) << mapping.error();
+  return mapping ? std::move(*mapping) : nullptr;
+}
+char MarkOf(const Mapping& mapping) { return static_cast<char>(mapping.data()[0]); }
+
+TEST_F(StateFileTest, WhatIsWrittenComesBackAndTheSecretStays) {
+  HashSecret secret;
+  {
+    const auto file = Open();
+    secret = file->secret();
+    const auto region = Attach(*file, "api/rates", 1, 'a');
+    EXPECT_EQ(region->size(), kBytes);
+    region->data()[kBytes - 1] = std::byte{9};
+  }
+  const auto file = Open();
+  EXPECT_EQ(file->secret().k0, secret.k0);
+  EXPECT_EQ(file->secret().k1, secret.k1);
+  const auto region = Attach(*file, "api/rates", 1, 'b');
+  EXPECT_EQ(MarkOf(*region), 'a');
+  EXPECT_EQ(region->data()[kBytes - 1], std::byte{9});
+  EXPECT_FALSE(file->is_of_another_boot());
+  struct stat about{};
+  ASSERT_EQ(::stat(Path().c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0777U, 0600U) << "it has the secret";
+}
+
+TEST_F(StateFileTest, ProcessesSeeOneAnothersBytes) {
+  const auto file = Open();
+  const auto region = Attach(*file, "api/rates", 1, 'a');
+  Process child([this](Voice voice) {
+    const auto mine = StateFile::Open(Path());
+    if (!mine) return;
+    const auto bytes = Attach(**mine, "api/rates", 1, 'b');
+    bytes->data()[1] = std::byte{42};
+    voice.Say(static_cast<std::uint64_t>(MarkOf(*bytes)));
+  });
+  EXPECT_EQ(child.Hear(), static_cast<std::uint64_t>('a'));
+  EXPECT_EQ(region->data()[1], std::byte{42});
+}
+
+TEST_F(StateFileTest, RegionsLieApart) {
+  const auto file = Open();
+  const auto one = Attach(*file, "api/rates", 1, 'a');
+  const auto two = Attach(*file, "api/bans", 1, 'b');
+  const auto three = Attach(*file, "web/rates", 1, 'c', 1);
+  std::memset(two->data(), 0xFF, two->size());
+  EXPECT_EQ(MarkOf(*one), 'a');
+  EXPECT_EQ(one->data()[kBytes - 1], std::byte{0});
+  EXPECT_EQ(MarkOf(*three), 'c');
+  const StateFileReport report = Report();
+  EXPECT_EQ(report.owners, 1U);
+  EXPECT_EQ(report.version, StateFile::kVersion);
+  ASSERT_THAT(report.regions, SizeIs(3));
+  EXPECT_EQ(report.regions[1].name, "api/bans");
+  EXPECT_EQ(report.regions[1].bytes, kBytes);
+}
+
+// Another policy's region is filled from what had its name, which goes once nobody may use it.
+TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
+  {
+    const auto file = Open();
+    (void)Attach(*file, "api/rates", 1, 'a');
+    std::byte seen{0};
+    const auto next = file->Attach({.name = "api/rates", .identity = {2, 0}}, 64,
+                                   [&](std::span<std::byte> fresh, std::span<std::byte> before) {
+                                     seen = before[0];
+                                     EXPECT_EQ(before.size(), kBytes);
+                                     EXPECT_EQ(fresh[0], std::byte{0});
+                                     fresh[0] = std::byte{'b'};
+                                   });
+    ASSERT_TRUE(next.has_value());
+    EXPECT_EQ(seen, std::byte{'a'});
+    // Back again: from the newest, not from what was left behind.
+    const auto back = file->Attach(
+        {.name = "api/rates", .identity = {1, 0}}, kBytes,
+        [&](std::span<std::byte> /*fresh*/, std::span<std::byte> before) { seen = before[0]; });
+    ASSERT_TRUE(back.has_value());
+    EXPECT_EQ(seen, std::byte{'b'});
+    const auto other = Open();
+    EXPECT_THAT(Report().regions, SizeIs(3)) << "somebody is attached";
+  }
+  const auto file = Open();
+  const StateFileReport report = Report();
+  ASSERT_THAT(report.regions, SizeIs(1));
+  EXPECT_EQ(report.regions[0].bytes, kBytes);
+  EXPECT_FALSE(report.regions[0].superseded);
+}
+
+TEST_F(StateFileTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
+  const auto file = Open();
+  Process child([this](Voice voice) {
+    const auto mine = StateFile::Open(Path());
+    if (!mine) return;
+    (void)(*mine)->Attach({.name = "api/rates", .identity = {1, 0}}, kBytes,
+                          [&](std::span<std::byte> fresh, std::span<std::byte> /*before*/) {
+                            fresh[5] = std::byte{1};
+                            voice.Say(1);
+                            SleepForEver();
+                          });
+  });
+  ASSERT_EQ(child.Hear(), 1U);
+  child.Kill();
+  const auto region = Attach(*file, "api/rates", 1, 'b');
+  EXPECT_EQ(MarkOf(*region), 'b');
+  EXPECT_EQ(region->data()[5], std::byte{0});
+}
+
+TEST_F(StateFileTest, EngineTimeGoesOnOverBootsAndNeverBack) {
+  std::uint64_t last_ns = 0;
+  const auto at = [](const StateFile& file, const Machine& machine) {
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(machine.boottime_ns) +
+                                      file.offset_ns());
+  };
+  {
+    const Machine machine = MachineOfBoot(1, 500 * kSecond, 1'000'000 * kSecond);
+    const auto file = Open(machine);
+    last_ns = at(*file, machine) + 100 * kSecond;
+    file->Keep({.engine_ns = last_ns, .unix_ns = 1'000'100 * kSecond});
+    file->Keep({.engine_ns = last_ns - 5, .unix_ns = 7});  // A loop that lags.
+  }
+  // An hour later, after a boot.
+  {
+    const Machine machine = MachineOfBoot(2, 30 * kSecond, 1'003'700 * kSecond);
+    const auto file = Open(machine);
+    EXPECT_TRUE(file->is_of_another_boot());
+    EXPECT_EQ(at(*file, machine), last_ns + 3600 * kSecond);
+    last_ns = at(*file, machine);
+    file->Keep({.engine_ns = last_ns, .unix_ns = machine.unix_ns});
+  }
+  // Wall time was set back by years meanwhile.
+  const Machine machine = MachineOfBoot(3, 10 * kSecond, 5 * kSecond);
+  const auto file = Open(machine);
+  EXPECT_EQ(at(*file, machine), last_ns);
+}
+
+TEST_F(StateFileTest, WhatIsNoStateFileIsRefusedAndLeftAsItIs) {
+  std::ofstream(Path()) << "a letter to a friend";
+  EXPECT_THAT(Refusal(), HasSubstr("it is no state file of Sluicegate, or was cut short."));
+  EXPECT_EQ(fs::file_size(Path()), 20U);
+  std::ofstream(Path()) << std::string(1 << 20, 'x');
+  EXPECT_THAT(Refusal(), HasSubstr("it is no state file of Sluicegate. Name another file"));
+  EXPECT_THAT(StateFile::Read(Path()).error(), HasSubstr("it is no state file of Sluicegate"));
+  fs::remove(Path());
+  fs::create_directory(Path());
+  EXPECT_THAT(Refusal(), HasSubstr("cannot open it: Is a directory."));
+  fs::remove(Path());
+  ASSERT_EQ(::mkfifo(Path().c_str(), 0600), 0);
+  EXPECT_THAT(Refusal(), HasSubstr("it is no regular file."));
+}
+
+TEST_F(StateFileTest, AnotherVersionIsRefused) {
+  (void)Open();
+  Write(8, std::string("\x02\0\0\0", 4));
+  EXPECT_THAT(Refusal(),
+              HasSubstr("it is of version 2, and this program reads and writes version 1."));
+}
+
+TEST_F(StateFileTest, AFileThatWasCutShortIsRefused) {
+  (void)Attach(*Open(), "api/rates", 1, 'a');
+  fs::resize_file(Path(), fs::file_size(Path()) - 4096);
+  EXPECT_THAT(Refusal(), HasSubstr("it was cut short: it should have"));
+}
+
+TEST_F(StateFileTest, ADamagedDirectoryIsRefused) {
+  (void)Attach(*Open(), "api/rates", 1, 'a');
+  Write(4096 + 16, std::string("\0\0\0\0\0\0\1\0", 8));
+  EXPECT_THAT(Refusal(), HasSubstr("it is damaged (a region beyond its end)."));
+  Write(4096 + 16, std::string(8, '\0'));
+  EXPECT_THAT(Refusal(), HasSubstr("it is damaged (regions that overlap)."));
+}
+
+TEST_F(StateFileTest, WhatOthersMayWriteIsRefused) {
+  (void)Open();
+  fs::permissions(Path(), fs::perms(0666));
+  EXPECT_THAT(Refusal(), HasSubstr("everybody may write it"));
+  fs::permissions(Path(), fs::perms(0600));
+  EXPECT_THAT(Refusal(), IsEmpty());
+  fs::rename(Path(), folder_ / "there");
+  fs::create_symlink(folder_ / "there", Path());
+  EXPECT_THAT(Refusal(), HasSubstr("cannot open it: Too many levels of symbolic links."));
+}
+
+TEST_F(StateFileTest, AnotherTimeNamespaceIsRefused) {
+  Machine machine = MachineOfBoot(1, kSecond, 0);
+  (void)Open(machine);
+  machine.time_namespace = 8;
+  EXPECT_THAT(Refusal(machine), HasSubstr("it is of another time namespace"));
+  machine.boot_id[0] = std::byte{2};
+  EXPECT_THAT(Refusal(machine), IsEmpty()) << "namespaces are numbered anew after a boot";
+}
+
+TEST_F(StateFileTest, AnotherMachinesFileIsRefusedWhileItIsInUse) {
+  const auto file = Open(MachineOfBoot(1, kSecond, 0));
+  EXPECT_THAT(Refusal(MachineOfBoot(2, kSecond, 0)),
+              HasSubstr("processes of another machine are attached to it"));
+}
+
+// The kernel takes its lock off a maker that dies at any moment.
+TEST_F(StateFileTest, MakersThatAreKilledLeaveAFileThatCanBeMade) {
+  for (unsigned round = 0; round < 40; ++round) {
+    Process child([this](Voice voice) {
+      voice.Say(1);
+      for (std::uint64_t i = 1;; ++i) {
+        const auto mine = StateFile::Open(Path());
+        if (mine) (void)Attach(**mine, "api/rates", i, 'c', 4096 * (1 + i % 5));
+      }
+    });
+    ASSERT_EQ(child.Hear(), 1U);
+    ::usleep(round * 150);
+    child.Kill();
+    const auto file = Open();
+    ASSERT_NE(file, nullptr) << round;
+    const auto region = Attach(*file, "api/bans", 1, 'd');
+    EXPECT_EQ(MarkOf(*region), 'd');
+  }
+}
+
+TEST(MachineTest, ThisOneHasABootAndTime) {
+  const Machine machine = Machine::Here();
+  EXPECT_NE(machine.boot_id, Machine{}.boot_id);
+  EXPECT_EQ(machine.boot_id, Machine::Here().boot_id);
+  EXPECT_GT(machine.boottime_ns, 0U);
+  EXPECT_GT(machine.unix_ns, 1'700'000'000 * static_cast<std::int64_t>(kSecond));
+}
+
+}  // namespace
+}  // namespace sluicegate::table
