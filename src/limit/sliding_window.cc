@@ -8,6 +8,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/write_order.h"
+
 namespace sluicegate::limit {
 namespace {
 
@@ -154,6 +156,10 @@ template <class Counter>
 void SlidingWindow<Counter>::Charge(std::byte* state, std::uint64_t now_ns,
                                     std::uint64_t cost) const noexcept {
   const View view = Look(state, now_ns);
+  // First the head: a process that dies then leaves slices of a turn before as new ones, so more in
+  // use than there is, and never less.
+  StoreHead(state, view.now + 1);
+  KeepWriteOrder();
   // What lies between the newest slice and now is from a turn of the ring before.
   const std::uint64_t steps = view.now - view.newest;
   if (steps >= Slices::kCount) {
@@ -161,7 +167,6 @@ void SlidingWindow<Counter>::Charge(std::byte* state, std::uint64_t now_ns,
   } else {
     for (std::uint64_t i = 0; i < steps; ++i) StoreCounter<Counter>(state, view.now - i, 0);
   }
-  StoreHead(state, view.now + 1);
   const std::uint64_t sum = AddSaturating(LoadCounter<Counter>(state, view.now), cost);
   StoreCounter<Counter>(state, view.now, std::min(sum, kMaxQuota));
 }

@@ -120,19 +120,41 @@ std::uint64_t Stretch::Apply(std::uint64_t left_ns) const noexcept {
 }
 
 std::expected<std::unique_ptr<BlockedSketch>, std::string> BlockedSketch::Create(Options options) {
-  assert(options.bytes >= kLeastBytes);
-  const std::uint64_t lines = std::min(options.bytes / kLeastBytes, kMostLinesPerRow);
-  auto mapping = Mapping::Create(lines * kLeastBytes);
+  auto mapping = Mapping::Create(CellBytes(options));
   if (!mapping) return std::unexpected(std::move(mapping.error()));
-  return std::unique_ptr<BlockedSketch>(new BlockedSketch(options, std::move(*mapping)));
+  return std::unique_ptr<BlockedSketch>(
+      new BlockedSketch(options, std::move(*mapping), std::make_unique<Words>(), nullptr));
+}
+
+std::size_t BlockedSketch::CellBytes(Options options) noexcept {
+  assert(options.bytes >= kLeastBytes);
+  return std::min(options.bytes / kLeastBytes, kMostLinesPerRow) * kLeastBytes;
+}
+
+std::size_t BlockedSketch::RegionBytes(Options options) noexcept {
+  return sizeof(Words) + CellBytes(options);
+}
+
+void BlockedSketch::Begin(const Mapping& region) noexcept { new (region.data()) Words; }
+
+std::unique_ptr<BlockedSketch> BlockedSketch::OfRegion(Options options,
+                                                       std::shared_ptr<Mapping> region,
+                                                       Owners& owners) {
+  return std::unique_ptr<BlockedSketch>(
+      new BlockedSketch(options, std::move(region), nullptr, &owners));
 }
 
 // Zero bytes are cells that were never folded into.
-BlockedSketch::BlockedSketch(Options options, std::unique_ptr<Mapping> mapping) noexcept
+BlockedSketch::BlockedSketch(Options options, std::shared_ptr<Mapping> mapping,
+                             std::unique_ptr<Words> words, Owners* owners) noexcept
     : protect_(options.protect),
       mapping_(std::move(mapping)),
-      cells_per_row_(mapping_->size() / kLeastBytes * kCellsPerLine),
-      cells_(reinterpret_cast<TickCell*>(mapping_->data())) {}
+      own_words_(std::move(words)),
+      words_(own_words_ != nullptr ? own_words_.get() : reinterpret_cast<Words*>(mapping_->data())),
+      cells_(reinterpret_cast<TickCell*>(mapping_->data() +
+                                         (own_words_ != nullptr ? 0 : sizeof(Words)))),
+      cells_per_row_(CellBytes(options) / kLeastBytes * kCellsPerLine),
+      owners_(owners) {}
 
 // The high half of a product: even over any number of cells, and a row of another size divides the
 // same line of mixed hashes (Take needs that).
@@ -143,9 +165,9 @@ BlockedSketch::TickCell& BlockedSketch::CellOf(std::size_t row,
 }
 
 std::uint64_t BlockedSketch::BaseFor(std::uint64_t now_ns) noexcept {
-  std::uint64_t base = base_tick_.load(std::memory_order_relaxed);
+  std::uint64_t base = words_->base_tick.load(std::memory_order_relaxed);
   if (base == kNoBase &&
-      base_tick_.compare_exchange_strong(base, TickOf(now_ns), std::memory_order_relaxed)) {
+      words_->base_tick.compare_exchange_strong(base, TickOf(now_ns), std::memory_order_relaxed)) {
     return TickOf(now_ns);
   }
   return base;
@@ -155,7 +177,7 @@ std::uint64_t BlockedSketch::BaseFor(std::uint64_t now_ns) noexcept {
 // it is after now if it is after the tick that now lies in. Before the base every cell is live that
 // was ever folded into.
 std::uint64_t BlockedSketch::CellTick(std::uint64_t now_ns) const noexcept {
-  const std::uint64_t base = base_tick_.load(std::memory_order_relaxed);
+  const std::uint64_t base = words_->base_tick.load(std::memory_order_relaxed);
   return std::min(limit::SubtractSaturating(TickOf(now_ns), base), kLastTick);
 }
 
@@ -167,14 +189,14 @@ bool BlockedSketch::Fold(std::uint64_t fingerprint, std::uint64_t until_ns,
   const std::uint64_t tick =
       std::max<std::uint64_t>(limit::SubtractSaturating(TickAfter(until_ns), base), 1);
   if (tick > kLastTick || !Admit(now_ns)) {
-    forgotten_.fetch_add(1, std::memory_order_relaxed);
+    words_->forgotten.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  Raise(latest_tick_, base + tick);
+  Raise(words_->latest_tick, base + tick);
   for (std::size_t row = 0; row < kRows; ++row) {
     Raise(CellOf(row, fingerprint), static_cast<std::uint32_t>(tick));
   }
-  finished_.fetch_add(1, std::memory_order_release);
+  words_->finished.fetch_add(1, std::memory_order_release);
   return true;
 }
 
@@ -182,7 +204,7 @@ bool BlockedSketch::Admit(std::uint64_t now_ns) noexcept {
   Scan(kCellsPerFold, now_ns);
   if (Reserve()) return true;
   const std::uint64_t tick = TickOf(now_ns);
-  const bool first = refused_tick_.exchange(tick, std::memory_order_relaxed) != tick;
+  const bool first = words_->refused_tick.exchange(tick, std::memory_order_relaxed) != tick;
   Scan(first ? kCellsPerTick : kCellsPerRefusal, now_ns);
   return Reserve();
 }
@@ -190,11 +212,11 @@ bool BlockedSketch::Admit(std::uint64_t now_ns) noexcept {
 // The surpluses first, then the number of folds: see the top.
 bool BlockedSketch::Reserve() noexcept {
   PerRow live = Surpluses();
-  const std::uint64_t started = started_.fetch_add(1, std::memory_order_relaxed) + 1;
+  const std::uint64_t started = words_->started.fetch_add(1, std::memory_order_relaxed) + 1;
   if (protect_) return true;
   for (std::uint64_t& row : live) row = std::min(row + started, cells_per_row_);
   if (IsBearable(live)) return true;
-  started_.fetch_sub(1, std::memory_order_relaxed);
+  words_->started.fetch_sub(1, std::memory_order_relaxed);
   return false;
 }
 
@@ -216,41 +238,57 @@ bool BlockedSketch::IsBearable(const PerRow& live) const noexcept {
 BlockedSketch::PerRow BlockedSketch::Surpluses() const noexcept {
   PerRow surpluses;
   for (std::size_t row = 0; row < kRows; ++row) {
-    surpluses[row] = surpluses_[row].load(std::memory_order_acquire);
+    surpluses[row] = words_->surpluses[row].load(std::memory_order_acquire);
   }
   return surpluses;
+}
+
+// Now and then it is looked whether who scans is dead; the pass begins anew then.
+bool BlockedSketch::TryScan() noexcept {
+  constexpr std::uint32_t kAlone = 1;
+  constexpr std::uint32_t kMissesBeforeAsking = 256;
+  const std::uint32_t word = owners_ == nullptr ? kAlone : owners_->Word();
+  if (word == 0) return false;
+  std::uint32_t seen = 0;
+  if (words_->scanner.compare_exchange_strong(seen, word, std::memory_order_acquire)) return true;
+  if (owners_ == nullptr) return false;
+  const std::uint32_t missed = missed_scans_.fetch_add(1, std::memory_order_relaxed);
+  if (missed % kMissesBeforeAsking != 0 || !owners_->IsDead(seen)) return false;
+  if (!words_->scanner.compare_exchange_strong(seen, word, std::memory_order_acquire)) return false;
+  words_->cursor = 0;
+  return true;
 }
 
 // Reads the next cells of each row. Does nothing while another thread does: the bound holds
 // without.
 void BlockedSketch::Scan(std::uint64_t cells, std::uint64_t now_ns) noexcept {
-  if (scanning_.test_and_set(std::memory_order_acquire)) return;
-  const std::uint64_t finished = finished_.load(std::memory_order_acquire);
-  if (latest_tick_.load(std::memory_order_relaxed) <= TickOf(now_ns)) {
+  if (!TryScan()) return;
+  const std::uint64_t finished = words_->finished.load(std::memory_order_acquire);
+  if (words_->latest_tick.load(std::memory_order_relaxed) <= TickOf(now_ns)) {
     Publish({}, finished);
-    cursor_ = 0;
+    words_->cursor = 0;
   } else {
-    if (cursor_ == 0) {
-      finished_before_pass_ = finished;
-      live_in_pass_ = {};
+    if (words_->cursor == 0) {
+      words_->finished_before_pass = finished;
+      words_->live_in_pass = {};
     }
-    const std::uint64_t count = std::min(cells, cells_per_row_ - cursor_);
+    const std::uint64_t count = std::min(cells, cells_per_row_ - words_->cursor);
     for (std::size_t row = 0; row < kRows; ++row) {
-      live_in_pass_[row] += CountAbove(Row(row) + cursor_, count, CellTick(now_ns));
+      words_->live_in_pass[row] += CountAbove(Row(row) + words_->cursor, count, CellTick(now_ns));
     }
-    cursor_ += count;
-    if (cursor_ == cells_per_row_) {
-      Publish(live_in_pass_, finished_before_pass_);
-      cursor_ = 0;
+    words_->cursor += count;
+    if (words_->cursor == cells_per_row_) {
+      Publish(words_->live_in_pass, words_->finished_before_pass);
+      words_->cursor = 0;
     }
   }
-  scanning_.clear(std::memory_order_release);
+  words_->scanner.store(0, std::memory_order_release);
 }
 
 // A difference may wrap; the sum with `started_` wraps back.
 void BlockedSketch::Publish(const PerRow& live, std::uint64_t finished) noexcept {
   for (std::size_t row = 0; row < kRows; ++row) {
-    surpluses_[row].store(live[row] - finished, std::memory_order_release);
+    words_->surpluses[row].store(live[row] - finished, std::memory_order_release);
   }
 }
 
@@ -261,18 +299,18 @@ std::uint64_t BlockedSketch::LookUp(std::uint64_t fingerprint,
     tick = std::min(tick, CellOf(row, fingerprint).load(std::memory_order_relaxed));
   }
   if (tick == 0) return 0;  // Before the base, its end would lie in the future.
-  const std::uint64_t base = base_tick_.load(std::memory_order_relaxed);
+  const std::uint64_t base = words_->base_tick.load(std::memory_order_relaxed);
   return limit::SubtractSaturating(EndOf(base + tick), now_ns);
 }
 
 void BlockedSketch::Prefetch(std::uint64_t fingerprint) const noexcept {
-  if (latest_tick_.load(std::memory_order_relaxed) == 0) return;
+  if (words_->latest_tick.load(std::memory_order_relaxed) == 0) return;
   for (std::size_t row = 0; row < kRows; ++row) __builtin_prefetch(&CellOf(row, fingerprint));
 }
 
 BlockedSketch::PerRow BlockedSketch::LiveAtMost() const noexcept {
   PerRow live = Surpluses();
-  const std::uint64_t started = started_.load(std::memory_order_relaxed);
+  const std::uint64_t started = words_->started.load(std::memory_order_relaxed);
   for (std::uint64_t& row : live) row = std::min(row + started, cells_per_row_);
   return live;
 }
@@ -288,7 +326,7 @@ BlockedSketch::PerRow BlockedSketch::CountLive(std::uint64_t now_ns) const noexc
 // In units of 2^-32 ppm, rounded up row by row: at most 1e6 * 2^32 * 2^32 on the way, which is less
 // than 2^84.
 std::uint32_t BlockedSketch::RefusedPpm(std::uint64_t now_ns) const noexcept {
-  if (latest_tick_.load(std::memory_order_relaxed) <= TickOf(now_ns)) return 0;
+  if (words_->latest_tick.load(std::memory_order_relaxed) <= TickOf(now_ns)) return 0;
   constexpr unsigned kFraction = 32;
   const PerRow live = LiveAtMost();
   Wide share = Wide{1'000'000} << kFraction;
@@ -301,18 +339,18 @@ std::uint32_t BlockedSketch::RefusedPpm(std::uint64_t now_ns) const noexcept {
 }
 
 BlockedCounts BlockedSketch::counts() const noexcept {
-  return {.folded = finished_.load(std::memory_order_relaxed),
-          .forgotten = forgotten_.load(std::memory_order_relaxed)};
+  return {.folded = words_->finished.load(std::memory_order_relaxed),
+          .forgotten = words_->forgotten.load(std::memory_order_relaxed)};
 }
 
 // The new base is not before the old one, so that what is left of an old block can be represented.
 void BlockedSketch::Take(const BlockedSketch& old, std::uint64_t now_ns,
                          const Stretch& stretch) noexcept {
-  assert(base_tick_.load(std::memory_order_relaxed) == kNoBase);
-  if (old.latest_tick_.load(std::memory_order_acquire) <= TickOf(now_ns)) return;
+  assert(words_->base_tick.load(std::memory_order_relaxed) == kNoBase);
+  if (old.words_->latest_tick.load(std::memory_order_acquire) <= TickOf(now_ns)) return;
   const std::uint64_t base =
-      std::max(old.base_tick_.load(std::memory_order_relaxed), TickOf(now_ns));
-  base_tick_.store(base, std::memory_order_relaxed);
+      std::max(old.words_->base_tick.load(std::memory_order_relaxed), TickOf(now_ns));
+  words_->base_tick.store(base, std::memory_order_relaxed);
   for (std::size_t row = 0; row < kRows; ++row) TakeRow(row, old, now_ns, stretch);
   Publish(CountLive(now_ns), 0);
 }
@@ -321,8 +359,8 @@ void BlockedSketch::Take(const BlockedSketch& old, std::uint64_t now_ns,
 // of the old cells j of m that overlap it: j/m < (i+1)/n and (j+1)/m > i/n.
 void BlockedSketch::TakeRow(std::size_t row, const BlockedSketch& old, std::uint64_t now_ns,
                             const Stretch& stretch) noexcept {
-  const std::uint64_t old_base = old.base_tick_.load(std::memory_order_relaxed);
-  const std::uint64_t base = base_tick_.load(std::memory_order_relaxed);
+  const std::uint64_t old_base = old.words_->base_tick.load(std::memory_order_relaxed);
+  const std::uint64_t base = words_->base_tick.load(std::memory_order_relaxed);
   const std::uint64_t dead = old.CellTick(now_ns);
   for (std::uint64_t i = 0; i < cells_per_row_; ++i) {
     const std::uint64_t begin = i * old.cells_per_row_ / cells_per_row_;
@@ -336,7 +374,7 @@ void BlockedSketch::TakeRow(std::size_t row, const BlockedSketch& old, std::uint
     const std::uint64_t until_ns = limit::AddSaturating(now_ns, stretch.Apply(left_ns));
     const std::uint64_t tick = std::min(TickAfter(until_ns) - base, kLastTick);
     Row(row)[i].store(static_cast<std::uint32_t>(tick), std::memory_order_relaxed);
-    Raise(latest_tick_, base + tick);
+    Raise(words_->latest_tick, base + tick);
   }
 }
 

@@ -27,6 +27,7 @@
 #include "limit/saturating.h"
 #include "table/bucket.h"
 #include "table/mapping.h"
+#include "table/owners.h"
 
 namespace sluicegate::table {
 
@@ -63,6 +64,14 @@ class BlockedSketch {
   /// REQUIRES: options.bytes >= kLeastBytes.
   [[nodiscard]] static std::expected<std::unique_ptr<BlockedSketch>, std::string> Create(
       Options options);
+  /// A sketch in a region of a file that processes share: how large that is.
+  [[nodiscard]] static std::size_t RegionBytes(Options options) noexcept;
+  /// Makes a fresh region, all zero, an empty sketch.
+  static void Begin(const Mapping& region) noexcept;
+  /// The sketch in a region that was begun. `owners` outlives it.
+  [[nodiscard]] static std::unique_ptr<BlockedSketch> OfRegion(Options options,
+                                                               std::shared_ptr<Mapping> region,
+                                                               Owners& owners);
   BlockedSketch(const BlockedSketch&) = delete;
   BlockedSketch& operator=(const BlockedSketch&) = delete;
 
@@ -76,7 +85,7 @@ class BlockedSketch {
   [[nodiscard]] std::uint64_t BlockedFor(std::uint64_t fingerprint,
                                          std::uint64_t now_ns) const noexcept {
     // Most sketches hold no live block for most of their lives: one comparison then.
-    if (latest_tick_.load(std::memory_order_acquire) <= now_ns >> kTickShift) return 0;
+    if (words_->latest_tick.load(std::memory_order_acquire) <= now_ns >> kTickShift) return 0;
     return LookUp(fingerprint, now_ns);
   }
 
@@ -94,7 +103,9 @@ class BlockedSketch {
   /// The live cells of each row, counted: about a third of a nanosecond a cell.
   [[nodiscard]] PerRow CountLive(std::uint64_t now_ns) const noexcept;
 
-  [[nodiscard]] std::size_t bytes() const noexcept { return mapping_->size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return cells_per_row_ * kRows * sizeof(TickCell);
+  }
   /// Whether Create would make a sketch like this one.
   [[nodiscard]] bool Fits(Options options) const noexcept {
     return options.protect == protect_ && options.bytes / kLeastBytes * kLeastBytes == bytes();
@@ -112,7 +123,29 @@ class BlockedSketch {
   using TickCell = std::atomic<std::uint32_t>;  // Ticks since the base; 0: never folded into.
   static constexpr std::uint64_t kNoBase = limit::kMaxU64;
 
-  BlockedSketch(Options options, std::unique_ptr<Mapping> mapping) noexcept;
+  // What a sketch has beside its cells. In a region its first lines.
+  struct Words {
+    // Read by everybody, written seldom: the first fold's tick, the latest tick folded (both of
+    // engine time), and of each row the live cells of its last pass less the folds finished when
+    // that began.
+    alignas(kCacheLine) std::atomic<std::uint64_t> base_tick{kNoBase};
+    std::atomic<std::uint64_t> latest_tick{0};
+    std::array<std::atomic<std::uint64_t>, kRows> surpluses{};
+    // Written by every fold. One whose process died stays started for ever: a cell's worth.
+    alignas(kCacheLine) std::atomic<std::uint64_t> started{0};
+    std::atomic<std::uint64_t> finished{0};
+    std::atomic<std::uint64_t> forgotten{0};
+    std::atomic<std::uint64_t> refused_tick{0};  // Of the last attempt that was refused.
+    // The scan; all but the word guarded by it. 0: nobody scans, else who does.
+    alignas(kCacheLine) std::atomic<std::uint32_t> scanner{0};
+    std::uint64_t cursor = 0;  // The next cell of every row; 0: the next pass begins.
+    std::uint64_t finished_before_pass = 0;
+    PerRow live_in_pass{};
+  };
+  static_assert(sizeof(Words) == 3 * kCacheLine);
+
+  BlockedSketch(Options options, std::shared_ptr<Mapping> mapping, std::unique_ptr<Words> words,
+                Owners* owners) noexcept;
 
   [[nodiscard]] TickCell& CellOf(std::size_t row, std::uint64_t fingerprint) const noexcept;
   [[nodiscard]] TickCell* Row(std::size_t row) const noexcept {
@@ -126,6 +159,8 @@ class BlockedSketch {
   [[nodiscard]] bool Reserve() noexcept;
   [[nodiscard]] bool IsBearable(const PerRow& live) const noexcept;
   [[nodiscard]] PerRow Surpluses() const noexcept;
+  [[nodiscard]] static std::size_t CellBytes(Options options) noexcept;
+  [[nodiscard]] bool TryScan() noexcept;
   void Scan(std::uint64_t cells, std::uint64_t now_ns) noexcept;
   void Publish(const PerRow& live, std::uint64_t finished) noexcept;
   void TakeRow(std::size_t row, const BlockedSketch& old, std::uint64_t now_ns,
@@ -133,25 +168,13 @@ class BlockedSketch {
 
   // Constant after construction.
   const bool protect_;
-  const std::unique_ptr<Mapping> mapping_;
-  const std::uint64_t cells_per_row_;
+  const std::shared_ptr<Mapping> mapping_;
+  const std::unique_ptr<Words> own_words_;  // Null for a sketch in a region.
+  Words* const words_;
   TickCell* const cells_;  // Row after row.
-  // Read by everybody, written seldom: the first fold's tick, the latest tick folded (both of
-  // engine time), and of each row the live cells of its last pass less the folds finished when that
-  // began.
-  alignas(kCacheLine) std::atomic<std::uint64_t> base_tick_{kNoBase};
-  std::atomic<std::uint64_t> latest_tick_{0};
-  std::array<std::atomic<std::uint64_t>, kRows> surpluses_{};
-  // Written by every fold.
-  alignas(kCacheLine) std::atomic<std::uint64_t> started_{0};
-  std::atomic<std::uint64_t> finished_{0};
-  std::atomic<std::uint64_t> forgotten_{0};
-  std::atomic<std::uint64_t> refused_tick_{0};  // Of the last attempt that was refused.
-  // The scan; all but the flag guarded by it.
-  alignas(kCacheLine) std::atomic_flag scanning_;
-  std::uint64_t cursor_ = 0;  // The next cell of every row; 0: the next pass begins.
-  std::uint64_t finished_before_pass_ = 0;
-  PerRow live_in_pass_{};
+  const std::uint64_t cells_per_row_;
+  Owners* const owners_;  // Null for a sketch of this process alone.
+  std::atomic<std::uint32_t> missed_scans_{0};
 };
 
 }  // namespace sluicegate::table

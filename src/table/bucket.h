@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <thread>
@@ -18,6 +19,8 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
+
+#include "table/owners.h"
 
 namespace sluicegate::table {
 
@@ -45,40 +48,46 @@ inline void PrefetchForWrite(const void* line) noexcept {
 #endif
 }
 
+/// How an attempt to lock ended.
+enum class Locked : std::uint8_t {
+  kHeld,
+  kSealed,  ///< What it guarded has moved.
+  kStuck,   ///< Another process holds it for too long (it is stopped), or this one has no word.
+};
+
 /// A lock of one word, held for tens of nanoseconds. A waiter looks after ever longer pauses: so
 /// the line stays with the holder, who on a hot key takes many turns at the speed of its own cache
 /// before it goes over. In the end a waiter yields its core: on few cores the holder may be the one
 /// that waits for it. A sealed lock is never free again: what it guarded has moved.
+///
+/// Of a table that processes share the word tells the holder (table/owners.h). What a dead one held
+/// is taken over, as it stands; a living one is never robbed: a waiter gives up after kPatience.
 class BucketLock {
  public:
-  /// False: it is sealed, and not held.
-  [[nodiscard]] bool Lock() noexcept {
-    for (unsigned waits = 0;; ++waits) {
-      std::uint32_t seen = word_.load(std::memory_order_relaxed);
-      if (seen == kFree && word_.compare_exchange_weak(seen, kTaken, std::memory_order_acquire,
-                                                       std::memory_order_relaxed)) {
-        return true;
-      }
-      if (seen == kSealed) return false;
-      Wait(waits);
+  static constexpr std::chrono::milliseconds kPatience{20};
+
+  /// `owners`: of a shared table; else null.
+  [[nodiscard]] Locked Lock(Owners* owners = nullptr) noexcept {
+    const std::uint32_t word = owners == nullptr ? kAlone : owners->Word();
+    std::uint32_t seen = word_.load(std::memory_order_relaxed);
+    if (seen == kFree && word != kFree &&
+        word_.compare_exchange_weak(seen, word, std::memory_order_acquire,
+                                    std::memory_order_relaxed)) {
+      return Locked::kHeld;
     }
+    return LockSlowly(owners, word);
   }
   void Unlock() noexcept { word_.store(kFree, std::memory_order_release); }
   /// REQUIRES: the caller holds it; nobody holds it then.
   void Seal() noexcept { word_.store(kSealed, std::memory_order_release); }
 
  private:
+  // No owner's word is one of these.
   static constexpr std::uint32_t kFree = 0;
-  static constexpr std::uint32_t kTaken = 1;
+  static constexpr std::uint32_t kAlone = 1;  // Held, in a table of one process.
   static constexpr std::uint32_t kSealed = 2;
-  static constexpr unsigned kMostDoublings = 6;      // 64 pauses: 1 us, some twenty decisions.
-  static constexpr unsigned kWaitsBeforeYield = 64;  // Together 60 us: nobody holds it that long.
 
-  static void Wait(unsigned waits) noexcept {
-    if (waits >= kWaitsBeforeYield) return YieldCore();
-    const unsigned pauses = 1U << (waits < kMostDoublings ? waits : kMostDoublings);
-    for (unsigned i = 0; i < pauses; ++i) SpinPause();
-  }
+  [[nodiscard]] Locked LockSlowly(Owners* owners, std::uint32_t word) noexcept;
 
   std::atomic<std::uint32_t> word_{kFree};
 };

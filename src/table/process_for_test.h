@@ -44,7 +44,11 @@ class Process {
   }
   Process(Process&& other) noexcept
       : pid_(std::exchange(other.pid_, -1)), pipe_(std::exchange(other.pipe_, -1)) {}
-  Process& operator=(Process&&) = delete;
+  Process& operator=(Process&& other) noexcept {
+    std::swap(pid_, other.pid_);
+    std::swap(pipe_, other.pipe_);
+    return *this;
+  }
   ~Process() {
     (void)Kill();
     if (pipe_ >= 0) ::close(pipe_);

@@ -415,7 +415,7 @@ void StateFile::Keep(Now now) noexcept {
 
 // A region that is not prepared has a dead maker, or one that failed: who lives holds the lock
 // until it is.
-std::expected<std::unique_ptr<Mapping>, std::string> StateFile::Attach(const RegionKey& key,
+std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const RegionKey& key,
                                                                        std::size_t bytes,
                                                                        const Prepare& prepare) {
   const auto refuse = [this](const std::string& why) {
@@ -433,19 +433,20 @@ std::expected<std::unique_ptr<Mapping>, std::string> StateFile::Attach(const Reg
   }
   auto mapping = Mapping::OfFile(file_, entry->offset, bytes);
   if (!mapping) return refuse(mapping.error());
-  if (entry->is_prepared()) return mapping;
-  std::memset((*mapping)->data(), 0, bytes);
-  std::unique_ptr<Mapping> before;
+  Fresh fresh{.region = std::move(*mapping),
+              .before = nullptr,
+              .serial = static_cast<std::uint32_t>(entry->serial)};
+  if (entry->is_prepared()) return fresh.region;
+  std::memset(fresh.region->data(), 0, bytes);
   if (const Entry* old = contents_->FindLatest(key.name, Contents::Which::kPrepared);
       old != nullptr) {
     auto mapped = Mapping::OfFile(file_, old->offset, old->bytes);
     if (!mapped) return refuse(mapped.error());
-    before = std::move(*mapped);
+    fresh.before = std::move(*mapped);
   }
-  prepare({(*mapping)->data(), bytes},
-          before == nullptr ? std::span<std::byte>() : std::span(before->data(), before->size()));
+  prepare(fresh);
   entry->prepared.store(1, std::memory_order_release);
-  return mapping;
+  return fresh.region;
 }
 
 // The size of the file is known before the entry that needs it, and the entry is whole before it

@@ -91,12 +91,17 @@ class StateFile {
   [[nodiscard]] Owners& owners() noexcept { return *owners_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
-  /// Fills a region that nobody had before, all zero, from what had its name, if anything did. The
-  /// directory is locked meanwhile, for all processes.
-  using Prepare = std::function<void(std::span<std::byte> bytes, std::span<std::byte> before)>;
+  /// A region that nobody had before, all zero.
+  struct Fresh {
+    std::shared_ptr<Mapping> region;
+    std::shared_ptr<Mapping> before;  ///< What had its name; null if nothing did.
+    std::uint32_t serial = 0;         ///< The same for all processes, and no other region's.
+  };
+  /// Fills it. The directory is locked meanwhile, for all processes.
+  using Prepare = std::function<void(const Fresh& fresh)>;
   /// Maps the region of this key and size; makes it where there is none, or where its maker died
   /// before it was prepared. Regions that it supersedes stay until the file is opened alone.
-  [[nodiscard]] std::expected<std::unique_ptr<Mapping>, std::string> Attach(const RegionKey& key,
+  [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Attach(const RegionKey& key,
                                                                             std::size_t bytes,
                                                                             const Prepare& prepare);
 

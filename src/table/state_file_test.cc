@@ -68,11 +68,11 @@ class StateFileTest : public ::testing::Test {
 };
 
 // A region whose first byte tells who prepared it.
-std::unique_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uint64_t identity,
+std::shared_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uint64_t identity,
                                 char mark, std::size_t bytes = kBytes) {
   auto mapping = file.Attach({.name = name, .identity = {identity, 0}}, bytes,
-                             [mark](std::span<std::byte> fresh, std::span<std::byte> /*before*/) {
-                               fresh[0] = static_cast<std::byte>(mark);
+                             [mark](const StateFile::Fresh& fresh) {
+                               fresh.region->data()[0] = static_cast<std::byte>(mark);
                              });
   EXPECT_TRUE(mapping.has_value()) << mapping.error();
   return mapping ? std::move(*mapping) : nullptr;
@@ -138,18 +138,18 @@ TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
     (void)Attach(*file, "api/rates", 1, 'a');
     std::byte seen{0};
     const auto next = file->Attach({.name = "api/rates", .identity = {2, 0}}, 64,
-                                   [&](std::span<std::byte> fresh, std::span<std::byte> before) {
-                                     seen = before[0];
-                                     EXPECT_EQ(before.size(), kBytes);
-                                     EXPECT_EQ(fresh[0], std::byte{0});
-                                     fresh[0] = std::byte{'b'};
+                                   [&](const StateFile::Fresh& fresh) {
+                                     seen = fresh.before->data()[0];
+                                     EXPECT_EQ(fresh.before->size(), kBytes);
+                                     EXPECT_EQ(fresh.region->data()[0], std::byte{0});
+                                     fresh.region->data()[0] = std::byte{'b'};
                                    });
     ASSERT_TRUE(next.has_value());
     EXPECT_EQ(seen, std::byte{'a'});
     // Back again: from the newest, not from what was left behind.
-    const auto back = file->Attach(
-        {.name = "api/rates", .identity = {1, 0}}, kBytes,
-        [&](std::span<std::byte> /*fresh*/, std::span<std::byte> before) { seen = before[0]; });
+    const auto back =
+        file->Attach({.name = "api/rates", .identity = {1, 0}}, kBytes,
+                     [&](const StateFile::Fresh& fresh) { seen = fresh.before->data()[0]; });
     ASSERT_TRUE(back.has_value());
     EXPECT_EQ(seen, std::byte{'b'});
     const auto other = Open();
@@ -168,8 +168,8 @@ TEST_F(StateFileTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
     const auto mine = StateFile::Open(Path());
     if (!mine) return;
     (void)(*mine)->Attach({.name = "api/rates", .identity = {1, 0}}, kBytes,
-                          [&](std::span<std::byte> fresh, std::span<std::byte> /*before*/) {
-                            fresh[5] = std::byte{1};
+                          [&](const StateFile::Fresh& fresh) {
+                            fresh.region->data()[5] = std::byte{1};
                             voice.Say(1);
                             SleepForEver();
                           });

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/write_order.h"
 #include "limit/saturating.h"
 
 namespace sluicegate::table {
@@ -26,6 +27,12 @@ std::uint64_t BucketsIn(Table::Shape shape, std::size_t bytes) {
   return std::max<std::uint64_t>(bytes / BucketBytes(shape), 1);
 }
 
+// The bits of a hash below its fingerprint, in the first table of its line.
+std::uint32_t ShiftOf(std::uint64_t buckets) {
+  const auto bucket_bits = static_cast<std::uint32_t>(std::bit_width(buckets)) - 1;
+  return 32U - std::min(bucket_bits, 32U);
+}
+
 std::uint32_t NextId() {
   static std::atomic<std::uint32_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
@@ -44,38 +51,63 @@ alignas(8) constinit std::byte Table::never_seen[Table::kMaxStateBytes] = {};
 
 std::expected<std::unique_ptr<Table>, std::string> Table::Create(
     Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch) {
-  const std::uint64_t buckets = BucketsIn(shape, bytes);
-  const auto bucket_bits = static_cast<unsigned>(std::bit_width(buckets)) - 1;
-  return Create(shape, bytes, {.id = NextId(), .shift = 32U - std::min(bucket_bits, 32U)},
+  return Create(shape, bytes, {.id = NextId(), .shift = ShiftOf(BucketsIn(shape, bytes))},
                 std::move(sketch));
 }
 
 std::expected<std::unique_ptr<Table>, std::string> Table::CreateSuccessor(
     Shape shape, std::size_t bytes, std::shared_ptr<BlockedSketch> sketch, bool keep_id) const {
-  return Create(shape, bytes, {.id = keep_id ? id_ : NextId(), .shift = shift_}, std::move(sketch));
+  return Create(shape, bytes, {.id = keep_id ? id() : NextId(), .shift = shift_},
+                std::move(sketch));
 }
 
 std::expected<std::unique_ptr<Table>, std::string> Table::Create(
     Shape shape, std::size_t bytes, Identity identity, std::shared_ptr<BlockedSketch> sketch) {
   assert(shape.state_bytes % 8 == 0 && shape.state_bytes <= kMaxStateBytes);
-  const std::uint64_t buckets = BucketsIn(shape, bytes);
-  auto mapping = Mapping::Create(buckets * BucketBytes(shape));
+  auto mapping = Mapping::Create(BucketsIn(shape, bytes) * BucketBytes(shape));
   if (!mapping) return std::unexpected(std::move(mapping.error()));
+  auto words = std::make_unique<Words>();
+  words->id = identity.id;
+  words->shift = identity.shift;
   return std::unique_ptr<Table>(
-      new Table(shape, std::move(*mapping), buckets, identity, std::move(sketch)));
+      new Table(shape, std::move(*mapping), std::move(words), nullptr, std::move(sketch)));
+}
+
+std::size_t Table::RegionBytes(Shape shape, std::size_t bytes) noexcept {
+  return sizeof(Words) + BucketsIn(shape, bytes) * BucketBytes(shape);
+}
+
+void Table::Begin(const Mapping& region, Shape shape, std::uint32_t id) noexcept {
+  auto& words = *reinterpret_cast<Words*>(region.data());
+  words.id = id;
+  words.shift = ShiftOf((region.size() - sizeof(Words)) / BucketBytes(shape));
+}
+
+void Table::BeginSuccessor(const Mapping& region, std::uint32_t id, bool keep_id) const noexcept {
+  auto& words = *reinterpret_cast<Words*>(region.data());
+  words.id = keep_id ? this->id() : id;
+  words.shift = shift_;
+}
+
+std::unique_ptr<Table> Table::OfRegion(Shape shape, std::shared_ptr<Mapping> region, Owners& owners,
+                                       std::shared_ptr<BlockedSketch> sketch) {
+  return std::unique_ptr<Table>(
+      new Table(shape, std::move(region), nullptr, &owners, std::move(sketch)));
 }
 
 // Zero bytes are an empty bucket: no fingerprints, the lock free.
-Table::Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets,
-             Identity identity, std::shared_ptr<BlockedSketch> sketch) noexcept
+Table::Table(Shape shape, std::shared_ptr<Mapping> mapping, std::unique_ptr<Words> words,
+             Owners* owners, std::shared_ptr<BlockedSketch> sketch) noexcept
     : shape_(shape),
       slot_bytes_(SlotBytes(shape)),
       bucket_bytes_(BucketBytes(shape)),
-      buckets_(buckets),
-      id_(identity.id),
-      shift_(identity.shift),
       mapping_(std::move(mapping)),
-      data_(mapping_->data()),
+      own_words_(std::move(words)),
+      words_(own_words_ != nullptr ? own_words_.get() : reinterpret_cast<Words*>(mapping_->data())),
+      data_(mapping_->data() + (own_words_ != nullptr ? 0 : sizeof(Words))),
+      buckets_((mapping_->size() - (own_words_ != nullptr ? 0 : sizeof(Words))) / bucket_bytes_),
+      shift_(words_->shift),
+      owners_(owners),
       sketch_(std::move(sketch)) {}
 
 bool Table::Fits(Shape shape, std::size_t bytes) const noexcept {
@@ -85,12 +117,16 @@ bool Table::Fits(Shape shape, std::size_t bytes) const noexcept {
 void Cell::Place(unsigned slot, std::uint8_t variant) noexcept {
   slot_ = slot;
   state_ = bucket_->State(slot, table_->slot_bytes_);
-  bucket_->fingerprints[slot] = fingerprint_;
+  // A process that dies on the way leaves a free slot, and no key with another's state.
+  bucket_->fingerprints[slot] = 0;
+  KeepWriteOrder();
   SlotTag& tag = bucket_->tags[slot];
   tag = {.generation = static_cast<std::uint8_t>((tag.generation + 1U) & 0xFU),
          .above = static_cast<std::uint8_t>(above_ & 0xFU)};
   std::memset(state_, 0, table_->slot_bytes_);
   if (table_->shape_.tagged) state_[table_->shape_.state_bytes] = std::byte{variant};
+  KeepWriteOrder();
+  bucket_->fingerprints[slot] = fingerprint_;
 }
 
 Cell::Victim Cell::FindVictim(const Weigher& weigher, Now now) const noexcept {
@@ -115,7 +151,7 @@ bool Cell::Claim(const Weigher& weigher, std::uint8_t variant, Now now) noexcept
   if (present()) return true;
   const Victim victim = FindVictim(weigher, now);
   if (victim.slot == kSlotsPerBucket) {
-    table_->refusals_.fetch_add(1, std::memory_order_relaxed);
+    table_->words_->refusals.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   if (victim.weight.clears_after_ns > 0) {
@@ -139,13 +175,13 @@ bool Cell::IsCrowded(const Weigher& weigher, Now now) const noexcept {
 void Table::CountEviction(std::uint32_t fingerprint, const Weight& weight, Now now,
                           BlockedSketch* sketch) noexcept {
   if (weight.blocked_ns == 0) {
-    evictions_.fetch_add(1, std::memory_order_relaxed);
+    words_->evictions.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  evictions_at_limit_.fetch_add(1, std::memory_order_relaxed);
+  words_->evictions_at_limit.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t until_ns = limit::AddSaturating(now.engine_ns, weight.blocked_ns);
   if (sketch == nullptr || !sketch->Fold(fingerprint, until_ns, now.engine_ns)) {
-    forgotten_.fetch_add(1, std::memory_order_relaxed);
+    words_->forgotten.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -170,7 +206,7 @@ void Table::MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& we
     victim = cell.FindVictim(weigher, now);
   }
   if (victim.slot == kSlotsPerBucket) {
-    refusals_.fetch_add(1, std::memory_order_relaxed);
+    words_->refusals.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   const bool taken = victim.weight.clears_after_ns > 0;
@@ -212,13 +248,22 @@ void Table::ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, co
 }
 
 void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept {
+  HandOn(next, mover, weigher, now, Leave::kSealed);
+}
+
+void Table::CopyInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept {
+  HandOn(next, mover, weigher, now, Leave::kUsable);
+}
+
+void Table::HandOn(Table& next, const Mover& mover, const Weigher& weigher, Now now,
+                   Leave leave) noexcept {
   assert(next.shift_ == shift_);
   BlockedSketch* sketch = next.sketch_.get();
   if (sketch != nullptr && sketch_ != nullptr) sketch = sketch_.get();
   MovedKey key;
   for (std::uint64_t index = 0; index < buckets_; ++index) {
     Bucket& bucket = BucketAt(index);
-    if (!bucket.lock.Lock()) continue;
+    if (bucket.lock.Lock(owners_) != Locked::kHeld) continue;
     for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
       if (bucket.fingerprints[slot] == 0) continue;
       std::memset(key.state.data(), 0, next.shape_.state_bytes);
@@ -233,20 +278,24 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
       ForEachBucketIn(next.buckets_, index, key,
                       [&](std::uint64_t to) { next.MoveKey(key, to, weigher, now, sketch); });
     }
-    bucket.lock.Seal();
+    if (leave == Leave::kSealed) {
+      bucket.lock.Seal();
+    } else {
+      bucket.lock.Unlock();
+    }
   }
-  next.stamps_from_ns_ = stamps_from_ns_;
+  next.words_->stamps_from_ns = words_->stamps_from_ns;
   const auto carry = [](auto& to, const auto& from) {
     to.fetch_add(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
   };
-  carry(next.evictions_, evictions_);
-  carry(next.evictions_at_limit_, evictions_at_limit_);
-  carry(next.forgotten_, forgotten_);
-  carry(next.refusals_, refusals_);
+  carry(next.words_->evictions, words_->evictions);
+  carry(next.words_->evictions_at_limit, words_->evictions_at_limit);
+  carry(next.words_->forgotten, words_->forgotten);
+  carry(next.words_->refusals, words_->refusals);
 }
 
 void Table::ForgetStampsBefore(std::uint64_t engine_ns) noexcept {
-  stamps_from_ns_ = std::max(stamps_from_ns_, engine_ns);
+  words_->stamps_from_ns = std::max(words_->stamps_from_ns, engine_ns);
 }
 
 std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
@@ -255,7 +304,7 @@ std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
   std::uint64_t live = 0;
   for (std::uint64_t i = 0; i < sampled; ++i) {
     Bucket& bucket = BucketAt(i * buckets_ / sampled);
-    if (!bucket.lock.Lock()) continue;
+    if (bucket.lock.Lock(owners_) != Locked::kHeld) continue;
     for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
       if (bucket.fingerprints[slot] == 0) continue;
       const Weight weight =
@@ -268,10 +317,10 @@ std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
 }
 
 TableCounts Table::counts() const noexcept {
-  return {.evictions = evictions_.load(std::memory_order_relaxed),
-          .evictions_at_limit = evictions_at_limit_.load(std::memory_order_relaxed),
-          .forgotten = forgotten_.load(std::memory_order_relaxed),
-          .refusals = refusals_.load(std::memory_order_relaxed)};
+  return {.evictions = words_->evictions.load(std::memory_order_relaxed),
+          .evictions_at_limit = words_->evictions_at_limit.load(std::memory_order_relaxed),
+          .forgotten = words_->forgotten.load(std::memory_order_relaxed),
+          .refusals = words_->refusals.load(std::memory_order_relaxed)};
 }
 
 }  // namespace sluicegate::table

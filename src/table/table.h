@@ -74,7 +74,8 @@ struct TableCounts {
 class Table;
 
 /// A key's place in its bucket, locked. Move-only; unlocks when it dies. Of a table that has moved
-/// (Table::MoveInto) it is sealed: it holds no lock, and its key reads as absent.
+/// (Table::MoveInto) it is sealed, of one that another process has stopped in it is stuck: then it
+/// holds no lock, and its key reads as absent.
 class Cell {
  public:
   Cell() noexcept = default;
@@ -90,7 +91,10 @@ class Cell {
     if (bucket_ != nullptr) bucket_->lock.Unlock();
   }
 
+  /// Whether it holds no lock: what it guards has moved, or cannot be had.
   [[nodiscard]] bool sealed() const noexcept { return bucket_ == nullptr; }
+  /// Of a sealed one: it cannot be had now.
+  [[nodiscard]] bool stuck() const noexcept { return slot_ == kStuckSlot; }
   [[nodiscard]] bool present() const noexcept { return slot_ < kSlotsPerBucket; }
   /// The key's state; all zero while the key is absent, and constant then: Claim first.
   [[nodiscard]] std::byte* state() const noexcept { return state_; }
@@ -109,6 +113,7 @@ class Cell {
 
  private:
   friend class Table;
+  static constexpr unsigned kStuckSlot = kSlotsPerBucket + 1;
   Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint, std::uint8_t above) noexcept;
   void Place(unsigned slot, std::uint8_t variant) noexcept;
   struct Victim {
@@ -150,8 +155,20 @@ class Table {
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
+  /// A table in a region of a file that processes share: how large that is for `bytes` of buckets.
+  [[nodiscard]] static std::size_t RegionBytes(Shape shape, std::size_t bytes) noexcept;
+  /// Makes a fresh region, all zero, an empty table. `id` must be the same for all processes, and
+  /// no other table's.
+  static void Begin(const Mapping& region, Shape shape, std::uint32_t id) noexcept;
+  /// As Begin, for a table that can take this one's keys over.
+  void BeginSuccessor(const Mapping& region, std::uint32_t id, bool keep_id) const noexcept;
+  /// The table in a region that was begun. `owners` outlives it.
+  [[nodiscard]] static std::unique_ptr<Table> OfRegion(Shape shape, std::shared_ptr<Mapping> region,
+                                                       Owners& owners,
+                                                       std::shared_ptr<BlockedSketch> sketch);
+
   /// Unique among the tables of the process that are not sealed.
-  [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
+  [[nodiscard]] std::uint32_t id() const noexcept { return words_->id; }
   [[nodiscard]] Shape shape() const noexcept { return shape_; }
   [[nodiscard]] const std::shared_ptr<BlockedSketch>& sketch() const noexcept { return sketch_; }
   /// Whether Create would make a table of this size and shape.
@@ -178,9 +195,14 @@ class Table {
   /// this table's sketch if it has one, so that the new one can take that over. REQUIRES: `next` is
   /// from CreateSuccessor, and nobody uses it yet.
   void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
+  /// The same, and leaves this table usable: for processes that go on with it. What is charged here
+  /// from then on does not count there.
+  void CopyInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
 
   /// Whether a stamp of `when` still tells of something: not if that was past when it moved here.
-  [[nodiscard]] bool Knows(Now when) const noexcept { return when.engine_ns >= stamps_from_ns_; }
+  [[nodiscard]] bool Knows(Now when) const noexcept {
+    return when.engine_ns >= words_->stamps_from_ns;
+  }
   /// Of what was charged before, no stamp is known any more. REQUIRES: as MoveInto of `next`, here.
   void ForgetStampsBefore(std::uint64_t engine_ns) noexcept;
 
@@ -198,12 +220,31 @@ class Table {
   friend class Cell;
   struct Identity {
     std::uint32_t id = 0;
-    unsigned shift = 0;
+    std::uint32_t shift = 0;
   };
-  Table(Shape shape, std::unique_ptr<Mapping> mapping, std::uint64_t buckets, Identity identity,
+  // What a table has beside its buckets. In a region its first line.
+  struct alignas(kCacheLine) Words {
+    std::uint32_t id = 0;
+    // A fingerprint is the 32 bits of the hash above these: of the first table those right below
+    // the bits that its bucket tells. Successors keep it, so that a key stays known by its
+    // fingerprint.
+    std::uint32_t shift = 0;
+    std::uint64_t stamps_from_ns = 0;  // Written before anybody else uses the table.
+    // Relaxed counters.
+    std::atomic<std::uint64_t> evictions{0};
+    std::atomic<std::uint64_t> evictions_at_limit{0};
+    std::atomic<std::uint64_t> forgotten{0};
+    std::atomic<std::uint64_t> refusals{0};
+  };
+  static_assert(sizeof(Words) == kCacheLine);
+
+  Table(Shape shape, std::shared_ptr<Mapping> mapping, std::unique_ptr<Words> words, Owners* owners,
         std::shared_ptr<BlockedSketch> sketch) noexcept;
   [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
       Shape shape, std::size_t bytes, Identity identity, std::shared_ptr<BlockedSketch> sketch);
+  enum class Leave : std::uint8_t { kSealed, kUsable };
+  void HandOn(Table& next, const Mover& mover, const Weigher& weigher, Now now,
+              Leave leave) noexcept;
   void CountEviction(std::uint32_t fingerprint, const Weight& weight, Now now,
                      BlockedSketch* sketch) noexcept;
   struct MovedKey;
@@ -246,28 +287,24 @@ class Table {
   const Shape shape_;
   const std::size_t slot_bytes_;
   const std::size_t bucket_bytes_;
+  const std::shared_ptr<Mapping> mapping_;
+  const std::unique_ptr<Words> own_words_;  // Null for a table in a region.
+  Words* const words_;
+  std::byte* const data_;  // The buckets.
   const std::uint64_t buckets_;
-  const std::uint32_t id_;
-  // A fingerprint is the 32 bits of the hash above these: of the first table those right below the
-  // bits that its bucket tells. Successors keep it, so that a key stays known by its fingerprint.
-  const unsigned shift_;
-  const std::unique_ptr<Mapping> mapping_;
-  std::byte* const data_;  // The mapping's.
+  const unsigned shift_;  // As in the words.
+  Owners* const owners_;  // Null for a table of this process alone.
   const std::shared_ptr<BlockedSketch> sketch_;
-  std::uint64_t stamps_from_ns_ = 0;  // Written before anybody else uses the table.
-  // Relaxed counters.
-  std::atomic<std::uint64_t> evictions_{0};
-  std::atomic<std::uint64_t> evictions_at_limit_{0};
-  std::atomic<std::uint64_t> forgotten_{0};
-  std::atomic<std::uint64_t> refusals_{0};
 };
 
 inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint,
                   std::uint8_t above) noexcept
     : table_(&table), bucket_(&bucket), fingerprint_(fingerprint), above_(above) {
-  if (!bucket.lock.Lock()) {
+  const Locked locked = bucket.lock.Lock(table.owners_);
+  if (locked != Locked::kHeld) {
     bucket_ = nullptr;
     state_ = Table::never_seen;
+    if (locked == Locked::kStuck) slot_ = kStuckSlot;
     return;
   }
   slot_ = bucket.Find(fingerprint);

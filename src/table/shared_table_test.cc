@@ -1,0 +1,311 @@
+// A table that processes share, with real processes: killed at any moment, stopped with a lock,
+// forked. What they were admitted never exceeds the quota, and nobody waits for the dead.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/seed_for_test.h"
+#include "limit/compiled_limit.h"
+#include "table/blocked_sketch.h"
+#include "table/process_for_test.h"
+#include "table/state_file.h"
+#include "table/table.h"
+
+namespace sluicegate::table {
+namespace {
+
+using Voice = Process::Voice;
+namespace fs = std::filesystem;
+
+constexpr Now kNow{.engine_ns = 1'000'000'000'000, .unix_ns = 1'800'000'000'000'000'000};
+
+// Three limits of one key, of all the kinds there are: the sliding window has the fewest units.
+class Limits final : public Weigher {
+ public:
+  static constexpr std::uint64_t kQuota = 50'000;
+
+  [[nodiscard]] static std::size_t bytes() { return 80; }
+  // False where one of them has no room.
+  [[nodiscard]] bool Charge(std::byte* state) const {
+    for (std::size_t i = 0; i < limits_.size(); ++i) {
+      if (limits_[i].Remaining(state + kOffsets[i], kNow) == 0) return false;
+    }
+    for (std::size_t i = 0; i < limits_.size(); ++i) {
+      limits_[i].Charge(state + kOffsets[i], kNow, 1);
+    }
+    return true;
+  }
+  [[nodiscard]] std::uint64_t Used(const std::byte* state, std::size_t limit) const {
+    return limits_[limit].quota() - limits_[limit].Remaining(state + kOffsets[limit], kNow);
+  }
+  [[nodiscard]] Weight Weigh(const std::byte* state, std::uint8_t /*variant*/,
+                             Now now) const noexcept override {
+    const limit::Load load = limits_[1].LoadOf(state + kOffsets[1], now);
+    return {.used_ppm = load.used_ppm, .clears_after_ns = load.clears_after_ns};
+  }
+
+ private:
+  static limit::CompiledLimit Make(Algorithm algorithm, std::uint64_t quota) {
+    Limit limit;
+    limit.algorithm = algorithm;
+    limit.quota = quota;
+    limit.refill = 1;
+    limit.window = std::chrono::hours(24);
+    limit.unit = CalendarUnit::kYear;
+    return *limit::CompiledLimit::Compile(limit);
+  }
+  static constexpr std::array<std::size_t, 3> kOffsets = {0, 8, 8 + 40};
+  std::array<limit::CompiledLimit, 3> limits_ = {Make(Algorithm::kTokenBucket, kQuota * 2),
+                                                 Make(Algorithm::kSlidingWindow, kQuota),
+                                                 Make(Algorithm::kFixedWindow, kQuota * 3)};
+};
+
+// Even over the buckets.
+constexpr std::uint64_t Hash(std::uint64_t key) { return key * 0x9E3779B97F4A7C15U; }
+
+// What the processes tell, in a region of its own.
+struct Tally {
+  std::atomic<std::uint64_t> admitted;
+  std::atomic<std::uint64_t> stuck;
+  std::atomic<std::uint64_t> longest_wait_ns;
+};
+
+// One process' view.
+class Attached {
+ public:
+  explicit Attached(const std::string& path) : file_(std::move(*StateFile::Open(path))) {
+    const std::size_t bytes = Table::RegionBytes(kShape, 128 * 1024);
+    auto region = file_->Attach(
+        {.name = "test/rates", .identity = {1, 1}}, bytes,
+        [](const StateFile::Fresh& fresh) { Table::Begin(*fresh.region, kShape, fresh.serial); });
+    table_ = Table::OfRegion(kShape, std::move(*region), file_->owners(), nullptr);
+    tally_region_ = std::move(*file_->Attach({.name = "test/tally", .identity = {1, 1}},
+                                             sizeof(Tally), [](const StateFile::Fresh&) {}));
+  }
+  [[nodiscard]] Table& table() { return *table_; }
+  [[nodiscard]] Tally& tally() { return *reinterpret_cast<Tally*>(tally_region_->data()); }
+  [[nodiscard]] Owners& owners() { return file_->owners(); }
+
+  [[nodiscard]] bool Ask(std::uint64_t hash) {
+    const auto before = std::chrono::steady_clock::now();
+    bool admitted = false;
+    {
+      Cell cell = table_->Lock(hash);
+      const auto waited = std::chrono::duration_cast<std::chrono::nanoseconds>(
+          std::chrono::steady_clock::now() - before);
+      Raise(tally().longest_wait_ns, static_cast<std::uint64_t>(waited.count()));
+      if (cell.sealed()) {
+        tally().stuck.fetch_add(1, std::memory_order_relaxed);
+        return false;
+      }
+      if (!cell.Claim(limits_, 0, kNow)) return false;
+      admitted = limits_.Charge(cell.state());
+    }
+    if (admitted) tally().admitted.fetch_add(1, std::memory_order_relaxed);
+    return admitted;
+  }
+  [[nodiscard]] const Limits& limits() const { return limits_; }
+
+ private:
+  static constexpr Table::Shape kShape{.state_bytes = 80, .tagged = false};
+  static void Raise(std::atomic<std::uint64_t>& word, std::uint64_t value) {
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (seen < value && !word.compare_exchange_weak(seen, value)) {
+    }
+  }
+  std::unique_ptr<StateFile> file_;
+  std::unique_ptr<Table> table_;
+  std::shared_ptr<Mapping> tally_region_;
+  Limits limits_;
+};
+
+class SharedTable : public ::testing::Test {
+ protected:
+  SharedTable() {
+    std::string name = (fs::temp_directory_path() / "sluicegate-shared-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~SharedTable() override { fs::remove_all(folder_); }
+  [[nodiscard]] std::string Path() const { return folder_ / "state"; }
+
+  // Asks for all keys in turn until it is ended, or nothing is admitted any more.
+  Process Hammer(std::uint64_t keys) {
+    return Process([this, keys](Voice voice) {
+      Attached here(Path());
+      voice.Say(1);
+      for (std::uint64_t refused = 0; refused < 4 * keys;) {
+        for (std::uint64_t key = 1; key <= keys; ++key) {
+          refused = here.Ask(Hash(key)) ? 0 : refused + 1;
+        }
+      }
+    });
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(SharedTable, ProcessesTogetherGetExactlyTheQuota) {
+  Attached here(Path());
+  {
+    std::vector<Process> processes;
+    for (unsigned i = 0; i < 4; ++i) processes.push_back(Hammer(2));
+    for (Process& process : processes) {
+      ASSERT_EQ(process.Hear(), 1U);
+      EXPECT_EQ(process.Wait(), 0);
+    }
+  }
+  EXPECT_EQ(here.tally().admitted, 2 * Limits::kQuota);
+  EXPECT_EQ(here.tally().stuck, 0U);
+}
+
+// Each of those that are killed may take one unit with it that it was not admitted.
+TEST_F(SharedTable, KillsAtAnyMomentAdmitNobodyTooMuchAndHoldNobodyUp) {
+  const std::uint64_t seed = SeedForTest();
+  SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  constexpr unsigned kKills = 500;
+  constexpr std::uint64_t kKeys = 150;  // So many that the quota outlasts the kills.
+  Attached here(Path());
+  std::vector<Process> processes;
+  for (unsigned i = 0; i < 4; ++i) processes.push_back(Hammer(kKeys));
+  for (unsigned kill = 0; kill < kKills; ++kill) {
+    const std::size_t victim = random() % processes.size();
+    (void)processes[victim].Hear();
+    ::usleep(static_cast<useconds_t>(random() % 2000));
+    processes[victim].Kill();
+    processes[victim] = Hammer(kKeys);
+  }
+  for (Process& process : processes) EXPECT_EQ(process.Wait(), 0);
+  while (here.Ask(Hash(1))) {
+  }
+  const std::uint64_t admitted = here.tally().admitted;
+  EXPECT_LE(admitted, kKeys * Limits::kQuota);
+  EXPECT_GE(admitted, kKeys * Limits::kQuota - kKills);
+  EXPECT_EQ(here.tally().stuck, 0U);
+  for (std::uint64_t key = 1; key <= kKeys; ++key) {
+    const Cell cell = here.table().Lock(Hash(key));
+    ASSERT_TRUE(cell.present());
+    EXPECT_EQ(here.limits().Used(cell.state(), 1), Limits::kQuota);
+    // Charged one after the other: the ones behind may lack what the dead had begun.
+    EXPECT_GE(here.limits().Used(cell.state(), 0) + kKills, Limits::kQuota);
+  }
+  std::cout << kKills << " kills among 4 processes: " << admitted << " of "
+            << kKeys * Limits::kQuota << " units admitted, the longest wait "
+            << here.tally().longest_wait_ns / 1000 << " us\n";
+}
+
+TEST_F(SharedTable, WhatADeadOneHeldIsTakenOverAndAStoppedOneIsNotRobbed) {
+  Attached here(Path());
+  Process holder([this](Voice voice) {
+    Attached mine(Path());
+    const Cell cell = mine.table().Lock(Hash(7));
+    voice.Say(1);
+    SleepForEver();
+  });
+  ASSERT_EQ(holder.Hear(), 1U);
+  holder.Signal(SIGSTOP);
+  {
+    const Cell cell = here.table().Lock(Hash(7));
+    EXPECT_TRUE(cell.sealed() && cell.stuck());
+    EXPECT_FALSE(cell.present());
+  }
+  holder.Kill();
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_TRUE(here.Ask(Hash(7)));
+  const auto waited = std::chrono::steady_clock::now() - before;
+  std::cout << "a dead one's lock was had after "
+            << std::chrono::duration_cast<std::chrono::microseconds>(waited).count() << " us\n";
+}
+
+// One process' view of a sketch.
+class SharedSketch {
+ public:
+  explicit SharedSketch(const std::string& path) : file_(std::move(*StateFile::Open(path))) {
+    auto region = file_->Attach(
+        {.name = "test/sketch", .identity = {1, 1}}, BlockedSketch::RegionBytes(kOptions),
+        [](const StateFile::Fresh& fresh) { BlockedSketch::Begin(*fresh.region); });
+    sketch_ = BlockedSketch::OfRegion(kOptions, std::move(*region), file_->owners());
+  }
+  [[nodiscard]] BlockedSketch& operator*() const { return *sketch_; }
+  [[nodiscard]] BlockedSketch* operator->() const { return sketch_.get(); }
+
+ private:
+  static constexpr BlockedSketch::Options kOptions{.bytes = 64 * 1024};
+  std::unique_ptr<StateFile> file_;
+  std::unique_ptr<BlockedSketch> sketch_;
+};
+
+TEST_F(SharedTable, ASketchRemembersWhatAnotherProcessFolded) {
+  const std::uint64_t until_ns = kNow.engine_ns + 3'600'000'000'000;
+  const SharedSketch here(Path());
+  Process child([&](Voice voice) {
+    const SharedSketch mine(Path());
+    voice.Say(mine->Fold(42, until_ns, kNow.engine_ns) ? 1 : 2);
+  });
+  EXPECT_EQ(child.Hear(), 1U);
+  child.Kill();
+  EXPECT_GE(here->BlockedFor(42, kNow.engine_ns), until_ns - kNow.engine_ns);
+}
+
+// Most of them die in the scan, or with a fold begun.
+TEST_F(SharedTable, ASketchGoesOnCountingThoughItsScannersAreKilled) {
+  const std::uint64_t until_ns = kNow.engine_ns + 3'600'000'000'000;
+  const SharedSketch here(Path());
+  constexpr unsigned kKills = 100;
+  for (unsigned kill = 0; kill < kKills; ++kill) {
+    Process child([&](Voice voice) {
+      const SharedSketch mine(Path());
+      voice.Say(1);
+      for (std::uint64_t key = kill;; key += kKills) {
+        (void)mine->Fold(key * 7919, until_ns, kNow.engine_ns);
+      }
+    });
+    ASSERT_EQ(child.Hear(), 1U);
+    ::usleep(200);
+    child.Kill();
+  }
+  EXPECT_GT(here->counts().forgotten, 0U) << "it is full";
+  // All that was folded is over, which a scan finds at once, and so it has room again.
+  const std::uint64_t later_ns = until_ns + 3'600'000'000'000;
+  unsigned taken = 0;
+  for (std::uint64_t key = 1; key <= 1000; ++key) {
+    taken += here->Fold(key << 20U, later_ns + until_ns, later_ns) ? 1U : 0U;
+  }
+  EXPECT_GT(taken, 500U);
+  for (const std::uint64_t row : here->LiveAtMost()) EXPECT_LE(row, 1000 + kKills);
+}
+
+TEST_F(SharedTable, AForkedChildGoesOnWithTheTable) {
+  Attached here(Path());
+  EXPECT_TRUE(here.Ask(Hash(1)));
+  Process child([&](Voice voice) {
+    for (unsigned i = 0; i < 10; ++i) (void)here.Ask(Hash(1));
+    voice.Say(here.owners().Word());
+  });
+  EXPECT_NE(child.Hear(), here.owners().Word());
+  EXPECT_EQ(child.Wait(), 0);
+  EXPECT_EQ(here.tally().admitted, 11U);
+}
+
+TEST_F(SharedTable, ARestartFindsTheCounts) {
+  {
+    Attached here(Path());
+    for (unsigned i = 0; i < 5; ++i) EXPECT_TRUE(here.Ask(Hash(3)));
+  }
+  Attached here(Path());
+  const Cell cell = here.table().Lock(Hash(3));
+  ASSERT_TRUE(cell.present());
+  EXPECT_EQ(here.limits().Used(cell.state(), 1), 5U);
+}
+
+}  // namespace
+}  // namespace sluicegate::table
