@@ -21,6 +21,9 @@ int Explain(const ExplainOptions& options);
 /// `describe`: the limits in words for those who call the API.
 int Describe(const DescribeOptions& options);
 
+/// `state FILE`: what is in a state file. Neither attaches to it nor changes it.
+int State(const std::string& file);
+
 /// `api-key ID`: makes a key and shows it once.
 int MakeApiKey(const std::string& id);
 

@@ -151,6 +151,19 @@ void AddDescribe(CLI::App& app, DescribeOptions& options, Command& chosen) {
   command->callback([&options, &chosen] { chosen = [&options] { return Describe(options); }; });
 }
 
+void AddState(CLI::App& app, std::string& file, Command& chosen) {
+  CLI::App* const command =
+      app.add_subcommand("state", "What is in a state file: processes, time and tables");
+  command->add_option("FILE", file, "The state file")->required()->check(kSomething);
+  command->footer(
+      "It only looks: the file stays as it is, and whoever uses it goes on. A region is a table\n"
+      "of one rule; one that is left behind was another policy's.\n\n"
+      "Exit status 0: it is a state file; 1: it is none, or cannot be read.\n\n"
+      "Example:\n"
+      "  sluicegate state /var/lib/sluicegate/state");
+  command->callback([&file, &chosen] { chosen = [&file] { return State(file); }; });
+}
+
 void AddApiKey(CLI::App& app, std::string& id, Command& chosen) {
   CLI::App* const command =
       app.add_subcommand("api-key", "Make an API key: shows it once, and the line to keep");
@@ -183,6 +196,7 @@ int Run(int argc, char** argv) {
   AddCheck(app, argument, chosen);
   AddExplain(app, explain, chosen);
   AddDescribe(app, describe, chosen);
+  AddState(app, argument, chosen);
   AddApiKey(app, argument, chosen);
   if (argc < 2) {
     fmt::print(stderr, "{}", app.help());

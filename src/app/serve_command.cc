@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -22,6 +23,8 @@
 #include "app/policy_source.h"
 #include "app/service.h"
 #include "gateway/demo_upstream.h"
+#include "table/state_clock.h"
+#include "table/state_file.h"
 
 namespace sluicegate::app {
 namespace {
@@ -117,10 +120,26 @@ int Serve(const ServeOptions& options) {
     spdlog::warn("start: {}", line);
   }
 
+  std::shared_ptr<table::StateFile> state;
+  if (const std::string& path = first->policy->settings().state_file; !path.empty()) {
+    auto opened = table::StateFile::Open(path);
+    if (!opened) return Refuse({opened.error()}, 1);
+    state = std::move(*opened);
+    if (state->is_of_another_boot()) {
+      spdlog::warn(
+          "start: state file {} is from before this boot: what had not reached the disk is "
+          "lost",
+          path);
+    }
+  }
+  std::optional<table::StateClock> state_clock;
+  if (state != nullptr) state_clock.emplace(SystemClock(), *state);
+  const Clock& clock = state_clock ? static_cast<const Clock&>(*state_clock) : SystemClock();
+
   const unsigned threads =
       options.threads > 0 ? options.threads : std::max(std::thread::hardware_concurrency(), 1U);
   auto service = Service::Open(
-      {.source = source, .first = *first, .threads = threads, .clock = SystemClock()});
+      {.source = source, .first = *first, .threads = threads, .clock = clock, .state = state});
   if (!service) return Refuse({service.error()}, 1);
   if (!options.port_file.empty()) {
     if (auto wrote = WritePortFile(options.port_file, **service); !wrote) {

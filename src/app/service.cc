@@ -51,6 +51,7 @@ void WarnOfListener(std::string_view door, const policy::Endpoint& listen) {
 Service::Service(Options options)
     : source_(std::move(options.source)),
       clock_(options.clock),
+      state_(std::move(options.state)),
       threads_(options.threads),
       start_(clock_.Read()),
       opened_(options.first.policy->settings()),
@@ -63,7 +64,10 @@ Service::Service(Options options)
 
 std::expected<std::unique_ptr<Service>, std::string> Service::Open(Options options) {
   std::unique_ptr<Service> service(new Service(std::move(options)));
-  auto engine = engine::Engine::Create(service->now_.policy, HashSecret::Random());
+  auto engine =
+      service->state_ == nullptr
+          ? engine::Engine::Create(service->now_.policy, HashSecret::Random())
+          : engine::Engine::Attach(service->now_.policy, service->state_, service->start_);
   if (!engine) return std::unexpected(std::move(engine.error()));
   service->engine_ = std::move(*engine);
   if (auto opened = service->OpenGateway(); !opened) {
@@ -85,6 +89,7 @@ std::expected<void, std::string> Service::OpenGateway() {
   };
   auto gateway = gateway::Gateway::Create(*engine_, clock_,
                                           {.listen = *opened_.gateway,
+                                           .shares_port = state_ != nullptr,
                                            .upstream = now_.upstream,
                                            .threads = threads_,
                                            .api_keys = now_.api_keys,
@@ -161,6 +166,7 @@ void Service::OnStop(int number) {
 void Service::OnSecond() {
   const Now now = clock_.Read();
   denials_.Flush(now.engine_ns);
+  if (state_ != nullptr) state_->Keep(now);
   alarms_.Look(engine_->Counts(now), now.engine_ns);
   second_.Set(kSecond);
 }
@@ -172,6 +178,9 @@ Lines Service::NotesOnDoors(const policy::Settings& settings) const {
   }
   if (!SameEndpoint(settings.admin, opened_.admin)) {
     notes.emplace_back("listen.admin changed: a restart opens the new listener");
+  }
+  if (settings.state_file != opened_.state_file) {
+    notes.emplace_back("state.file changed: a restart opens the new one");
   }
   return notes;
 }

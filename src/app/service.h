@@ -21,16 +21,18 @@
 #include "gateway/gateway.h"
 #include "net/event_loop.h"
 #include "sluicegate/time.h"
+#include "table/state_file.h"
 
 namespace sluicegate::app {
 
 class Service final : private admin::Host {
  public:
   struct Options {
-    PolicySource source;   ///< Read again at each reload.
-    Configuration first;   ///< What it said at the start.
-    unsigned threads = 1;  ///< Of the gateway.
-    const Clock& clock;    ///< Must outlive the service.
+    PolicySource source;                      ///< Read again at each reload.
+    Configuration first;                      ///< What it said at the start.
+    unsigned threads = 1;                     ///< Of the gateway.
+    const Clock& clock;                       ///< Must outlive the service.
+    std::shared_ptr<table::StateFile> state;  ///< Null: in memory. The clock is its.
   };
 
   /// Takes the memory and opens the doors. The error says which setting is to blame, and the mend.
@@ -67,6 +69,7 @@ class Service final : private admin::Host {
   // Constant after construction.
   const PolicySource source_;
   const Clock& clock_;
+  const std::shared_ptr<table::StateFile> state_;
   const unsigned threads_;
   const Now start_;
   const policy::Settings opened_;  // With the doors' addresses: a reload cannot move them.

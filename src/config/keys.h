@@ -28,10 +28,10 @@ inline constexpr std::array kState = {K("memory"), K("sketch"), K("file")};
 inline constexpr std::array kTimeouts = {K("header"), K("idle"), K("upstream"), K("connect"),
                                          K("drain")};
 inline constexpr std::array kAdmin = {K("token_file")};
-inline constexpr std::array kRule = {K("name"),     K("match"),    K("key"),      K("limits"),
-                                     K("ceilings"), K("new_keys"), K("exempt"),   K("overrides"),
-                                     K("penalty"),  K("cost"),     K("max_body"), K("mode"),
-                                     K("memory"),   K("saturated")};
+inline constexpr std::array kRule = {K("name"),     K("match"),     K("key"),      K("limits"),
+                                     K("ceilings"), K("new_keys"),  K("exempt"),   K("overrides"),
+                                     K("penalty"),  K("cost"),      K("max_body"), K("mode"),
+                                     K("memory"),   K("saturated"), K("fail")};
 inline constexpr std::array kMatch = {K("path"),   K("method"),     K("host"),
                                       K("header"), K("mcp_method"), K("mcp_tool")};
 inline constexpr std::array kLimit = {K("limit"),  K("algorithm"),   K("name"), K("burst"),

@@ -163,6 +163,7 @@ class Reader {
     rule.max_body = map.Scalar("max_body");
     rule.new_keys = map.Scalar("new_keys");
     rule.saturated = map.Scalar("saturated");
+    rule.fail = map.Scalar("fail");
     if (map.Has("key")) rule.key = map.List("key");
     map.With("match", [&](const YAML::Node& child) { ReadMatch(child, rule.match); });
     rule.limits = ReadLimits(map);

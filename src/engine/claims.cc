@@ -159,16 +159,21 @@ void Claims::Sort() noexcept {
   sorted_ = true;
 }
 
-bool Claims::Decide(Decision& decision, std::span<Stamp> stamps) noexcept {
+void Claims::Drop(std::uint16_t rule) noexcept {
+  const auto gone = std::ranges::remove(all(), rule, &Claim::rule);
+  size_ -= gone.size();
+}
+
+Attempt Claims::Decide(Decision& decision, std::span<Stamp> stamps) noexcept {
   for (;;) {
     Sort();
     const Attempt attempt =
         DecideClaims(all(), now_, decision, stamps.empty() ? stamps : stamps.first(size_));
     if (attempt.hindrance == Hindrance::kNone) {
       CountNetworks();
-      return true;
+      return attempt;
     }
-    if (attempt.hindrance == Hindrance::kSealed) return false;
+    if (attempt.hindrance != Hindrance::kCrowded) return attempt;
     StandIn(claims_[attempt.claim]);
   }
 }

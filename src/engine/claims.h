@@ -33,8 +33,10 @@ class Claims {
   /// that stands in for the client or beside it.
   void Append(const Hit& hit) noexcept;
   /// Decides over all of them, with the parent network in the place of a lease that finds none.
-  /// False: a table has moved, and nothing was charged.
-  [[nodiscard]] bool Decide(Decision& decision, std::span<Stamp> stamps) noexcept;
+  /// kSealed, kStuck: nothing was charged.
+  [[nodiscard]] Attempt Decide(Decision& decision, std::span<Stamp> stamps) noexcept;
+  /// Takes back what was appended for a rule.
+  void Drop(std::uint16_t rule) noexcept;
   /// As DecideClaims left them.
   [[nodiscard]] std::span<Claim> all() noexcept { return {claims_.data(), size_}; }
   /// In the order in which their buckets are locked.

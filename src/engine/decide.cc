@@ -20,9 +20,10 @@ Attempt DecideClaims(std::span<Claim> claims, Now now, Decision& decision,
   return internal::DecideUpTo<1, kAny>(claims.first<1>(), now, decision, stamps);
 }
 
-std::optional<std::uint64_t> RetryAfterOf(std::span<const Claim> claims, Now now) noexcept {
+std::expected<std::uint64_t, Hindrance> RetryAfterOf(std::span<const Claim> claims,
+                                                     Now now) noexcept {
   internal::LockedCells<std::dynamic_extent> cells(claims);
-  if (cells.sealed()) return std::nullopt;
+  if (cells.sealed()) return std::unexpected(cells.Why().hindrance);
   std::uint64_t latest_ns = 0;
   for (std::size_t i = 0; i < claims.size(); ++i) {
     const Claim& claim = claims[i];
@@ -42,7 +43,7 @@ bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Sta
   assert(table.id() == charge.table);
   if (charge.cost == 0) return true;
   const Cell cell = table.Lock(charge.hash);
-  if (cell.sealed()) return false;
+  if (cell.sealed()) return cell.stuck();
   if (!cell.present() || cell.generation() != charge.generation) return true;
   if (!table.Knows(charge.when)) return true;
   // The slot knows its limit set; a reload may have given it another number than the stamp has.

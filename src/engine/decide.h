@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <expected>
 #include <span>
 
 #include "policy/rule.h"
@@ -40,6 +40,7 @@ struct Claim {
 enum class Hindrance : std::uint8_t {
   kNone,
   kSealed,   ///< A table has moved: ask again under the newest ruleset.
+  kStuck,    ///< The bucket of the claim `Attempt::claim` is held by a process that is stopped.
   kCrowded,  ///< The claim `Attempt::claim` is a lease and has no place.
 };
 
@@ -56,13 +57,13 @@ struct Attempt {
                                    std::span<Stamp> stamps = {}) noexcept;
 
 /// Until all claims fit at once, as far as their limits go; 0: now; Decision::kNever: one costs
-/// more than a quota; nothing: a table has moved. Charges nothing. Thread-safe. REQUIRES: as
-/// DecideClaims.
-[[nodiscard]] std::optional<std::uint64_t> RetryAfterOf(std::span<const Claim> claims,
-                                                        Now now) noexcept;
+/// more than a quota; or what hinders it. Charges nothing. Thread-safe. REQUIRES: as DecideClaims.
+[[nodiscard]] std::expected<std::uint64_t, Hindrance> RetryAfterOf(std::span<const Claim> claims,
+                                                                   Now now) noexcept;
 
 /// Gives a charge back to the slice that was charged, on every limit of its slot's limit set;
-/// nothing if it expired or its slot has another key now. False: the table has moved. Thread-safe.
+/// nothing if it expired or its slot has another key now, or if its bucket cannot be had: then it
+/// stays charged. False: the table has moved. Thread-safe.
 /// REQUIRES: `table.id() == charge.table`.
 bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
                     Now now) noexcept;

@@ -47,6 +47,16 @@ class LockedCells {
 
   [[nodiscard]] Cell& operator[](std::size_t i) noexcept { return cells()[i]; }
   [[nodiscard]] bool sealed() const noexcept { return sealed_; }
+  // REQUIRES: sealed(). A table that has moved first, as another one is asked for then.
+  [[nodiscard]] Attempt Why() noexcept {
+    Attempt why{.hindrance = Hindrance::kStuck};
+    for (std::size_t i = size_; i > 0; --i) {
+      const Cell& cell = cells()[i - 1];
+      if (cell.sealed() && !cell.stuck()) return {.hindrance = Hindrance::kSealed};
+      if (cell.stuck()) why.claim = i - 1;
+    }
+    return why;
+  }
 
  private:
   [[nodiscard]] Cell* cells() noexcept {
@@ -68,6 +78,9 @@ class LockedCells<1> {
 
   [[nodiscard]] Cell& operator[](std::size_t /*i*/) noexcept { return cell_; }
   [[nodiscard]] bool sealed() const noexcept { return cell_.sealed(); }
+  [[nodiscard]] Attempt Why() const noexcept {
+    return {.hindrance = cell_.stuck() ? Hindrance::kStuck : Hindrance::kSealed};
+  }
 
  private:
   Cell cell_;
@@ -323,7 +336,7 @@ template <std::size_t kExtent, std::size_t kLimits>
 SG_INLINE Attempt DecideUpTo(ClaimSpan<kExtent> claims, Now now, Decision& decision,
                              std::span<Stamp> stamps) noexcept {
   LockedCells<kExtent> cells(claims);
-  if (cells.sealed()) return {.hindrance = Hindrance::kSealed};
+  if (cells.sealed()) return cells.Why();
   if constexpr (kExtent == 1) {
     if (!cells[0].present()) {
       Claim absent = claims[0];

@@ -53,6 +53,7 @@ struct Ban {
   const Hit* hit = nullptr;  // Null: none runs.
   std::uint64_t left_ns = 0;
   bool sealed = false;
+  const Hit* stuck = nullptr;  // Nobody can say whether one runs, and the rule fails closed.
 };
 
 // The longest ban that runs on one of the keys. Marks the keys that could not be banned.
@@ -65,6 +66,7 @@ Ban FindBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
     hit.no_ban_place = record.no_place && state.parents != nullptr;
     if (record.left_ns > ban.left_ns) ban = {.hit = &hit, .left_ns = record.left_ns};
     if (record.sealed) return {.sealed = true};
+    if (record.stuck && !rules.policy().rules()[hit.rule].fails_open()) ban.stuck = &hit;
   }
   return ban;
 }
@@ -72,8 +74,8 @@ Ban FindBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
 std::optional<Decision> Banned(const Ruleset& rules, std::span<const Hit> hits, Claims& claims,
                                const Ban& ban, Now now) noexcept {
   // A limit may have no room yet when the ban ends.
-  const std::optional<std::uint64_t> retry_after_ns = RetryAfterOf(claims.sorted(), now);
-  if (!retry_after_ns) return std::nullopt;
+  const auto retry_after_ns = RetryAfterOf(claims.sorted(), now);
+  if (!retry_after_ns && retry_after_ns.error() == Hindrance::kSealed) return std::nullopt;
   const bool peek = std::ranges::all_of(hits, [](const Hit& hit) { return hit.cost == 0; });
   if (!peek) rules.state(ban.hit->rule).counters->Add(Count::kBanned);
   Decision decision;
@@ -81,8 +83,20 @@ std::optional<Decision> Banned(const Ruleset& rules, std::span<const Hit> hits, 
   decision.variant = ban.hit->variant;
   decision.rule = ban.hit->rule;
   decision.hold_ns = decision.reset_after_ns = ban.left_ns;
-  decision.retry_after_ns = std::max(ban.left_ns, *retry_after_ns);
+  decision.retry_after_ns = std::max(ban.left_ns, retry_after_ns.value_or(0));
   decision.key_hash = ban.hit->hashes.limits;
+  return decision;
+}
+
+// What a rule that fails closed answers where its state cannot be had: nobody knows what the client
+// has left. The process that holds it goes on or dies; nobody knows when, so soon.
+Decision Unknown(const Ruleset& rules, std::uint16_t rule) noexcept {
+  constexpr std::uint64_t kSoonNs = 1'000'000'000;
+  rules.state(rule).counters->Add(Count::kLimited);
+  Decision decision;
+  decision.verdict = Verdict::kLimited;
+  decision.rule = rule;
+  decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = kSoonNs;
   return decision;
 }
 
@@ -139,7 +153,7 @@ void Observe(const Ruleset& rules, const Request& request, const HashSecret& sec
     claims.Append(hit);
     std::array<Stamp, 3 + policy::kMaxCeilings> stamps;
     Decision decision;
-    if (!claims.Decide(decision, stamps)) continue;
+    if (claims.Decide(decision, stamps).hindrance != Hindrance::kNone) continue;
     RuleCounters& counters = *rules.state(hit.rule).counters;
     counters.Add(Count::kObserved);
     if (!decision.allowed()) {
@@ -221,14 +235,23 @@ RuleReport ReportOf(const Rule& rule, const RuleState& state, Now now) {
 
 }  // namespace
 
-Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret)
-    : secret_(secret), rulesets_(std::move(first)) {}
+Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
+               std::shared_ptr<table::StateFile> file)
+    : secret_(secret), file_(std::move(file)), rulesets_(std::move(first)) {}
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
     std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
   auto first = Ruleset::Bind(std::move(policy), nullptr);
   if (!first) return std::unexpected(std::move(first.error()));
-  return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret));
+  return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret, nullptr));
+}
+
+std::expected<std::unique_ptr<Engine>, std::string> Engine::Attach(
+    std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file, Now now) {
+  auto first = Ruleset::Bind(std::move(policy), nullptr, {.file = file.get(), .now = now});
+  if (!first) return std::unexpected(std::move(first.error()));
+  const HashSecret secret = file->secret();
+  return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret, std::move(file)));
 }
 
 std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& request, Now now,
@@ -246,6 +269,7 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
   }
 
   const Ban ban = FindBan(rules, enforced, now);
+  if (ban.stuck != nullptr) return Unknown(rules, ban.stuck->rule);
   Claims claims(rules, request, secret_, now);
   for (const Hit& hit : enforced) claims.Append(hit);
   if (ban.hit != nullptr && !ban.sealed) {
@@ -255,9 +279,17 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
   }
   const std::span<Stamp> stamps =
       receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges);
-  if (ban.sealed || !claims.Decide(*result, stamps)) {
-    WaitForNewer(rules);
-    return std::nullopt;
+  for (;;) {
+    const Attempt attempt =
+        ban.sealed ? Attempt{.hindrance = Hindrance::kSealed} : claims.Decide(*result, stamps);
+    if (attempt.hindrance == Hindrance::kNone) break;
+    if (attempt.hindrance == Hindrance::kSealed) {
+      WaitForNewer(rules);
+      return std::nullopt;
+    }
+    const std::uint16_t rule = claims.all()[attempt.claim].rule;
+    if (!rules.policy().rules()[rule].fails_open()) return Unknown(rules, rule);
+    claims.Drop(rule);
   }
   if (!result->allowed()) {
     const std::uint64_t ban_ns = Punish(rules, enforced, claims.all(), now);
@@ -289,7 +321,7 @@ std::expected<std::vector<std::string>, std::string> Engine::Publish(
   // Two at once would bind to the same ruleset, and one of their new tables would be lost.
   const std::lock_guard lock(publishing_);
   const std::shared_ptr<const Ruleset> before = rulesets_.Get();
-  auto next = Ruleset::Bind(std::move(policy), before.get());
+  auto next = Ruleset::Bind(std::move(policy), before.get(), {.file = file_.get(), .now = now});
   if (!next) return std::unexpected(std::move(next.error()));
   // From here to the next ruleset nothing may fail: who meets a sealed table waits for it.
   for (Rebind& rebind : next->rebinds) rebind.Move(now);

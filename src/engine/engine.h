@@ -41,6 +41,11 @@ class Engine {
   /// lower.
   [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Create(
       std::shared_ptr<const policy::Policy> policy, const HashSecret& secret);
+  /// With its tables in a file, as other processes and those before left them: all under one
+  /// policy, and with time of the file (StateFile::offset_ns). `now`: when it begins.
+  [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Attach(
+      std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file,
+      Now now);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -61,7 +66,9 @@ class Engine {
   /// Swaps the policy. A rule keeps what it counted on every limit whose algorithm and window did
   /// not change, and its bans; what must be laid out anew moves, which takes about half a second a
   /// GiB, and decisions on such a rule wait. The result has a line for each limit that starts
-  /// afresh. On error (memory) the old policy goes on.
+  /// afresh. On error (memory) the old policy goes on. In a file it is copied instead, for
+  /// processes that did not reload yet: what they charge until they do does not count under the new
+  /// policy.
   [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
       std::shared_ptr<const policy::Policy> policy, Now now);
 
@@ -75,10 +82,12 @@ class Engine {
   void ObserveLatency(std::uint64_t ns) noexcept { latency_.Observe(ns); }
 
  private:
-  Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret);
+  Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
+         std::shared_ptr<table::StateFile> file);
   void WaitForNewer(const Ruleset& rules) const noexcept;
 
   const HashSecret secret_;
+  const std::shared_ptr<table::StateFile> file_;  // Null: in memory.
   std::mutex publishing_;
   Rulesets rulesets_;
   LatencyHistogram latency_;

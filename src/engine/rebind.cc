@@ -1,9 +1,11 @@
 #include "engine/rebind.h"
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <utility>
 
+#include "base/siphash.h"
 #include "engine/weigher.h"
 
 namespace sluicegate::engine {
@@ -14,6 +16,59 @@ using policy::Layout;
 using policy::Rule;
 using table::BlockedSketch;
 using table::Table;
+
+Table::Shape ShapeOf(const Layout& layout) {
+  return {.state_bytes = layout.slot_bytes, .tagged = layout.variants.size() > 1};
+}
+
+// The name of a region in a file: the rule's and its part's. A long one ends in a hash of itself.
+std::string NameOf(const Rule& rule, std::string_view part) {
+  std::string name = rule.name();
+  name.append("/").append(part);
+  constexpr std::size_t kMost = 47;
+  if (name.size() <= kMost) return name;
+  const std::string hash = std::to_string(SipHash(HashSecret{}, name));
+  return name.substr(0, kMost - hash.size() - 1) + "#" + hash;
+}
+
+// A hash of what the bytes of a region mean. Of 128 bits, under secrets that all processes know: it
+// need not resist anybody, as the policy is the operator's.
+class Identity {
+ public:
+  // What the keys are made of.
+  explicit Identity(const Rule& rule) {
+    for (const policy::KeyPart& part : rule.key()) Add(part.text);
+  }
+  void Add(std::uint64_t number) {
+    for (SipHasher& hasher : hashers_) hasher.UpdateU64(number);
+  }
+  void Add(std::string_view text) {
+    Add(text.size());
+    for (SipHasher& hasher : hashers_) hasher.Update(text);
+  }
+  void Add(const Layout& layout, const Rule& rule) {
+    Add(layout.slot_bytes);
+    for (std::size_t i = 0; i < layout.variants.size(); ++i) {
+      if (i > 0) Add(rule.OverrideHash(i - 1));
+      Add(layout.variants[i].size());
+      for (const BoundLimit& limit : layout.variants[i]) {
+        Add(limit.offset);
+        for (const std::uint64_t word : limit.limit.state_identity()) Add(word);
+        const auto& limits = rule.variants()[i].limits;
+        Add(limit.index < limits.size() ? std::string_view(limits[limit.index].name)
+                                        : std::string_view("new_keys"));
+      }
+    }
+  }
+  // Once.
+  [[nodiscard]] table::RegionKey KeyOf(std::string_view name) {
+    return {.name = name, .identity = {hashers_[0].Finish(), hashers_[1].Finish()}};
+  }
+
+ private:
+  std::array<SipHasher, 2> hashers_ = {SipHasher(HashSecret{.k0 = 1, .k1 = 2}),
+                                       SipHasher(HashSecret{.k0 = 3, .k1 = 4})};
+};
 
 shield::PenaltyTerms TermsOf(const policy::Penalty& penalty) {
   shield::PenaltyTerms terms{
@@ -33,10 +88,9 @@ std::expected<RuleState, std::string> Rebind::MakeState() {
   if (auto made = MakeSketch(state); !made) return std::unexpected(std::move(made.error()));
   if (auto made = MakeBans(state); !made) return std::unexpected(std::move(made.error()));
   std::string error;
-  const auto make = [&](const Predecessor& before, const Layout& layout, std::size_t bytes,
-                        bool leases) -> TablePtr {
-    if (bytes == 0 || !error.empty()) return nullptr;
-    auto table = MakeTable(before, layout, bytes, leases);
+  const auto make = [&](const Predecessor& before, const Wanted& wanted) -> TablePtr {
+    if (wanted.bytes == 0 || !error.empty()) return nullptr;
+    auto table = MakeTable(before, wanted);
     if (table) return std::move(*table);
     error = std::move(table.error());
     return nullptr;
@@ -46,15 +100,21 @@ std::expected<RuleState, std::string> Rebind::MakeState() {
     if (before_ == nullptr) return {};
     return {.table = &(before_->*table), .layout = &(old_->*layout)()};
   };
-  state.table = make(had(&RuleState::table, &Rule::rates), rule_.rates(), plan_.table, false);
-  state.leases = make(had(&RuleState::leases, &Rule::leases), rule_.leases(), plan_.leases, true);
+  state.table = make(had(&RuleState::table, &Rule::rates),
+                     {.part = "rates", .layout = rule_.rates(), .bytes = plan_.table});
+  state.leases =
+      make(had(&RuleState::leases, &Rule::leases),
+           {.part = "leases", .layout = rule_.leases(), .bytes = plan_.leases, .leases = true});
   state.overflow =
-      make(had(&RuleState::overflow, &Rule::leases), rule_.leases(), plan_.overflow, true);
-  state.parents =
-      make(had(&RuleState::parents, &Rule::parents), rule_.parents(), plan_.parents, false);
+      make(had(&RuleState::overflow, &Rule::leases),
+           {.part = "overflow", .layout = rule_.leases(), .bytes = plan_.overflow, .leases = true});
+  state.parents = make(had(&RuleState::parents, &Rule::parents),
+                       {.part = "networks", .layout = rule_.parents(), .bytes = plan_.parents});
   for (const policy::Ceiling& ceiling : rule_.ceilings()) {
-    state.ceilings.push_back(
-        make(CeilingOf(ceiling.prefix_bits), ceiling.layout, plan_.ceiling, false));
+    state.ceilings.push_back(make(CeilingOf(ceiling.prefix_bits),
+                                  {.part = "ceiling/" + std::to_string(ceiling.prefix_bits),
+                                   .layout = ceiling.layout,
+                                   .bytes = plan_.ceiling}));
   }
   if (!error.empty()) return std::unexpected(std::move(error));
   return state;
@@ -65,6 +125,13 @@ std::expected<void, std::string> Rebind::MakeSketch(RuleState& state) {
   const bool had = before_ != nullptr && before_->sketch != nullptr;
   const LayoutMover::Rise rise = had ? SteepestRise() : LayoutMover::Rise{};
   const BlockedSketch::Options options{.bytes = plan_.sketch, .protect = rule_.protect()};
+  const table::Stretch stretch{
+      .numerator = rise.now_ns, .denominator = rise.before_ns, .cap_ns = rise.full_ns};
+  if (storage_.file != nullptr) {
+    auto attached = AttachSketch(options, had ? stretch : table::Stretch{});
+    state.sketch = sketch_;
+    return attached;
+  }
   if (had && before_->sketch->Fits(options) && rise.now_ns <= rise.before_ns) {
     state.sketch = sketch_ = before_->sketch;
     return {};
@@ -73,8 +140,6 @@ std::expected<void, std::string> Rebind::MakeSketch(RuleState& state) {
   if (!fresh) return std::unexpected(std::move(fresh.error()));
   state.sketch = sketch_ = std::move(*fresh);
   if (!had) return {};
-  const table::Stretch stretch{
-      .numerator = rise.now_ns, .denominator = rise.before_ns, .cap_ns = rise.full_ns};
   const auto move = [to = sketch_, from = before_->sketch, stretch](Now now) {
     to->Take(*from, now.engine_ns, stretch);
     return std::uint64_t{0};
@@ -108,6 +173,17 @@ std::expected<void, std::string> Rebind::MakeBans(RuleState& state) {
   if (!rule_.penalty()) return {};
   state.penalty = TermsOf(*rule_.penalty());
   const bool had = before_ != nullptr && before_->bans != nullptr;
+  if (storage_.file != nullptr) {
+    Identity identity(rule_);
+    identity.Add(state.penalty.interval_ns());
+    const std::string name = NameOf(rule_, "bans");
+    auto attached = shield::Bans::Attach(
+        *storage_.file, identity.KeyOf(name), plan_.bans, had ? before_->bans.get() : nullptr,
+        had ? before_->penalty : state.penalty, state.penalty, storage_.now);
+    if (!attached) return std::unexpected(std::move(attached.error()));
+    state.bans = std::move(*attached);
+    return {};
+  }
   if (had && before_->bans->Fits(plan_.bans) &&
       before_->penalty.interval_ns() == state.penalty.interval_ns()) {
     state.bans = before_->bans;
@@ -127,10 +203,64 @@ std::expected<void, std::string> Rebind::MakeBans(RuleState& state) {
   return {};
 }
 
+// In a file: what is there, as it is; else made there from what this process had in its place.
+std::expected<Rebind::TablePtr, std::string> Rebind::AttachTable(const Predecessor& before,
+                                                                 const Wanted& wanted) {
+  const Table::Shape shape = ShapeOf(wanted.layout);
+  table::StateFile& file = *storage_.file;
+  const auto sketch = wanted.leases ? nullptr : sketch_;
+  const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    const bool had = before.table != nullptr && *before.table != nullptr;
+    if (!had) return Table::Begin(*fresh.region, shape, fresh.id);
+    Table& from = **before.table;
+    const LayoutMover mover({.rule = *old_, .layout = *before.layout},
+                            {.rule = rule_, .layout = wanted.layout});
+    from.BeginSuccessor(*fresh.region, fresh.id, mover.keeps_stamps());
+    const auto next = Table::OfRegion(shape, fresh.region, file.owners(), sketch);
+    if (wanted.leases) {
+      from.CopyInto(*next, mover, LeaseWeigher(wanted.layout), storage_.now);
+    } else {
+      from.CopyInto(*next, mover, LimitWeigher(wanted.layout), storage_.now);
+    }
+    next->ForgetStampsBefore(
+        limit::SubtractSaturating(storage_.now.engine_ns, mover.shortest_lease_ns()));
+    afresh_.insert(mover.afresh().begin(), mover.afresh().end());
+  };
+  Identity identity(rule_);
+  identity.Add(wanted.layout, rule_);
+  const std::string name = NameOf(rule_, wanted.part);
+  auto region = file.Attach(identity.KeyOf(name), Table::RegionBytes(shape, wanted.bytes), prepare);
+  if (!region) return std::unexpected(std::move(region.error()));
+  return TablePtr(Table::OfRegion(shape, std::move(*region), file.owners(), sketch));
+}
+
+// Its keys are known by the fingerprints of the rule's tables.
+std::expected<void, std::string> Rebind::AttachSketch(const BlockedSketch::Options& options,
+                                                      const table::Stretch& stretch) {
+  table::StateFile& file = *storage_.file;
+  const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    BlockedSketch::Begin(*fresh.region);
+    if (before_ == nullptr || before_->sketch == nullptr) return;
+    BlockedSketch::OfRegion(options, fresh.region, file.owners())
+        ->Take(*before_->sketch, storage_.now.engine_ns, stretch);
+  };
+  Identity identity(rule_);
+  identity.Add(rule_.rates(), rule_);
+  identity.Add(plan_.table);
+  const std::string name = NameOf(rule_, "sketch");
+  auto region = file.Attach(identity.KeyOf(name), BlockedSketch::RegionBytes(options), prepare);
+  if (!region) return std::unexpected(std::move(region.error()));
+  sketch_ = BlockedSketch::OfRegion(options, std::move(*region), file.owners());
+  return {};
+}
+
 std::expected<Rebind::TablePtr, std::string> Rebind::MakeTable(const Predecessor& before,
-                                                               const Layout& layout,
-                                                               std::size_t bytes, bool leases) {
-  const Table::Shape shape{.state_bytes = layout.slot_bytes, .tagged = layout.variants.size() > 1};
+                                                               const Wanted& wanted) {
+  if (storage_.file != nullptr) return AttachTable(before, wanted);
+  const Layout& layout = wanted.layout;
+  const std::size_t bytes = wanted.bytes;
+  const bool leases = wanted.leases;
+  const Table::Shape shape = ShapeOf(layout);
   const bool had = before.table != nullptr && *before.table != nullptr;
   if (!had) return Table::Create(shape, bytes, leases ? nullptr : sketch_);
   const TablePtr& from = *before.table;

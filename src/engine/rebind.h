@@ -20,8 +20,13 @@ namespace sluicegate::engine {
 class Rebind {
  public:
   /// `old` and `before` are null where the rule is new.
-  Rebind(const policy::Rule* old, const RuleState* before, const policy::Rule& rule)
-      : old_(old), before_(before), rule_(rule), plan_(policy::PlanMemory(rule)) {}
+  Rebind(const policy::Rule* old, const RuleState* before, const policy::Rule& rule,
+         const Storage& storage)
+      : old_(old),
+        before_(before),
+        rule_(rule),
+        storage_(storage),
+        plan_(policy::PlanMemory(rule)) {}
 
   /// The tables: those of before where they still fit, else new ones.
   [[nodiscard]] std::expected<RuleState, std::string> MakeState();
@@ -39,15 +44,26 @@ class Rebind {
   };
   [[nodiscard]] std::expected<void, std::string> MakeSketch(RuleState& state);
   [[nodiscard]] std::expected<void, std::string> MakeBans(RuleState& state);
+  /// What is to stand in a table's place.
+  struct Wanted {
+    std::string part;  ///< Of the rule: names its region in a file.
+    const policy::Layout& layout;
+    std::size_t bytes = 0;
+    bool leases = false;
+  };
   [[nodiscard]] std::expected<TablePtr, std::string> MakeTable(const Predecessor& before,
-                                                               const policy::Layout& layout,
-                                                               std::size_t bytes, bool leases);
+                                                               const Wanted& wanted);
+  [[nodiscard]] std::expected<TablePtr, std::string> AttachTable(const Predecessor& before,
+                                                                 const Wanted& wanted);
+  [[nodiscard]] std::expected<void, std::string> AttachSketch(
+      const table::BlockedSketch::Options& options, const table::Stretch& stretch);
   [[nodiscard]] Predecessor CeilingOf(unsigned prefix_bits) const;
   [[nodiscard]] LayoutMover::Rise SteepestRise() const;
 
   const policy::Rule* old_;
   const RuleState* before_;
   const policy::Rule& rule_;
+  const Storage storage_;
   const policy::MemoryPlan plan_;
   std::shared_ptr<table::BlockedSketch> sketch_;
   /// Moves, and says how many keys that never give way found no place.

@@ -15,7 +15,7 @@ Ruleset::Ruleset(std::shared_ptr<const policy::Policy> policy) : policy_(std::mo
 }
 
 std::expected<Bound, std::string> Ruleset::Bind(std::shared_ptr<const policy::Policy> policy,
-                                                const Ruleset* before) {
+                                                const Ruleset* before, const Storage& storage) {
   Bound bound{.ruleset = std::shared_ptr<Ruleset>(new Ruleset(std::move(policy))), .rebinds = {}};
   Ruleset& ruleset = *bound.ruleset;
   for (const Rule& rule : ruleset.policy_->rules()) {
@@ -26,7 +26,7 @@ std::expected<Bound, std::string> Ruleset::Bind(std::shared_ptr<const policy::Po
     const std::uint16_t old = before == nullptr ? Decision::kNone : before->RuleNamed(rule.name());
     const bool known = old != Decision::kNone && before->state(old).on();
     Rebind rebind(known ? &before->policy().rules()[old] : nullptr,
-                  known ? &before->state(old) : nullptr, rule);
+                  known ? &before->state(old) : nullptr, rule, storage);
     auto state = rebind.MakeState();
     if (!state) return std::unexpected("rule " + rule.name() + ": " + state.error());
     ruleset.states_.push_back(std::move(*state));

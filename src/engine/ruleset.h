@@ -14,6 +14,7 @@
 #include "engine/counters.h"
 #include "policy/policy.h"
 #include "shield/bans.h"
+#include "table/state_file.h"
 #include "table/table.h"
 
 namespace sluicegate::engine {
@@ -39,13 +40,21 @@ struct RuleState {
 
 struct Bound;
 
+/// Where the tables of a ruleset lie: in this process' memory, or in a file.
+struct Storage {
+  table::StateFile* file = nullptr;  ///< Null: in memory. Outlives the ruleset.
+  Now now{};                         ///< When what is there is taken over.
+};
+
 class Ruleset {
  public:
   /// Binds a policy to new tables, or to those of `before` where they still fit (null: none). What
-  /// does not fit is still to be moved, and is sealed under `before` then. The error says whose
-  /// memory could not be had; `before` goes on as it was.
+  /// does not fit is still to be moved, and is sealed under `before` then; in a file it is copied
+  /// at once, for those who still use it. The error says whose memory could not be had; `before`
+  /// goes on as it was.
   [[nodiscard]] static std::expected<Bound, std::string> Bind(
-      std::shared_ptr<const policy::Policy> policy, const Ruleset* before);
+      std::shared_ptr<const policy::Policy> policy, const Ruleset* before,
+      const Storage& storage = {});
 
   [[nodiscard]] const policy::Policy& policy() const noexcept { return *policy_; }
   [[nodiscard]] const std::shared_ptr<const policy::Policy>& shared_policy() const noexcept {

@@ -21,7 +21,8 @@ struct Gateway::Impl {
   ~Impl() { StopLoops(); }
 
   // One listener a loop, all on the same port.
-  std::expected<void, std::string> Bind(const policy::Endpoint& listen, unsigned count);
+  std::expected<void, std::string> Bind(const policy::Endpoint& listen, bool shares_port,
+                                        unsigned count);
   void StopLoops() {
     for (const auto& worker : workers) worker->loop().Stop();
     threads.clear();  // Joins.
@@ -40,12 +41,13 @@ struct Gateway::Impl {
 };
 
 std::expected<void, std::string> Gateway::Impl::Bind(const policy::Endpoint& listen,
-                                                     unsigned count) {
+                                                     bool shares_port, unsigned count) {
   port = listen.port;
   for (unsigned i = 0; i < count; ++i) {
     auto worker = std::make_unique<Worker>(shared);
-    // Loops share the port; another program must not, so the first one asks for it alone.
-    if (i == 0 && port != 0) {
+    // Loops share the port; a program that does not know of this one must not, so the first loop
+    // asks for it alone.
+    if (i == 0 && port != 0 && !shares_port) {
       auto alone = net::Listener::Open(worker->loop(), listen.address, port, net::Sharing::kAlone);
       if (!alone) return std::unexpected(std::move(alone.error()));
     }
@@ -64,9 +66,10 @@ std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Eng
                                                                      Options options) {
   if (options.api_keys == nullptr) options.api_keys = std::make_shared<const ApiKeys>();
   const policy::Endpoint listen = options.listen;
+  const bool shares_port = options.shares_port;
   const unsigned threads = std::max(options.threads, 1U);
   auto impl = std::make_unique<Impl>(engine, clock, std::move(options));
-  if (auto bound = impl->Bind(listen, threads); !bound) {
+  if (auto bound = impl->Bind(listen, shares_port, threads); !bound) {
     return std::unexpected(std::move(bound.error()));
   }
   return std::unique_ptr<Gateway>(new Gateway(std::move(impl)));

@@ -36,7 +36,9 @@ struct UpstreamTarget;
 class Gateway {
  public:
   struct Options {
-    policy::Endpoint listen;                         ///< Port 0: the system chooses.
+    policy::Endpoint listen;  ///< Port 0: the system chooses.
+    /// Whether gateways of other processes may have the same port: those that share state.
+    bool shares_port = false;
     std::shared_ptr<const UpstreamTarget> upstream;  ///< REQUIRES: not null.
     unsigned threads = 1;
     std::shared_ptr<const ApiKeys> api_keys = nullptr;       ///< Null: none.

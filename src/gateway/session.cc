@@ -61,6 +61,9 @@ std::string_view DetailOf(const engine::Ruleset& rules, const Decision& decision
     return "This request costs more than the quota ever allows.";
   }
   const bool shared = decision.shared_bits > 0;
+  if (decision.limit == Decision::kNone) {
+    return "This limit cannot be asked at the moment. Wait as long as Retry-After says.";
+  }
   if (decision.shared_bits == Decision::kSharedByAll) {
     return "Too many requests at the same time. All clients for whom there is no memory share this "
            "limit. Wait until one of them has ended, or as long as Retry-After says.";

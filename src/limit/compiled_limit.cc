@@ -254,18 +254,18 @@ std::size_t CompiledLimit::state_bytes() const noexcept {
                : SlidingWindow<std::uint16_t>::kStateBytes;
 }
 
-bool CompiledLimit::SharesState(const CompiledLimit& other) const noexcept {
-  if (algorithm_ != other.algorithm_ || wide_ != other.wide_) return false;
+std::array<std::uint64_t, 2> CompiledLimit::state_identity() const noexcept {
+  const std::uint64_t kind = static_cast<std::uint64_t>(algorithm_) | (wide_ ? 1U << 8U : 0U);
   switch (algorithm_) {
     case Algorithm::kTokenBucket:  // A debt is in ns: another price would make other units of it.
-      return terms_.bucket.interval_ns() == other.terms_.bucket.interval_ns();
+      return {kind, terms_.bucket.interval_ns()};
     case Algorithm::kFixedWindow:
-      return terms_.fixed.unit() == other.terms_.fixed.unit();
+      return {kind, static_cast<std::uint64_t>(terms_.fixed.unit())};
     case Algorithm::kSlidingWindow:
     case Algorithm::kConcurrency:
       break;
   }
-  return window_ns_ == other.window_ns_;
+  return {kind, window_ns_};
 }
 
 bool CompiledLimit::CanTake(const CompiledLimit& other) const noexcept {

@@ -7,6 +7,7 @@
 // doc/algorithms.md.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -37,9 +38,13 @@ class CompiledLimit {
   /// W; token bucket: the time in which an empty one fills; fixed window: its nominal length.
   [[nodiscard]] std::uint64_t window_ns() const noexcept { return window_ns_; }
 
-  /// Whether a state of `other` means the same here, byte for byte: same algorithm, window, width
-  /// and price of a unit.
-  [[nodiscard]] bool SharesState(const CompiledLimit& other) const noexcept;
+  /// What a state means, byte for byte: algorithm and width; and price of a unit, window, or unit
+  /// of the calendar.
+  [[nodiscard]] std::array<std::uint64_t, 2> state_identity() const noexcept;
+  /// Whether a state of `other` means the same here.
+  [[nodiscard]] bool SharesState(const CompiledLimit& other) const noexcept {
+    return state_identity() == other.state_identity();
+  }
 
   /// Whether a state of `other` can be written anew for this limit: same algorithm and window. A
   /// token bucket has none, so any other one; and whatever a lease's length, as many are out.

@@ -214,7 +214,19 @@ class PolicyCompiler {
     }
     settings().memory = memory.value_or(kDefaultMemory);
     if (config_.state_sketch) ReadSketch(*config_.state_sketch, memory);
-    RefuseLater(config_.state_file, "State in a file", "Leave state.file out: state is in memory.");
+    if (config_.state_file) ReadStateFile(*config_.state_file);
+  }
+
+  void ReadStateFile(const Text& text) {
+    if (text.value.starts_with('/') && text.value.find('\0') == std::string::npos) {
+      settings().state_file = text.value;
+      return;
+    }
+    mistakes_.Add(text.at,
+                  "state.file is no absolute path: started in another folder, the program would "
+                  "begin with another file.",
+                  "Write the path from / on, like /var/lib/sluicegate/state or "
+                  "/dev/shm/sluicegate.");
   }
 
   // No `memory`: that is a mistake of its own, and the sketch must not be blamed for it.

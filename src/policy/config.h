@@ -112,6 +112,7 @@ struct RuleConfig {
   MaybeText mode;
   MaybeText memory;
   MaybeText saturated;
+  MaybeText fail;
 };
 
 struct ListenConfig {

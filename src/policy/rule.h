@@ -190,6 +190,8 @@ class Rule {
   [[nodiscard]] const Layout& parents() const noexcept { return parents_; }
   /// Whether the sketch folds on where more offenders were evicted than it can tell from newcomers.
   [[nodiscard]] bool protect() const noexcept { return protect_; }
+  /// Whether requests pass where the rule's state cannot be had, instead of being denied.
+  [[nodiscard]] bool fails_open() const noexcept { return fails_open_; }
   /// The part of the memory that the sketch takes, in millionths.
   [[nodiscard]] std::uint32_t sketch_ppm() const noexcept { return sketch_ppm_; }
   /// Of the `when` of variant i + 1: tells it from others wherever it stands in the file.
@@ -232,6 +234,7 @@ class Rule {
   std::optional<BoundLimit> new_keys_;
   Layout parents_;
   bool protect_ = false;
+  bool fails_open_ = false;
   std::uint32_t sketch_ppm_ = 0;
   std::optional<Penalty> penalty_;
   std::uint64_t max_body_ = 0;

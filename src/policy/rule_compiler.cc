@@ -70,6 +70,16 @@ bool ReadDrop(const MaybeText& answer, Mistakes& mistakes) {
   return false;
 }
 
+// Whether requests pass where the state cannot be had.
+bool ReadFailsOpen(const MaybeText& fail, Mistakes& mistakes) {
+  constexpr std::array<std::string_view, 2> kWords = {"closed", "open"};
+  if (!fail || fail->value == kWords[0]) return false;
+  if (fail->value == kWords[1]) return true;
+  mistakes.Add(fail->at, "No way to fail is called " + Quoted(fail->value) + ".",
+               Suggest(fail->value, kWords));
+  return false;
+}
+
 // Whether a saturated sketch folds on.
 bool ReadProtect(const MaybeText& saturated, Mistakes& mistakes) {
   constexpr std::array<std::string_view, 2> kWords = {"forget", "protect"};
@@ -103,6 +113,7 @@ Rule RuleCompiler::Compile() {
   ReadPenalty();
   ReadMaxBody();
   rule_.protect_ = ReadProtect(config_.saturated, context_.mistakes);
+  rule_.fails_open_ = ReadFailsOpen(config_.fail, context_.mistakes);
   rule_.rates_ = Layout::Lay(rule_.variants_, Layout::Of::kRates);
   rule_.leases_ = Layout::Lay(rule_.variants_, Layout::Of::kLeases);
   ReadNetworks();

@@ -59,6 +59,7 @@ struct Settings {
   std::uint64_t max_body = 0;  ///< Bytes of a request body beyond which 413 answers; 0: no bound.
   std::vector<HeaderMode> headers;  ///< Empty: no fields ("off").
   std::size_t memory = 0;           ///< state.memory: bytes of all tables together.
+  std::string state_file;           ///< An absolute path; empty: tables lie in memory.
   std::string admin_token_file;     ///< Empty: admin writes are refused.
 };
 

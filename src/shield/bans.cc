@@ -116,6 +116,22 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes
   return std::unique_ptr<Bans>(new Bans(std::move(*table)));
 }
 
+std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(
+    table::StateFile& file, const table::RegionKey& key, std::size_t bytes, const Bans* before,
+    const PenaltyTerms& before_terms, const PenaltyTerms& terms, Now now) {
+  constexpr table::Table::Shape kShape{.state_bytes = sizeof(BanState), .tagged = false};
+  const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    if (before == nullptr) return table::Table::Begin(*fresh.region, kShape, fresh.id);
+    before->table_->BeginSuccessor(*fresh.region, fresh.id, false);
+    const auto next = table::Table::OfRegion(kShape, fresh.region, file.owners(), nullptr);
+    before->table_->CopyInto(*next, BanMover(before_terms, terms), BanWeigher(), now);
+  };
+  auto region = file.Attach(key, table::Table::RegionBytes(kShape, bytes), prepare);
+  if (!region) return std::unexpected(std::move(region.error()));
+  return std::unique_ptr<Bans>(
+      new Bans(table::Table::OfRegion(kShape, std::move(*region), file.owners(), nullptr)));
+}
+
 std::expected<std::unique_ptr<Bans>, std::string> Bans::CreateSuccessor(std::size_t bytes) const {
   auto table = table_->CreateSuccessor(table_->shape(), bytes, nullptr, false);
   if (!table) return std::unexpected(std::move(table.error()));
@@ -124,7 +140,7 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::CreateSuccessor(std::siz
 
 Bans::Record Bans::Find(std::uint64_t hash, Now now) noexcept {
   const table::Cell cell = table_->Lock(hash);
-  if (cell.sealed()) return {.sealed = true};
+  if (cell.sealed()) return {.sealed = !cell.stuck(), .stuck = cell.stuck()};
   if (cell.present()) return {.left_ns = BanLeft(Load(cell.state()), now.engine_ns)};
   return {.no_place = cell.IsCrowded(BanWeigher(), now)};
 }

@@ -14,6 +14,7 @@
 
 #include "limit/saturating.h"
 #include "sluicegate/time.h"
+#include "table/state_file.h"
 #include "table/table.h"
 
 namespace sluicegate::shield {
@@ -58,6 +59,12 @@ class Bans {
  public:
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Create(std::size_t bytes);
 
+  /// The bans in a region of a file that processes share. Where it is fresh, those of `before`, if
+  /// there are any, are copied into it.
+  [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Attach(
+      table::StateFile& file, const table::RegionKey& key, std::size_t bytes, const Bans* before,
+      const PenaltyTerms& before_terms, const PenaltyTerms& terms, Now now);
+
   /// Bans of another size that can take these over by MoveInto.
   [[nodiscard]] std::expected<std::unique_ptr<Bans>, std::string> CreateSuccessor(
       std::size_t bytes) const;
@@ -67,6 +74,7 @@ class Bans {
     std::uint64_t left_ns = 0;  ///< Of its ban; 0: not banned.
     bool no_place = false;      ///< Nothing, and nothing could: running bans have all places.
     bool sealed = false;        ///< The table has moved: ask the newest.
+    bool stuck = false;         ///< Its bucket is held by a process that is stopped.
   };
   [[nodiscard]] Record Find(std::uint64_t hash, Now now) noexcept;
   /// Counts an enforced denial. Does nothing while a ban runs.

@@ -37,6 +37,9 @@ inline void SpinPause() noexcept {
 /// Lets other threads of this core go on: one of them may be what is waited for.
 inline void YieldCore() noexcept { std::this_thread::yield(); }
 
+/// Sleeps for about so long, for what another process may take.
+inline void Nap(std::chrono::microseconds length) noexcept { std::this_thread::sleep_for(length); }
+
 /// Starts to fetch a line that will be written. Written out, as without a flag for newer machines
 /// the compilers make a plain prefetch of it, which is dropped where the page is not in the TLB:
 /// that made a decision over 10 M keys a quarter slower. Every x86-64 takes the instruction.
@@ -61,10 +64,12 @@ enum class Locked : std::uint8_t {
 /// that waits for it. A sealed lock is never free again: what it guarded has moved.
 ///
 /// Of a table that processes share the word tells the holder (table/owners.h). What a dead one held
-/// is taken over, as it stands; a living one is never robbed: a waiter gives up after kPatience.
+/// is taken over, as it stands; a living one is never robbed: a waiter gives up after kNaps naps,
+/// 20 to 60 ms.
 class BucketLock {
  public:
-  static constexpr std::chrono::milliseconds kPatience{20};
+  static constexpr unsigned kNaps = 400;
+  static constexpr std::chrono::microseconds kNap{50};
 
   /// `owners`: of a shared table; else null.
   [[nodiscard]] Locked Lock(Owners* owners = nullptr) noexcept {

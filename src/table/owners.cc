@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
 #include <mutex>
 #include <new>
+#include <string_view>
 
 namespace sluicegate::table {
 namespace {
@@ -107,8 +108,10 @@ Owners::~Owners() {
 // Onto the same descriptor, which mappings and others go on using. By way of the descriptor itself,
 // as the file may have lost its name.
 bool Owners::Reopen() noexcept {
+  constexpr std::string_view kFolder = "/proc/self/fd/";
   std::array<char, 32> path{};
-  (void)std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", file_);
+  kFolder.copy(path.data(), kFolder.size());
+  std::to_chars(path.data() + kFolder.size(), path.data() + path.size() - 1, file_);
   const int fresh = ::open(path.data(), O_RDWR | O_CLOEXEC);
   if (fresh < 0) return false;
   const bool moved = ::dup3(fresh, file_, O_CLOEXEC) >= 0;

@@ -86,7 +86,7 @@ class Attached {
     const std::size_t bytes = Table::RegionBytes(kShape, 128 * 1024);
     auto region = file_->Attach(
         {.name = "test/rates", .identity = {1, 1}}, bytes,
-        [](const StateFile::Fresh& fresh) { Table::Begin(*fresh.region, kShape, fresh.serial); });
+        [](const StateFile::Fresh& fresh) { Table::Begin(*fresh.region, kShape, fresh.id); });
     table_ = Table::OfRegion(kShape, std::move(*region), file_->owners(), nullptr);
     tally_region_ = std::move(*file_->Attach({.name = "test/tally", .identity = {1, 1}},
                                              sizeof(Tally), [](const StateFile::Fresh&) {}));

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
-#include <thread>
 #include <utility>
+
+#include "table/bucket.h"
 
 namespace sluicegate::table {
 namespace {
@@ -83,11 +83,11 @@ class OpenFile {
 class DirectoryLock {
  public:
   explicit DirectoryLock(int file) noexcept : file_(file) {
-    constexpr auto kPatience = std::chrono::seconds(10);
-    const auto end = std::chrono::steady_clock::now() + kPatience;
-    while (!(held_ = TryLockByte(file_, kDirectoryByte))) {
-      if (std::chrono::steady_clock::now() > end) return;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    constexpr unsigned kNaps = 10'000;  // Of a millisecond.
+    for (unsigned naps = 0; naps < kNaps; ++naps) {
+      held_ = TryLockByte(file_, kDirectoryByte);
+      if (held_) return;
+      Nap(std::chrono::milliseconds(1));
     }
   }
   ~DirectoryLock() {
@@ -149,18 +149,16 @@ namespace {
 
 std::string_view Cut(std::string_view name) { return name.substr(0, kNameBytes - 1); }
 
-bool IsZero(std::span<const std::byte> bytes) {
-  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
-}
-
 // Engine time goes on where it was kept last, by as much as wall time says has passed since. A wall
 // clock that was set back meanwhile says nothing.
 std::int64_t OffsetAfterBoot(const Head& head, const Machine& machine) {
   const std::uint64_t last_ns = head.engine_ns.load(std::memory_order_relaxed);
-  const std::int64_t away_ns =
-      std::max<std::int64_t>(machine.unix_ns - head.unix_ns.load(std::memory_order_relaxed), 0);
-  return static_cast<std::int64_t>(last_ns + static_cast<std::uint64_t>(away_ns) -
-                                   machine.boottime_ns);
+  const std::int64_t left_ns = head.unix_ns.load(std::memory_order_relaxed);
+  const std::uint64_t away_ns =
+      machine.unix_ns <= left_ns
+          ? 0
+          : static_cast<std::uint64_t>(machine.unix_ns) - static_cast<std::uint64_t>(left_ns);
+  return static_cast<std::int64_t>(last_ns + away_ns - machine.boottime_ns);
 }
 
 }  // namespace
@@ -256,31 +254,6 @@ void StateFile::Contents::ForgetSuperseded(int file) noexcept {
   }
 }
 
-Machine Machine::Here() noexcept {
-  Machine machine;
-  const auto read_ns = [](clockid_t clock) {
-    timespec at{};
-    ::clock_gettime(clock, &at);
-    return std::int64_t{at.tv_sec} * 1'000'000'000 + at.tv_nsec;
-  };
-  machine.boottime_ns = static_cast<std::uint64_t>(read_ns(CLOCK_BOOTTIME));
-  machine.unix_ns = read_ns(CLOCK_REALTIME);
-  struct stat about{};
-  if (::stat("/proc/self/ns/time", &about) == 0) machine.time_namespace = about.st_ino;
-  // 32 digits and four dashes.
-  std::array<char, 36> text{};
-  const OpenFile file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0 || ::read(file.get(), text.data(), text.size()) != 36) return machine;
-  std::size_t digits = 0;
-  for (const char c : text) {
-    if (c == '-' || digits == 32) continue;
-    const auto value = static_cast<unsigned>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-    machine.boot_id[digits / 2] |= static_cast<std::byte>(value << (digits % 2 == 0 ? 4U : 0U));
-    ++digits;
-  }
-  return machine;
-}
-
 // A file, opened and mapped, on its way to a StateFile.
 struct StateFile::Opening {
   explicit Opening(int descriptor) noexcept : file(descriptor) {}
@@ -324,7 +297,7 @@ std::string StateFile::Opening::MapContents() {
 std::string StateFile::Opening::BeginOrCheck(const Machine& machine) {
   // Who made it may have died before it was done.
   const bool fresh =
-      bytes == 0 || (bytes == sizeof(Contents) && IsZero(std::as_bytes(std::span(contents, 1))));
+      bytes == 0 || (bytes == sizeof(Contents) && contents->head.magic == std::array<char, 8>{});
   if (!fresh) return contents->Check(bytes);
   Head& head = contents->head;
   head.version = kVersion;
@@ -333,6 +306,8 @@ std::string StateFile::Opening::BeginOrCheck(const Machine& machine) {
   head.secret = HashSecret::Random();
   head.boot_id = machine.boot_id;
   head.time_namespace = machine.time_namespace;
+  head.engine_ns.store(machine.boottime_ns, std::memory_order_relaxed);
+  head.unix_ns.store(machine.unix_ns, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_release);
   head.magic = kMagic;
   return {};
@@ -424,9 +399,13 @@ std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const Reg
   const std::lock_guard threads(mutex_);
   const DirectoryLock lock(file_);
   if (!lock.held()) return refuse(std::string(kBusy));
-  Entry* entry = contents_->FindLatest(key.name, Contents::Which::kAny);
-  const bool same = entry != nullptr && entry->identity == key.identity && entry->bytes == bytes;
-  if (!same) {
+  const auto fits = [&](const Entry* entry) {
+    return entry != nullptr && entry->identity == key.identity && entry->bytes == bytes;
+  };
+  // What a maker of another one left unfinished does not count.
+  Entry* entry = contents_->FindLatest(key.name, Contents::Which::kPrepared);
+  if (!fits(entry)) entry = contents_->FindLatest(key.name, Contents::Which::kAny);
+  if (!fits(entry)) {
     auto made = MakeEntry(key, bytes);
     if (!made) return refuse(made.error());
     entry = *made;
@@ -435,7 +414,7 @@ std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const Reg
   if (!mapping) return refuse(mapping.error());
   Fresh fresh{.region = std::move(*mapping),
               .before = nullptr,
-              .serial = static_cast<std::uint32_t>(entry->serial)};
+              .id = static_cast<std::uint32_t>(entry->serial) | 1U << 31U};
   if (entry->is_prepared()) return fresh.region;
   std::memset(fresh.region->data(), 0, bytes);
   if (const Entry* old = contents_->FindLatest(key.name, Contents::Which::kPrepared);
@@ -484,15 +463,16 @@ std::expected<StateFileReport, std::string> StateFile::Read(const std::string& p
   const auto refuse = [&path](const std::string& why) {
     return std::unexpected("state file " + path + ": " + why);
   };
-  const OpenFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const OpenFile file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat about{};
   if (file.get() < 0 || ::fstat(file.get(), &about) != 0) {
     return refuse("cannot open it: " + Told(errno) + ". Check the path and its permissions.");
   }
+  if (!S_ISREG(about.st_mode)) return refuse("it is no regular file. Name a file.");
   const auto contents = std::make_unique<Contents>();
   if (::pread(file.get(), static_cast<void*>(contents.get()), sizeof(Contents), 0) !=
       static_cast<ssize_t>(sizeof(Contents))) {
-    return refuse("it is no state file of Sluicegate, or was cut short.");
+    return refuse("it is no state file of Sluicegate, or was cut short. Name another one.");
   }
   if (const std::string why = contents->Check(static_cast<std::uint64_t>(about.st_size));
       !why.empty()) {

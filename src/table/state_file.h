@@ -23,20 +23,11 @@
 
 #include "base/siphash.h"
 #include "sluicegate/time.h"
+#include "table/machine.h"
 #include "table/mapping.h"
 #include "table/owners.h"
 
 namespace sluicegate::table {
-
-/// What a state file needs to know of the machine it is on. A value type.
-struct Machine {
-  std::array<std::byte, 16> boot_id{};  ///< Another one after each boot.
-  std::uint64_t time_namespace = 0;     ///< CLOCK_BOOTTIME counts from another instant in each.
-  std::uint64_t boottime_ns = 0;
-  std::int64_t unix_ns = 0;
-
-  [[nodiscard]] static Machine Here() noexcept;
-};
 
 /// What a region is, apart from its bytes: the same for all processes that may share it. A value
 /// type.
@@ -95,7 +86,9 @@ class StateFile {
   struct Fresh {
     std::shared_ptr<Mapping> region;
     std::shared_ptr<Mapping> before;  ///< What had its name; null if nothing did.
-    std::uint32_t serial = 0;         ///< The same for all processes, and no other region's.
+    /// For a table in it: the same for all processes, no other region's, and none that a table of
+    /// one process has.
+    std::uint32_t id = 0;
   };
   /// Fills it. The directory is locked meanwhile, for all processes.
   using Prepare = std::function<void(const Fresh& fresh)>;

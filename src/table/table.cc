@@ -259,7 +259,8 @@ void Table::HandOn(Table& next, const Mover& mover, const Weigher& weigher, Now 
                    Leave leave) noexcept {
   assert(next.shift_ == shift_);
   BlockedSketch* sketch = next.sketch_.get();
-  if (sketch != nullptr && sketch_ != nullptr) sketch = sketch_.get();
+  // A sketch that is moved as well is so after its tables.
+  if (leave == Leave::kSealed && sketch != nullptr && sketch_ != nullptr) sketch = sketch_.get();
   MovedKey key;
   for (std::uint64_t index = 0; index < buckets_; ++index) {
     Bucket& bucket = BucketAt(index);

@@ -217,12 +217,19 @@ class Gateway:
     """The program, started and stopped. `config` is YAML text; without, the default policy."""
 
     def __init__(
-        self, folder, config=None, upstream=None, args=(), admin="127.0.0.1:0", threads=1
+        self,
+        folder,
+        config=None,
+        upstream=None,
+        args=(),
+        admin="127.0.0.1:0",
+        threads=1,
+        listen="127.0.0.1:0",
     ):
         self.folder = pathlib.Path(folder)
         self.port_file = self.folder / "ports"
         self.config = self.folder / "sluicegate.yaml"
-        command = [PROGRAM, "gateway", "--listen", "127.0.0.1:0", "--admin", admin]
+        command = [PROGRAM, "gateway", "--listen", listen, "--admin", admin]
         command += ["--port-file", str(self.port_file), "--threads", str(threads)]
         if config is not None:
             self.write_config(config)

@@ -1,4 +1,4 @@
-"""check, explain and describe, as people use them."""
+"""check, explain, describe and state, as people use them."""
 
 import json
 import unittest
@@ -184,6 +184,26 @@ class Describe(EndToEnd):
         self.assertEqual(page.returncode, 0, page)
         for number in ("60", "10"):
             self.assertIn(number, page.stdout)
+
+
+class State(EndToEnd):
+    def test_what_is_no_state_file_is_refused_with_a_reason(self):
+        letter = self.file("letter", "a letter to a friend")
+        for path, says in ((letter, "it is no state file of Sluicegate"),
+                           (self.folder / "none", "No such file")):
+            with self.subTest(path=path):
+                result = run("state", str(path))
+                self.assertEqual(result.returncode, 1, result)
+                self.assertEqual(result.stdout, "")
+                self.assertIn(f"sluicegate: state file {path}: ", result.stderr)
+                self.assertIn(says, result.stderr)
+        self.assertEqual(letter.read_text(), "a letter to a friend")
+        self.assertFalse((self.folder / "none").exists())
+
+    def test_arguments_that_make_no_sense(self):
+        for args in ([], [""], ["a", "b"]):
+            with self.subTest(args=args):
+                self.assertEqual(run("state", *args).returncode, 2)
 
 
 if __name__ == "__main__":

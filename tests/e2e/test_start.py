@@ -147,7 +147,8 @@ class Mistakes(EndToEnd):
 
 class Help(unittest.TestCase):
     def test_help_teaches(self):
-        for args in (["--help"], ["gateway", "--help"], ["check", "--help"], ["explain", "--help"]):
+        for args in (["--help"], ["gateway", "--help"], ["check", "--help"], ["explain", "--help"],
+                     ["state", "--help"]):
             with self.subTest(args=args):
                 result = run(*args)
                 self.assertEqual(result.returncode, 0)

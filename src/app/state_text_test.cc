@@ -1,0 +1,119 @@
+// What `state` tells of real files.
+
+#include "app/state_text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "app/commands.h"
+
+namespace sluicegate::app {
+namespace {
+
+using table::StateFile;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+class StateTextTest : public ::testing::Test {
+ protected:
+  StateTextTest() {
+    std::string name = (fs::temp_directory_path() / "sluicegate-state-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~StateTextTest() override { fs::remove_all(folder_); }
+
+  [[nodiscard]] std::string Path() const { return folder_ / "state"; }
+  [[nodiscard]] std::unique_ptr<StateFile> Open() const {
+    table::Machine machine = table::Machine::Here();
+    machine.boottime_ns = 5'000'000'000;
+    auto file = StateFile::Open(Path(), machine);
+    EXPECT_TRUE(file.has_value()) << file.error();
+    return file ? std::move(*file) : nullptr;
+  }
+  [[nodiscard]] std::string Text() const {
+    const auto report = StateFile::Read(Path());
+    EXPECT_TRUE(report.has_value()) << report.error();
+    return report ? StateText("state", *report) : "";
+  }
+
+  fs::path folder_;
+};
+
+void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
+  const auto region =
+      file.Attach({.name = name, .identity = {identity, 0}}, bytes, [](const StateFile::Fresh&) {});
+  EXPECT_TRUE(region.has_value()) << region.error();
+}
+
+TEST_F(StateTextTest, TellsTimeProcessesAndRegions) {
+  {
+    const auto file = Open();
+    ASSERT_NE(file, nullptr);
+    Attach(*file, "per-client/rates", 1, 64 << 10);
+    Attach(*file, "per-client/bans", 1, 100);
+    Attach(*file, "per-client/rates", 2, 1536);
+    // 2026-11-26T12:33:35.999Z
+    file->Keep({.engine_ns = 1'234'567'890'123, .unix_ns = 1'795'696'415'999'000'000});
+    EXPECT_THAT(Text(), HasSubstr("attached     1 process\n"));
+  }
+  EXPECT_EQ(Text(),
+            "state: a state file of version 1, 172.0 KiB, 3 region(s).\n"
+            "attached     no process\n"
+            "written      since this boot\n"
+            "engine time  1,234 s, kept at 2026-11-26T12:33:35Z\n"
+            "\n"
+            "region                 bytes\n"
+            "per-client/rates    64.0 KiB  left behind\n"
+            "per-client/bans        100 B\n"
+            "per-client/rates     1.5 KiB\n"
+            "\n"
+            "What is left behind was another policy's, or was never finished. It goes when a "
+            "process\n"
+            "opens the file and no other one is attached.\n");
+  EXPECT_EQ(State(Path()), 0);
+}
+
+TEST_F(StateTextTest, AFileWithNothingInItYet) {
+  (void)Open();
+  EXPECT_THAT(Text(), HasSubstr("engine time  5 s, kept at 20"));
+  EXPECT_THAT(Text(), HasSubstr("100.0 KiB, 0 region(s).\n"));
+}
+
+TEST_F(StateTextTest, LooksAndLeavesEverythingAsItIs) {
+  (void)Open();
+  fs::permissions(Path(), fs::perms(0400));
+  const auto before = fs::last_write_time(Path());
+  EXPECT_EQ(State(Path()), 0);
+  EXPECT_EQ(fs::last_write_time(Path()), before);
+}
+
+TEST_F(StateTextTest, AFileThatIsNone) {
+  EXPECT_EQ(State(Path()), 1);
+  EXPECT_FALSE(fs::exists(Path())) << "it was made";
+  std::ofstream(Path()) << "a letter to a friend";
+  EXPECT_EQ(State(Path()), 1);
+  EXPECT_THAT(StateFile::Read(Path()).error(), HasSubstr("it is no state file of Sluicegate"));
+}
+
+TEST(StateText, TimesThatNobodyKeptAndNamesThatNobodyGave) {
+  table::StateFileReport report{.version = 1, .engine_ns = 1, .regions = {}};
+  report.unix_ns = std::numeric_limits<std::int64_t>::min();
+  report.regions = {{.name = "\x1B]0;\xFF", .bytes = 1}};
+  const std::string text = StateText("state", report);
+  EXPECT_THAT(text, HasSubstr("engine time  0 s, kept at 1677-09-21T00:12:43Z\n"));
+  EXPECT_THAT(text, HasSubstr("written      before this boot, or on another machine\n"));
+  EXPECT_THAT(text, HasSubstr("?]0;?          1 B\n"));
+  EXPECT_THAT(text, Not(HasSubstr("left behind")));
+}
+
+}  // namespace
+}  // namespace sluicegate::app
