@@ -3,7 +3,10 @@
 //
 //   core_bench                     the tables
 //   core_bench --curve FILE        1 k to 30 M keys, as lines "limits keys memory check many" in ns
+//   core_bench --state             tables in a file against tables in memory
 //   core_bench --threads           random keys on 1, 2, 4 ... threads, as many as there are cores
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -26,6 +29,7 @@
 #include "engine/engine.h"
 #include "sluicegate/limiter.h"
 #include "table/mapping.h"
+#include "table/state_file.h"
 
 namespace sluicegate {
 namespace {
@@ -320,15 +324,20 @@ double HotKey(const Limits& limits) {
   return Median(ratios);
 }
 
-// The whole engine: a policy's rule is matched, the key is made of the request, counters count.
-void PrintEngine(std::uint64_t keys) {
+std::shared_ptr<const policy::Policy> FourLimitsOf(std::size_t memory) {
   const auto policy = config::ParsePolicy(
-      "state: {memory: " + std::to_string(keys * 134 * 8 / 3) +
+      "state: {memory: " + std::to_string(memory) +
       "}\nclients: {identity: {header: x-user-id}}\n"
       "rules: [{name: default, key: [user], limits: [60/minute, 1000/hour, 10000/day, {burst: "
       "10}]}]\n");
   if (!policy) std::exit(1);
-  const auto engine = OrExit(engine::Engine::Create(*policy, HashSecret::Random()));
+  return *policy;
+}
+
+// The whole engine: a policy's rule is matched, the key is made of the request, counters count.
+void PrintEngine(std::uint64_t keys) {
+  const auto engine =
+      OrExit(engine::Engine::Create(FourLimitsOf(keys * 134 * 8 / 3), HashSecret::Random()));
   const auto rules = engine->rulesets().Get();
   Now now{.engine_ns = 1'000'000'000'000, .unix_ns = 0};
   const auto decide = [&](std::uint64_t number) {
@@ -358,6 +367,52 @@ void PrintEngine(std::uint64_t keys) {
   std::fflush(stdout);
 }
 
+// The same engine with its tables in a file in /dev/shm, in turns with one in memory; and how long
+// it takes to attach to one that others have made.
+void PrintState() {
+  const std::string path = "/dev/shm/sluicegate-bench-" + std::to_string(::getpid());
+  const auto open = [&path] {
+    return std::shared_ptr<table::StateFile>(OrExit(table::StateFile::Open(path)));
+  };
+  Now now{.engine_ns = 1'000'000'000'000, .unix_ns = 0};
+  std::printf("\n| state in a file (/dev/shm) | | aim: at most |\n|---|---|---|\n");
+  for (const std::uint64_t keys : {std::uint64_t{1000}, kMillion}) {
+    const auto policy = FourLimitsOf(keys * 134 * 8 / 3);
+    const auto in_memory = OrExit(engine::Engine::Create(policy, HashSecret::Random()));
+    const auto in_file = OrExit(engine::Engine::Attach(policy, open(), now));
+    Random random(5);
+    const auto run = [&](engine::Engine& engine, std::uint64_t steps) {
+      const auto rules = engine.rulesets().Get();
+      return SecondsOf([&] {
+        for (std::uint64_t i = 0; i < steps; ++i) {
+          now.engine_ns += static_cast<std::uint64_t>(StepOf(keys).count());
+          const Key key(random.Below(keys));
+          const Request request{
+              .method = "GET", .path = "/", .host = "example.test", .user = key.view()};
+          (void)engine.Decide(*rules, request, now);
+        }
+      });
+    };
+    (void)run(*in_memory, 3 * keys);
+    (void)run(*in_file, 3 * keys);
+    std::vector<double> ratios;
+    for (unsigned round = 0; round < 9; ++round) {
+      const double memory = run(*in_memory, kMillion);
+      ratios.push_back(run(*in_file, kMillion) / memory);
+    }
+    std::printf(
+        "| the engine, four limits, %s keys: a decision to one in memory | **%.2f** | 1.1 |\n",
+        keys == 1000 ? "1 k" : "1 M", Median(ratios));
+    ::unlink(path.c_str());
+  }
+  const auto large = FourLimitsOf(std::size_t{1} << 30U);
+  (void)OrExit(engine::Engine::Attach(large, open(), now));
+  const double attach =
+      SecondsOf([&] { (void)OrExit(engine::Engine::Attach(large, open(), now)); });
+  std::printf("| attaching to a file of 1 GiB | **%.2f s** | 1 s |\n", attach);
+  ::unlink(path.c_str());
+}
+
 void PrintTables() {
   std::printf("| core, one thread | a decision | to the memory | aim: at most |\n");
   std::printf("|---|---|---|---|\n");
@@ -377,6 +432,7 @@ void PrintTables() {
               kOneBucket.name, HotKey(kOneBucket));
   std::printf("| one hot key, %s: to a contended atomic addition | **%.2f** | at most 3 |\n",
               kFourDefaults.name, HotKey(kFourDefaults));
+  PrintState();
 }
 
 void PrintThreads() {
@@ -425,13 +481,17 @@ int WriteCurve(const char* path) {
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
+  if (what == "--state") {
+    sluicegate::PrintState();
+    return 0;
+  }
   if (what == "--curve" && argc == 3) return sluicegate::WriteCurve(argv[2]);
   if (what == "--threads") {
     sluicegate::PrintThreads();
   } else if (what.empty()) {
     sluicegate::PrintTables();
   } else {
-    std::fprintf(stderr, "usage: core_bench [--curve FILE | --threads]\n");
+    std::fprintf(stderr, "usage: core_bench [--curve FILE | --state | --threads]\n");
     return 2;
   }
   return 0;

@@ -2,7 +2,9 @@
 #include "table/owners.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -176,6 +178,28 @@ TEST(Owners, AnIdleChildDoesNotKeepItsParentAlive) {
     EXPECT_EQ(::kill(child, 0), 0) << "the child lives";
     ::kill(child, SIGKILL);
   }
+}
+
+// Processes of two containers know each other by other numbers, or not at all.
+TEST(Owners, ThePidNamespaceDoesNotMatter) {
+  const SlotFile file;
+  const Attached here(file);
+  const std::uint32_t own = here->Word();
+  Process outer([&](Voice voice) {
+    if (::unshare(CLONE_NEWPID) != 0) return;
+    if (::fork() != 0) SleepForEver();
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const Attached inner(file);  // Number 1 of its namespace.
+    voice.Say(inner->Word());
+    voice.Say(inner->IsDead(own) ? 2 : 1);
+    SleepForEver();
+  });
+  const auto word = static_cast<std::uint32_t>(outer.Hear());
+  if (word == 0) GTEST_SKIP() << "no right to make a pid namespace";
+  EXPECT_EQ(outer.Hear(), 1U) << "it sees this process alive";
+  EXPECT_FALSE(here->IsDead(word));
+  outer.Kill();
+  while (!here->IsDead(word)) ::usleep(1000);
 }
 
 TEST(Owners, WhereAllSlotsAreTakenThereIsNoWordUntilOneIsFree) {

@@ -59,9 +59,9 @@ class Limits final : public Weigher {
     limit.algorithm = algorithm;
     limit.quota = quota;
     limit.refill = 1;
-    limit.window = std::chrono::hours(24);
+    limit.window = std::chrono::hours(1);
     limit.unit = CalendarUnit::kYear;
-    return *limit::CompiledLimit::Compile(limit);
+    return limit::CompiledLimit::Compile(limit).value();
   }
   static constexpr std::array<std::size_t, 3> kOffsets = {0, 8, 8 + 40};
   std::array<limit::CompiledLimit, 3> limits_ = {Make(Algorithm::kTokenBucket, kQuota * 2),

@@ -10,16 +10,17 @@
 #include <cstring>
 #include <utility>
 
-#include "table/bucket.h"
+#include "table/open_file.h"
 
 namespace sluicegate::table {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 't'};
 constexpr std::uint64_t kPage = 4096;
+// Where the system gives such to files, a large region has them from its beginning on.
+constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20U;
 constexpr std::size_t kNameBytes = 48;
 constexpr std::size_t kOwnersAt = 1024;
-constexpr std::int64_t kDirectoryByte = kLockBytes + Owners::kMost;
 
 // What is in the file, in the machine's own byte order, which is little endian.
 }  // namespace
@@ -62,50 +63,8 @@ std::string Told(int error) { return std::strerror(error); }
 
 std::uint64_t RoundUp(std::uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// Closes at the end, unless somebody took it.
-class OpenFile {
- public:
-  explicit OpenFile(int file) noexcept : file_(file) {}
-  ~OpenFile() {
-    if (file_ >= 0) ::close(file_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  [[nodiscard]] int get() const noexcept { return file_; }
-  [[nodiscard]] int Release() noexcept { return std::exchange(file_, -1); }
-
- private:
-  int file_;
-};
-
-// The directory's lock, which the kernel takes off who dies. Whoever holds it works for
-// milliseconds, or copies a table; a process that is stopped meanwhile must not stop all others.
-class DirectoryLock {
- public:
-  explicit DirectoryLock(int file) noexcept : file_(file) {
-    constexpr unsigned kNaps = 10'000;  // Of a millisecond.
-    for (unsigned naps = 0; naps < kNaps; ++naps) {
-      held_ = TryLockByte(file_, kDirectoryByte);
-      if (held_) return;
-      Nap(std::chrono::milliseconds(1));
-    }
-  }
-  ~DirectoryLock() {
-    if (held_) UnlockByte(file_, kDirectoryByte);
-  }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-  [[nodiscard]] bool held() const noexcept { return held_; }
-
- private:
-  const int file_;
-  bool held_ = false;
-};
-
 constexpr std::string_view kBusy =
-    "another process has locked it for 10 seconds: is one of its processes stopped? Let it go on, "
-    "or "
-    "end it.";
+    "another process has locked it for 10 seconds. End the one that is stopped, or let it go on.";
 
 // Only who may write into it at all should be able to.
 std::string CheckOwner(const struct stat& about) {
@@ -231,10 +190,14 @@ std::uint64_t StateFile::Contents::FindRoom(std::uint64_t bytes) const {
     if (entry.bytes > 0) taken.emplace_back(entry.offset, RoundUp(entry.end()));
   }
   std::ranges::sort(taken);
-  std::uint64_t at = RoundUp(sizeof(Contents));
+  const auto aligned = [bytes](std::uint64_t at) {
+    const std::uint64_t unit = bytes >= kHugePage ? kHugePage : kPage;
+    return (at + unit - 1) / unit * unit;
+  };
+  std::uint64_t at = aligned(sizeof(Contents));
   for (const auto& [begin, end] : taken) {
     if (begin >= at && begin - at >= RoundUp(bytes)) break;
-    at = std::max(at, end);
+    at = std::max(at, aligned(end));
   }
   return at;
 }
@@ -260,8 +223,6 @@ struct StateFile::Opening {
   ~Opening() {
     if (contents != nullptr) ::munmap(contents, sizeof(Contents));
   }
-  Opening(const Opening&) = delete;
-  Opening& operator=(const Opening&) = delete;
 
   // Each says what is wrong; nothing: it went well.
   [[nodiscard]] std::string MapContents();
@@ -424,6 +385,8 @@ std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const Reg
     fresh.before = std::move(*mapped);
   }
   prepare(fresh);
+  // What the entry says of it is not on the disk before it is.
+  (void)::msync(fresh.region->data(), bytes, MS_SYNC);
   entry->prepared.store(1, std::memory_order_release);
   return fresh.region;
 }

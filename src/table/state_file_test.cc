@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -269,6 +271,50 @@ TEST_F(StateFileTest, AnotherMachinesFileIsRefusedWhileItIsInUse) {
   const auto file = Open(MachineOfBoot(1, kSecond, 0));
   EXPECT_THAT(Refusal(MachineOfBoot(2, kSecond, 0)),
               HasSubstr("processes of another machine are attached to it"));
+}
+
+TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
+  Process child([this](Voice voice) {
+    // A mount of its own, which goes with it.
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", folder_.c_str(), "tmpfs", 0, "size=256k") != 0) {
+      return;
+    }
+    const auto file = Open();
+    const auto region = Attach(*file, "api/rates", 1, 'a');
+    const auto more =
+        file->Attach({.name = "api/bans", .identity = {1, 0}}, 1 << 20, [](const auto&) {});
+    const bool told = !more && more.error().find(
+                                   "there is no room for 1048576 bytes: No space left "
+                                   "on device. Make room on the disk") != std::string::npos;
+    const bool kept = MarkOf(*Attach(*Open(), "api/rates", 1, 'b')) == 'a';
+    std::ofstream(folder_ / "filler") << std::string(1 << 20, 'x');
+    fs::rename(Path(), folder_ / "other");
+    const bool refused =
+        Refusal().find("cannot make it: No space left on device.") != std::string::npos;
+    voice.Say(1 + (told ? 1U : 0U) + (kept ? 2U : 0U) + (refused ? 4U : 0U));
+  });
+  const std::uint64_t word = child.Hear();
+  if (word == 0) GTEST_SKIP() << "no right to mount a small file system";
+  EXPECT_EQ(word, 8U);
+}
+
+TEST_F(StateFileTest, AnotherUserIsToldWhatIsMissing) {
+  (void)Open();
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
+  Process child([this](Voice voice) {
+    if (::setgid(65534) != 0 || ::setuid(65534) != 0) return;
+    voice.Say(Refusal().find("cannot open it: Permission denied. Check the path and its "
+                             "permissions.") != std::string::npos
+                  ? 1
+                  : 2);
+  });
+  EXPECT_EQ(child.Hear(), 1U);
+  // And root does not trust a file of theirs.
+  ASSERT_EQ(::chown(Path().c_str(), 65534, 65534), 0);
+  EXPECT_THAT(Refusal(), HasSubstr("it belongs to another user (65534)."));
 }
 
 // The kernel takes its lock off a maker that dies at any moment.

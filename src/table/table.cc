@@ -106,7 +106,7 @@ Table::Table(Shape shape, std::shared_ptr<Mapping> mapping, std::unique_ptr<Word
       words_(own_words_ != nullptr ? own_words_.get() : reinterpret_cast<Words*>(mapping_->data())),
       data_(mapping_->data() + (own_words_ != nullptr ? 0 : sizeof(Words))),
       buckets_((mapping_->size() - (own_words_ != nullptr ? 0 : sizeof(Words))) / bucket_bytes_),
-      shift_(words_->shift),
+      shift_(std::min(words_->shift, 32U)),  // A file may say anything.
       owners_(owners),
       sketch_(std::move(sketch)) {}
 

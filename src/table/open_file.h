@@ -1,0 +1,58 @@
+// OpenFile and DirectoryLock: what a StateFile holds while it opens a file, and while it changes
+// its directory. Bound to one thread; neither copies nor moves.
+#pragma once
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <utility>
+
+#include "table/bucket.h"
+#include "table/owners.h"
+
+namespace sluicegate::table {
+
+inline constexpr std::int64_t kDirectoryByte = kLockBytes + Owners::kMost;
+
+/// Closes at the end, unless somebody took it.
+class OpenFile {
+ public:
+  explicit OpenFile(int file) noexcept : file_(file) {}
+  ~OpenFile() {
+    if (file_ >= 0) ::close(file_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  [[nodiscard]] int get() const noexcept { return file_; }
+  [[nodiscard]] int Release() noexcept { return std::exchange(file_, -1); }
+
+ private:
+  int file_;
+};
+
+/// The directory's lock, which the kernel takes off who dies. Whoever holds it works for
+/// milliseconds, or copies a table; a process that is stopped meanwhile must not stop all others.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(int file) noexcept : file_(file) {
+    constexpr unsigned kNaps = 10'000;  // Of a millisecond.
+    for (unsigned naps = 0; naps < kNaps; ++naps) {
+      held_ = TryLockByte(file_, kDirectoryByte);
+      if (held_) return;
+      Nap(std::chrono::milliseconds(1));
+    }
+  }
+  ~DirectoryLock() {
+    if (held_) UnlockByte(file_, kDirectoryByte);
+  }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  [[nodiscard]] bool held() const noexcept { return held_; }
+
+ private:
+  const int file_;
+  bool held_ = false;
+};
+
+}  // namespace sluicegate::table
