@@ -78,7 +78,7 @@ std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) noexcept {
     return nullptr;
   }
   ForkHandlers::Install();
-  return std::unique_ptr<Owners>(new (std::nothrow) Owners(shared, file, new (page) Word32(0)));
+  return std::unique_ptr<Owners>(new Owners(shared, file, new (page) Word32(0)));
 }
 
 Owners::Owners(Shared& shared, int file, Word32* word) noexcept
