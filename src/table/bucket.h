@@ -65,10 +65,10 @@ enum class Locked : std::uint8_t {
 ///
 /// Of a table that processes share the word tells the holder (table/owners.h). What a dead one held
 /// is taken over, as it stands; a living one is never robbed: a waiter gives up after kNaps naps,
-/// 20 to 60 ms.
+/// 50 to 150 ms.
 class BucketLock {
  public:
-  static constexpr unsigned kNaps = 400;
+  static constexpr unsigned kNaps = 1000;
   static constexpr std::chrono::microseconds kNap{50};
 
   /// `owners`: of a shared table; else null.
