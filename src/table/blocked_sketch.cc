@@ -245,9 +245,8 @@ BlockedSketch::PerRow BlockedSketch::Surpluses() const noexcept {
 
 // Now and then it is looked whether who scans is dead; the pass begins anew then.
 bool BlockedSketch::TryScan() noexcept {
-  constexpr std::uint32_t kAlone = 1;
   constexpr std::uint32_t kMissesBeforeAsking = 256;
-  const std::uint32_t word = owners_ == nullptr ? kAlone : owners_->Word();
+  const std::uint32_t word = WordOf(owners_);
   if (word == 0) return false;
   std::uint32_t seen = 0;
   if (words_->scanner.compare_exchange_strong(seen, word, std::memory_order_acquire)) return true;

@@ -73,7 +73,7 @@ class BucketLock {
 
   /// `owners`: of a shared table; else null.
   [[nodiscard]] Locked Lock(Owners* owners = nullptr) noexcept {
-    const std::uint32_t word = owners == nullptr ? kAlone : owners->Word();
+    const std::uint32_t word = WordOf(owners);
     std::uint32_t seen = word_.load(std::memory_order_relaxed);
     if (seen == kFree && word != kFree &&
         word_.compare_exchange_weak(seen, word, std::memory_order_acquire,
@@ -87,9 +87,8 @@ class BucketLock {
   void Seal() noexcept { word_.store(kSealed, std::memory_order_release); }
 
  private:
-  // No owner's word is one of these.
+  // No owner's word is one of these, nor kAlone.
   static constexpr std::uint32_t kFree = 0;
-  static constexpr std::uint32_t kAlone = 1;  // Held, in a table of one process.
   static constexpr std::uint32_t kSealed = 2;
 
   [[nodiscard]] Locked LockSlowly(Owners* owners, std::uint32_t word) noexcept;

@@ -8,8 +8,6 @@
 namespace sluicegate::table {
 namespace {
 
-constexpr std::size_t kPage = 4096;
-
 // Asks for every page now. MADV_POPULATE_WRITE (Linux 5.14) tells a shortage as an error; writing a
 // byte a page is for kernels before it.
 bool Populate(std::span<std::byte> bytes) noexcept {

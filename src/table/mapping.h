@@ -12,6 +12,8 @@
 
 namespace sluicegate::table {
 
+inline constexpr std::size_t kPage = 4096;
+
 class Mapping {
  public:
   /// Maps `bytes` zeroed bytes, aligned to a page, and touches all of them. The error says what the

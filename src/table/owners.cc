@@ -11,10 +11,10 @@
 #include <new>
 #include <string_view>
 
+#include "table/mapping.h"
+
 namespace sluicegate::table {
 namespace {
-
-constexpr std::size_t kPage = 4096;
 
 int LockCommand(int file, int command, std::int64_t byte, short type, struct flock& lock) noexcept {
   lock = {};

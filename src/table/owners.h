@@ -81,4 +81,12 @@ class Owners {
   Owners** before_ = nullptr;
 };
 
+/// What holders of a table that no other process has write into locks.
+inline constexpr std::uint32_t kAlone = 1;
+
+/// What a holder writes into a lock. `owners`: of a shared table; else null. 0: it cannot have it.
+[[nodiscard]] inline std::uint32_t WordOf(Owners* owners) noexcept {
+  return owners == nullptr ? kAlone : owners->Word();
+}
+
 }  // namespace sluicegate::table

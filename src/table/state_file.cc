@@ -16,15 +16,18 @@ namespace sluicegate::table {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 't'};
-constexpr std::uint64_t kPage = 4096;
 // Where the system gives such to files, a large region has them from its beginning on.
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20U;
 constexpr std::size_t kNameBytes = 48;
 constexpr std::size_t kOwnersAt = 1024;
 
-// What is in the file, in the machine's own byte order, which is little endian.
+std::uint64_t RoundUp(std::uint64_t bytes, std::uint64_t unit = kPage) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
 }  // namespace
 
+// What is in the file, in the machine's own byte order, which is little endian.
 struct StateFile::Entry {
   std::array<std::uint64_t, 2> identity;
   std::uint64_t offset;  // A whole number of pages.
@@ -37,7 +40,7 @@ struct StateFile::Entry {
   [[nodiscard]] std::string_view Name() const noexcept {
     return {name.data(), ::strnlen(name.data(), name.size())};
   }
-  [[nodiscard]] std::uint64_t end() const noexcept { return offset + bytes; }
+  [[nodiscard]] std::uint64_t end() const noexcept { return offset + RoundUp(bytes); }
   [[nodiscard]] bool is_prepared() const noexcept {
     return prepared.load(std::memory_order_acquire) == 1;
   }
@@ -57,11 +60,13 @@ struct Head {
   std::atomic<std::uint64_t> engine_ns;  // The latest that was kept, and wall time then.
   std::atomic<std::int64_t> unix_ns;
 };
-static_assert(sizeof(Head) <= 256);
+static_assert(sizeof(Head) == 88);
 
 std::string Told(int error) { return std::strerror(error); }
 
-std::uint64_t RoundUp(std::uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+std::unexpected<std::string> Refused(const std::string& path, std::string_view why) {
+  return std::unexpected("state file " + path + ": " + std::string(why));
+}
 
 constexpr std::string_view kBusy =
     "another process has locked it for 10 seconds. End the one that is stopped, or let it go on.";
@@ -89,6 +94,7 @@ struct StateFile::Contents {
   Owners::Shared owners;
   std::array<std::byte, kPage - kOwnersAt - sizeof(Owners::Shared)> unused_owners;
   std::array<Entry, kMostRegions> directory;
+  static_assert(sizeof(Entry) == 96);
 
   // What is wrong with it, in a file of so many bytes; nothing: it can be used.
   [[nodiscard]] std::string Check(std::uint64_t file_bytes) const;
@@ -98,6 +104,12 @@ struct StateFile::Contents {
   [[nodiscard]] Entry* FindFree() noexcept;
   [[nodiscard]] std::uint64_t LastSerial() const noexcept;
   [[nodiscard]] bool IsSuperseded(const Entry& entry) const noexcept;
+  // What lies where, in order: this, and the regions.
+  struct Range {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  [[nodiscard]] std::vector<Range> Taken() const;
   // Where so many bytes are free, as far ahead as they are.
   [[nodiscard]] std::uint64_t FindRoom(std::uint64_t bytes) const;
   // Frees what another policy had, if nobody is there who may still use it.
@@ -139,20 +151,27 @@ std::string StateFile::Contents::Check(std::uint64_t file_bytes) const {
            " bytes and has " + std::to_string(file_bytes) +
            ". Move it away; counting begins afresh.";
   }
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> taken = {{0, sizeof(Contents)}};
   for (const Entry& entry : directory) {
     if (entry.bytes == 0) continue;
     const bool fits = entry.offset % kPage == 0 && entry.offset <= head.file_bytes &&
                       entry.bytes <= head.file_bytes - entry.offset &&
                       RoundUp(entry.bytes) <= head.file_bytes - entry.offset;
     if (!fits) return not_ours("damaged (a region beyond its end)");
-    taken.emplace_back(entry.offset, entry.offset + RoundUp(entry.bytes));
   }
-  std::ranges::sort(taken);
+  const std::vector<Range> taken = Taken();
   for (std::size_t i = 1; i < taken.size(); ++i) {
-    if (taken[i].first < taken[i - 1].second) return not_ours("damaged (regions that overlap)");
+    if (taken[i].begin < taken[i - 1].end) return not_ours("damaged (regions that overlap)");
   }
   return {};
+}
+
+std::vector<StateFile::Contents::Range> StateFile::Contents::Taken() const {
+  std::vector<Range> taken = {{.begin = 0, .end = sizeof(Contents)}};
+  for (const Entry& entry : directory) {
+    if (entry.bytes > 0) taken.push_back({.begin = entry.offset, .end = entry.end()});
+  }
+  std::ranges::sort(taken, {}, &Range::begin);
+  return taken;
 }
 
 StateFile::Entry* StateFile::Contents::FindLatest(std::string_view name, Which which) noexcept {
@@ -185,19 +204,11 @@ bool StateFile::Contents::IsSuperseded(const Entry& entry) const noexcept {
 }
 
 std::uint64_t StateFile::Contents::FindRoom(std::uint64_t bytes) const {
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> taken;
-  for (const Entry& entry : directory) {
-    if (entry.bytes > 0) taken.emplace_back(entry.offset, RoundUp(entry.end()));
-  }
-  std::ranges::sort(taken);
-  const auto aligned = [bytes](std::uint64_t at) {
-    const std::uint64_t unit = bytes >= kHugePage ? kHugePage : kPage;
-    return (at + unit - 1) / unit * unit;
-  };
-  std::uint64_t at = aligned(sizeof(Contents));
-  for (const auto& [begin, end] : taken) {
-    if (begin >= at && begin - at >= RoundUp(bytes)) break;
-    at = std::max(at, aligned(end));
+  const std::uint64_t unit = bytes >= kHugePage ? kHugePage : kPage;
+  std::uint64_t at = 0;
+  for (const Range& range : Taken()) {
+    if (range.begin >= at && range.begin - at >= RoundUp(bytes)) break;
+    at = std::max(at, RoundUp(range.end, unit));
   }
   return at;
 }
@@ -295,30 +306,28 @@ std::string StateFile::Opening::EnterBoot(const Machine& machine) {
 
 std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Open(const std::string& path,
                                                                        const Machine& machine) {
-  const auto refuse = [&path](const std::string& why) {
-    return std::unexpected("state file " + path + ": " + why);
-  };
   // No links: where others may write the folder, one could lead anywhere.
   Opening opening(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   const int file = opening.file.get();
   if (file < 0) {
-    return refuse("cannot open it: " + Told(errno) + ". Check the path and its permissions.");
+    return Refused(path,
+                   "cannot open it: " + Told(errno) + ". Check the path and its permissions.");
   }
   struct stat about{};
-  if (::fstat(file, &about) != 0) return refuse("cannot look at it: " + Told(errno) + ".");
-  if (const std::string why = CheckOwner(about); !why.empty()) return refuse(why);
+  if (::fstat(file, &about) != 0) return Refused(path, "cannot look at it: " + Told(errno) + ".");
+  if (const std::string why = CheckOwner(about); !why.empty()) return Refused(path, why);
   const DirectoryLock lock(file);
-  if (!lock.held()) return refuse(std::string(kBusy));
-  if (const std::string why = opening.MapContents(); !why.empty()) return refuse(why);
+  if (!lock.held()) return Refused(path, kBusy);
+  if (const std::string why = opening.MapContents(); !why.empty()) return Refused(path, why);
   for (const auto step : {&Opening::BeginOrCheck, &Opening::EnterBoot}) {
     const std::string why = (opening.*step)(machine);
-    if (!why.empty()) return refuse(why);
+    if (!why.empty()) return Refused(path, why);
   }
   opening.contents->ForgetSuperseded(file);
   auto owners = Owners::Create(opening.contents->owners, file);
-  if (owners == nullptr) return refuse("there is no memory for this process' word in it.");
+  if (owners == nullptr) return Refused(path, "there is no memory for this process' word in it.");
   if (owners->Word() == 0) {
-    return refuse("256 processes are attached to it, which is the most. End some of them.");
+    return Refused(path, "256 processes are attached to it, which is the most. End some of them.");
   }
   return std::unique_ptr<StateFile>(new StateFile(path, opening, std::move(owners)));
 }
@@ -354,41 +363,43 @@ void StateFile::Keep(Now now) noexcept {
 std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const RegionKey& key,
                                                                        std::size_t bytes,
                                                                        const Prepare& prepare) {
-  const auto refuse = [this](const std::string& why) {
-    return std::unexpected("state file " + path_ + ": " + why);
-  };
   const std::lock_guard threads(mutex_);
   const DirectoryLock lock(file_);
-  if (!lock.held()) return refuse(std::string(kBusy));
+  if (!lock.held()) return Refused(path_, kBusy);
   const auto fits = [&](const Entry* entry) {
     return entry != nullptr && entry->identity == key.identity && entry->bytes == bytes;
   };
+  const auto map =
+      [this](const Entry& entry) -> std::expected<std::shared_ptr<Mapping>, std::string> {
+    auto mapping = Mapping::OfFile(file_, entry.offset, entry.bytes);
+    if (!mapping) return Refused(path_, mapping.error());
+    return std::shared_ptr<Mapping>(std::move(*mapping));
+  };
   // What a maker of another one left unfinished does not count.
-  Entry* entry = contents_->FindLatest(key.name, Contents::Which::kPrepared);
-  if (!fits(entry)) entry = contents_->FindLatest(key.name, Contents::Which::kAny);
+  const Entry* before = contents_->FindLatest(key.name, Contents::Which::kPrepared);
+  if (fits(before)) return map(*before);
+  Entry* entry = contents_->FindLatest(key.name, Contents::Which::kAny);
   if (!fits(entry)) {
     auto made = MakeEntry(key, bytes);
-    if (!made) return refuse(made.error());
+    if (!made) return Refused(path_, made.error());
     entry = *made;
   }
-  auto mapping = Mapping::OfFile(file_, entry->offset, bytes);
-  if (!mapping) return refuse(mapping.error());
-  Fresh fresh{.region = std::move(*mapping),
+  const auto region = map(*entry);
+  if (!region) return region;
+  Fresh fresh{.region = *region,
               .before = nullptr,
               .id = static_cast<std::uint32_t>(entry->serial) | 1U << 31U};
-  if (entry->is_prepared()) return fresh.region;
   std::memset(fresh.region->data(), 0, bytes);
-  if (const Entry* old = contents_->FindLatest(key.name, Contents::Which::kPrepared);
-      old != nullptr) {
-    auto mapped = Mapping::OfFile(file_, old->offset, old->bytes);
-    if (!mapped) return refuse(mapped.error());
-    fresh.before = std::move(*mapped);
+  if (before != nullptr) {
+    auto old = map(*before);
+    if (!old) return old;
+    fresh.before = std::move(*old);
   }
   prepare(fresh);
-  // What the entry says of it is not on the disk before it is.
-  (void)::msync(fresh.region->data(), bytes, MS_SYNC);
+  // What the entry says of it is not on the disk before the first page, which says what it is.
+  (void)::msync(fresh.region->data(), std::min<std::size_t>(bytes, kPage), MS_SYNC);
   entry->prepared.store(1, std::memory_order_release);
-  return fresh.region;
+  return region;
 }
 
 // The size of the file is known before the entry that needs it, and the entry is whole before it
@@ -423,23 +434,21 @@ std::expected<StateFile::Entry*, std::string> StateFile::MakeEntry(const RegionK
 
 std::expected<StateFileReport, std::string> StateFile::Read(const std::string& path,
                                                             const Machine& machine) {
-  const auto refuse = [&path](const std::string& why) {
-    return std::unexpected("state file " + path + ": " + why);
-  };
   const OpenFile file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat about{};
   if (file.get() < 0 || ::fstat(file.get(), &about) != 0) {
-    return refuse("cannot open it: " + Told(errno) + ". Check the path and its permissions.");
+    return Refused(path,
+                   "cannot open it: " + Told(errno) + ". Check the path and its permissions.");
   }
-  if (!S_ISREG(about.st_mode)) return refuse("it is no regular file. Name a file.");
+  if (!S_ISREG(about.st_mode)) return Refused(path, "it is no regular file. Name a file.");
   const auto contents = std::make_unique<Contents>();
   if (::pread(file.get(), static_cast<void*>(contents.get()), sizeof(Contents), 0) !=
       static_cast<ssize_t>(sizeof(Contents))) {
-    return refuse("it is no state file of Sluicegate, or was cut short. Name another one.");
+    return Refused(path, "it is no state file of Sluicegate, or was cut short. Name another one.");
   }
   if (const std::string why = contents->Check(static_cast<std::uint64_t>(about.st_size));
       !why.empty()) {
-    return refuse(why);
+    return Refused(path, why);
   }
   const Head& head = contents->head;
   StateFileReport report{.version = head.version,
