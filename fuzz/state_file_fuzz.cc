@@ -32,8 +32,8 @@ constexpr Machine kMachine{
     .boot_id = {std::byte{1}}, .time_namespace = 7, .boottime_ns = 1'000, .unix_ns = 2'000};
 
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
-  const auto region =
-      file.Attach({.name = name, .identity = {identity, 0}}, bytes, [](const StateFile::Fresh&) {});
+  const auto region = file.Attach({.name = std::string(name), .identity = {identity, 0}}, bytes,
+                                  [](const StateFile::Fresh&) {});
   if (!region) std::abort();
 }
 

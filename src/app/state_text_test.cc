@@ -49,8 +49,8 @@ class StateTextTest : public ::testing::Test {
 };
 
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
-  const auto region =
-      file.Attach({.name = name, .identity = {identity, 0}}, bytes, [](const StateFile::Fresh&) {});
+  const auto region = file.Attach({.name = std::string(name), .identity = {identity, 0}}, bytes,
+                                  [](const StateFile::Fresh&) {});
   EXPECT_TRUE(region.has_value()) << region.error();
 }
 

@@ -241,16 +241,20 @@ Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
     std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
-  auto first = Ruleset::Bind(std::move(policy), nullptr);
-  if (!first) return std::unexpected(std::move(first.error()));
-  return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret, nullptr));
+  return Make(std::move(policy), secret, nullptr, {});
 }
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Attach(
     std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file, Now now) {
+  const HashSecret secret = file->secret();
+  return Make(std::move(policy), secret, std::move(file), now);
+}
+
+std::expected<std::unique_ptr<Engine>, std::string> Engine::Make(
+    std::shared_ptr<const policy::Policy> policy, const HashSecret& secret,
+    std::shared_ptr<table::StateFile> file, Now now) {
   auto first = Ruleset::Bind(std::move(policy), nullptr, {.file = file.get(), .now = now});
   if (!first) return std::unexpected(std::move(first.error()));
-  const HashSecret secret = file->secret();
   return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret, std::move(file)));
 }
 
@@ -269,10 +273,14 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
   }
 
   const Ban ban = FindBan(rules, enforced, now);
+  if (ban.sealed) {
+    WaitForNewer(rules);
+    return std::nullopt;
+  }
   if (ban.stuck != nullptr) return Unknown(rules, ban.stuck->rule);
   Claims claims(rules, request, secret_, now);
   for (const Hit& hit : enforced) claims.Append(hit);
-  if (ban.hit != nullptr && !ban.sealed) {
+  if (ban.hit != nullptr) {
     result = Banned(rules, enforced, claims, ban, now);
     if (!result) WaitForNewer(rules);
     return result;
@@ -280,8 +288,7 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
   const std::span<Stamp> stamps =
       receipt == nullptr ? std::span<Stamp>() : std::span(receipt->charges);
   for (;;) {
-    const Attempt attempt =
-        ban.sealed ? Attempt{.hindrance = Hindrance::kSealed} : claims.Decide(*result, stamps);
+    const Attempt attempt = claims.Decide(*result, stamps);
     if (attempt.hindrance == Hindrance::kNone) break;
     if (attempt.hindrance == Hindrance::kSealed) {
       WaitForNewer(rules);

@@ -82,6 +82,9 @@ class Engine {
   void ObserveLatency(std::uint64_t ns) noexcept { latency_.Observe(ns); }
 
  private:
+  [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Make(
+      std::shared_ptr<const policy::Policy> policy, const HashSecret& secret,
+      std::shared_ptr<table::StateFile> file, Now now);
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
          std::shared_ptr<table::StateFile> file);
   void WaitForNewer(const Ruleset& rules) const noexcept;

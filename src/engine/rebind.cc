@@ -21,6 +21,25 @@ Table::Shape ShapeOf(const Layout& layout) {
   return {.state_bytes = layout.slot_bytes, .tagged = layout.variants.size() > 1};
 }
 
+// What the keys of a table weigh by.
+struct Kind {
+  const Layout& layout;
+  bool leases = false;
+};
+
+// Hands a table's keys on, as the limits of another layout take them.
+void HandOn(Table& from, Table& to, const LayoutMover& mover, const Kind& kind, Now now,
+            Table::Leave leave) noexcept {
+  if (kind.leases) {
+    from.MoveInto(to, mover, LeaseWeigher(kind.layout), now, leave);
+  } else {
+    from.MoveInto(to, mover, LimitWeigher(kind.layout), now, leave);
+  }
+  // A request that outlived its lease is in flight no more; under a longer one its end would be
+  // taken for another's.
+  to.ForgetStampsBefore(limit::SubtractSaturating(now.engine_ns, mover.shortest_lease_ns()));
+}
+
 // The name of a region in a file: the rule's and its part's. A long one ends in a hash of itself.
 std::string NameOf(const Rule& rule, std::string_view part) {
   std::string name = rule.name();
@@ -60,9 +79,9 @@ class Identity {
       }
     }
   }
-  // Once.
-  [[nodiscard]] table::RegionKey KeyOf(std::string_view name) {
-    return {.name = name, .identity = {hashers_[0].Finish(), hashers_[1].Finish()}};
+  // Once. Of a part of the rule.
+  [[nodiscard]] table::RegionKey KeyOf(const Rule& rule, std::string_view part) {
+    return {.name = NameOf(rule, part), .identity = {hashers_[0].Finish(), hashers_[1].Finish()}};
   }
 
  private:
@@ -128,7 +147,7 @@ std::expected<void, std::string> Rebind::MakeSketch(RuleState& state) {
   const table::Stretch stretch{
       .numerator = rise.now_ns, .denominator = rise.before_ns, .cap_ns = rise.full_ns};
   if (storage_.file != nullptr) {
-    auto attached = AttachSketch(options, had ? stretch : table::Stretch{});
+    auto attached = AttachSketch(options, stretch);
     state.sketch = sketch_;
     return attached;
   }
@@ -176,10 +195,10 @@ std::expected<void, std::string> Rebind::MakeBans(RuleState& state) {
   if (storage_.file != nullptr) {
     Identity identity(rule_);
     identity.Add(state.penalty.interval_ns());
-    const std::string name = NameOf(rule_, "bans");
-    auto attached = shield::Bans::Attach(
-        *storage_.file, identity.KeyOf(name), plan_.bans, had ? before_->bans.get() : nullptr,
-        had ? before_->penalty : state.penalty, state.penalty, storage_.now);
+    auto attached =
+        shield::Bans::Attach(*storage_.file, identity.KeyOf(rule_, "bans"), plan_.bans,
+                             had ? before_->bans.get() : nullptr,
+                             had ? before_->penalty : state.penalty, state.penalty, storage_.now);
     if (!attached) return std::unexpected(std::move(attached.error()));
     state.bans = std::move(*attached);
     return {};
@@ -217,19 +236,13 @@ std::expected<Rebind::TablePtr, std::string> Rebind::AttachTable(const Predecess
                             {.rule = rule_, .layout = wanted.layout});
     from.BeginSuccessor(*fresh.region, fresh.id, mover.keeps_stamps());
     const auto next = Table::OfRegion(shape, fresh.region, file.owners(), sketch);
-    if (wanted.leases) {
-      from.CopyInto(*next, mover, LeaseWeigher(wanted.layout), storage_.now);
-    } else {
-      from.CopyInto(*next, mover, LimitWeigher(wanted.layout), storage_.now);
-    }
-    next->ForgetStampsBefore(
-        limit::SubtractSaturating(storage_.now.engine_ns, mover.shortest_lease_ns()));
+    HandOn(from, *next, mover, {wanted.layout, wanted.leases}, storage_.now, Table::Leave::kUsable);
     afresh_.insert(mover.afresh().begin(), mover.afresh().end());
   };
   Identity identity(rule_);
   identity.Add(wanted.layout, rule_);
-  const std::string name = NameOf(rule_, wanted.part);
-  auto region = file.Attach(identity.KeyOf(name), Table::RegionBytes(shape, wanted.bytes), prepare);
+  auto region = file.Attach(identity.KeyOf(rule_, wanted.part),
+                            Table::RegionBytes(shape, wanted.bytes), prepare);
   if (!region) return std::unexpected(std::move(region.error()));
   return TablePtr(Table::OfRegion(shape, std::move(*region), file.owners(), sketch));
 }
@@ -247,8 +260,8 @@ std::expected<void, std::string> Rebind::AttachSketch(const BlockedSketch::Optio
   Identity identity(rule_);
   identity.Add(rule_.rates(), rule_);
   identity.Add(plan_.table);
-  const std::string name = NameOf(rule_, "sketch");
-  auto region = file.Attach(identity.KeyOf(name), BlockedSketch::RegionBytes(options), prepare);
+  auto region =
+      file.Attach(identity.KeyOf(rule_, "sketch"), BlockedSketch::RegionBytes(options), prepare);
   if (!region) return std::unexpected(std::move(region.error()));
   sketch_ = BlockedSketch::OfRegion(options, std::move(*region), file.owners());
   return {};
@@ -275,14 +288,7 @@ std::expected<Rebind::TablePtr, std::string> Rebind::MakeTable(const Predecessor
   TablePtr to = std::move(*fresh);
   const auto move = [to, from, mover, &layout, leases](Now now) {
     const std::uint64_t refusals = from->counts().refusals;
-    if (leases) {
-      from->MoveInto(*to, *mover, LeaseWeigher(layout), now);
-    } else {
-      from->MoveInto(*to, *mover, LimitWeigher(layout), now);
-    }
-    // A request that outlived its lease is in flight no more; under a longer one its end would be
-    // taken for another's.
-    to->ForgetStampsBefore(limit::SubtractSaturating(now.engine_ns, mover->shortest_lease_ns()));
+    HandOn(*from, *to, *mover, {layout, leases}, now, Table::Leave::kSealed);
     return to->counts().refusals - refusals;
   };
   steps_.push_back({.move = move, .what = leases ? "keys with requests in flight" : ""});

@@ -13,6 +13,7 @@ using limit::AddSaturating;
 using limit::MultiplySaturating;
 using limit::SubtractSaturating;
 
+constexpr table::Table::Shape kShape{.state_bytes = sizeof(BanState), .tagged = false};
 constexpr std::uint64_t kForgiveNs = 24ULL * 3600 * 1'000'000'000;
 
 // Levels that are left once clean days have taken theirs.
@@ -111,7 +112,7 @@ bool AddViolation(BanState& state, const PenaltyTerms& terms, std::uint64_t now_
 }
 
 std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes) {
-  auto table = table::Table::Create({.state_bytes = sizeof(BanState), .tagged = false}, bytes);
+  auto table = table::Table::Create(kShape, bytes);
   if (!table) return std::unexpected(std::move(table.error()));
   return std::unique_ptr<Bans>(new Bans(std::move(*table)));
 }
@@ -119,12 +120,12 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes
 std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(
     table::StateFile& file, const table::RegionKey& key, std::size_t bytes, const Bans* before,
     const PenaltyTerms& before_terms, const PenaltyTerms& terms, Now now) {
-  constexpr table::Table::Shape kShape{.state_bytes = sizeof(BanState), .tagged = false};
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
     if (before == nullptr) return table::Table::Begin(*fresh.region, kShape, fresh.id);
     before->table_->BeginSuccessor(*fresh.region, fresh.id, false);
     const auto next = table::Table::OfRegion(kShape, fresh.region, file.owners(), nullptr);
-    before->table_->CopyInto(*next, BanMover(before_terms, terms), BanWeigher(), now);
+    before->table_->MoveInto(*next, BanMover(before_terms, terms), BanWeigher(), now,
+                             table::Table::Leave::kUsable);
   };
   auto region = file.Attach(key, table::Table::RegionBytes(kShape, bytes), prepare);
   if (!region) return std::unexpected(std::move(region.error()));

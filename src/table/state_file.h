@@ -18,7 +18,6 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/siphash.h"
@@ -32,7 +31,7 @@ namespace sluicegate::table {
 /// What a region is, apart from its bytes: the same for all processes that may share it. A value
 /// type.
 struct RegionKey {
-  std::string_view name;  ///< Whose: at most 47 bytes count. What came before has the same.
+  std::string name;  ///< Whose: at most 47 bytes count. What came before has the same.
   std::array<std::uint64_t, 2> identity{};  ///< A hash of all that its bytes mean.
 };
 

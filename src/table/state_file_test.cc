@@ -72,7 +72,7 @@ class StateFileTest : public ::testing::Test {
 // A region whose first byte tells who prepared it.
 std::shared_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uint64_t identity,
                                 char mark, std::size_t bytes = kBytes) {
-  auto mapping = file.Attach({.name = name, .identity = {identity, 0}}, bytes,
+  auto mapping = file.Attach({.name = std::string(name), .identity = {identity, 0}}, bytes,
                              [mark](const StateFile::Fresh& fresh) {
                                fresh.region->data()[0] = static_cast<std::byte>(mark);
                              });

@@ -247,16 +247,8 @@ void Table::ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, co
   }
 }
 
-void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept {
-  HandOn(next, mover, weigher, now, Leave::kSealed);
-}
-
-void Table::CopyInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept {
-  HandOn(next, mover, weigher, now, Leave::kUsable);
-}
-
-void Table::HandOn(Table& next, const Mover& mover, const Weigher& weigher, Now now,
-                   Leave leave) noexcept {
+void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
+                     Leave leave) noexcept {
   assert(next.shift_ == shift_);
   BlockedSketch* sketch = next.sketch_.get();
   // A sketch that is moved as well is so after its tables.

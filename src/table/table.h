@@ -187,17 +187,21 @@ class Table {
     return Cell(*this, BucketOf(hash), FingerprintOf(hash), AboveOf(hash));
   }
 
-  /// Moves every key that `mover` can write anew to `next`, and seals this table: who locks a cell
-  /// of it from then on is told so. Bucket, fingerprint and tag tell all bits of a key's hash that
-  /// matter, unless its table has shrunk to less than a sixteenth of the one that it first came to:
-  /// then a key lies in every bucket that may be its own, and a copy elsewhere is nobody's and is
-  /// free once its debt is past. Of keys for which there is no room the lightest are evicted, into
-  /// this table's sketch if it has one, so that the new one can take that over. REQUIRES: `next` is
-  /// from CreateSuccessor, and nobody uses it yet.
-  void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
-  /// The same, and leaves this table usable: for processes that go on with it. What is charged here
-  /// from then on does not count there.
-  void CopyInto(Table& next, const Mover& mover, const Weigher& weigher, Now now) noexcept;
+  /// What becomes of a table whose keys were handed on.
+  enum class Leave : std::uint8_t {
+    kSealed,  ///< Who locks a cell of it from then on is told so.
+    kUsable,  ///< For processes that go on with it: what is charged in it then does not count
+              ///< there.
+  };
+  /// Hands every key that `mover` can write anew on to `next`. Bucket, fingerprint and tag tell all
+  /// bits of a key's hash that matter, unless its table has shrunk to less than a sixteenth of the
+  /// one that it first came to: then a key lies in every bucket that may be its own, and a copy
+  /// elsewhere is nobody's and is free once its debt is past. Of keys for which there is no room
+  /// the lightest are evicted: into this table's sketch if it is sealed and has one, so that the
+  /// new one can take that over; else into the new one. REQUIRES: `next` is a successor of this,
+  /// and nobody uses it yet.
+  void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
+                Leave leave = Leave::kSealed) noexcept;
 
   /// Whether a stamp of `when` still tells of something: not if that was past when it moved here.
   [[nodiscard]] bool Knows(Now when) const noexcept {
@@ -242,9 +246,6 @@ class Table {
         std::shared_ptr<BlockedSketch> sketch) noexcept;
   [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
       Shape shape, std::size_t bytes, Identity identity, std::shared_ptr<BlockedSketch> sketch);
-  enum class Leave : std::uint8_t { kSealed, kUsable };
-  void HandOn(Table& next, const Mover& mover, const Weigher& weigher, Now now,
-              Leave leave) noexcept;
   void CountEviction(std::uint32_t fingerprint, const Weight& weight, Now now,
                      BlockedSketch* sketch) noexcept;
   struct MovedKey;
