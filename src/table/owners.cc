@@ -70,7 +70,7 @@ bool IsByteLocked(int file, std::int64_t byte) noexcept {
   return LockCommand(file, F_OFD_GETLK, byte, F_WRLCK, lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) noexcept {
+std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) {
   void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return nullptr;
   if (::madvise(page, kPage, MADV_WIPEONFORK) != 0) {

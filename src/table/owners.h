@@ -44,7 +44,7 @@ class Owners {
 
   /// `file` is the only descriptor of its open file description in this process, and it and
   /// `shared` outlive this. Null: the system has no page for the word.
-  [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, int file) noexcept;
+  [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, int file);
   /// Lets go of the slot.
   ~Owners();
   Owners(const Owners&) = delete;
