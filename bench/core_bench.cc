@@ -335,30 +335,47 @@ std::shared_ptr<const policy::Policy> FourLimitsOf(std::size_t memory) {
 }
 
 // The whole engine: a policy's rule is matched, the key is made of the request, counters count.
-void PrintEngine(std::uint64_t keys) {
-  const auto engine =
-      OrExit(engine::Engine::Create(FourLimitsOf(keys * 134 * 8 / 3), HashSecret::Random()));
-  const auto rules = engine->rulesets().Get();
-  Now now{.engine_ns = 1'000'000'000'000, .unix_ns = 0};
-  const auto decide = [&](std::uint64_t number) {
+class AskedEngine {
+ public:
+  AskedEngine(std::unique_ptr<engine::Engine> engine, std::uint64_t keys)
+      : engine_(std::move(engine)), rules_(engine_->rulesets().Get()), keys_(keys) {
+    for (std::uint64_t key = 0; key < keys; ++key) Decide(key);
+  }
+
+  // The seconds that decisions of random keys take.
+  [[nodiscard]] double Run(std::uint64_t steps) {
+    return SecondsOf([&] {
+      for (std::uint64_t i = 0; i < steps; ++i) {
+        now_.engine_ns += static_cast<std::uint64_t>(StepOf(keys_).count());
+        Decide(random_.Below(keys_));
+      }
+    });
+  }
+
+ private:
+  void Decide(std::uint64_t number) {
     const Key key(number);
     const Request request{.method = "GET", .path = "/", .host = "example.test", .user = key.view()};
-    (void)engine->Decide(*rules, request, now);
-  };
-  for (std::uint64_t key = 0; key < keys; ++key) decide(key);
+    (void)engine_->Decide(*rules_, request, now_);
+  }
+
+  const std::unique_ptr<engine::Engine> engine_;
+  const std::shared_ptr<const engine::Ruleset> rules_;
+  const std::uint64_t keys_;
+  Random random_{5};
+  Now now_{.engine_ns = 1'000'000'000'000, .unix_ns = 0};
+};
+
+void PrintEngine(std::uint64_t keys) {
   constexpr std::uint64_t kSteps = kMillion;
-  Random random(5);
+  AskedEngine asked(
+      OrExit(engine::Engine::Create(FourLimitsOf(keys * 134 * 8 / 3), HashSecret::Random())), keys);
   DependentLines lines(keys * 134 * 2);
   std::vector<double> ratios;
   std::vector<double> times;
   for (unsigned round = 0; round < 7; ++round) {
     const double memory = SecondsOf([&] { lines.Run(kSteps); });
-    const double time = SecondsOf([&] {
-      for (std::uint64_t i = 0; i < kSteps; ++i) {
-        now.engine_ns += static_cast<std::uint64_t>(StepOf(keys).count());
-        decide(random.Below(keys));
-      }
-    });
+    const double time = asked.Run(kSteps);
     times.push_back(time / kSteps * 1e9);
     ratios.push_back(time / memory);
   }
@@ -367,49 +384,34 @@ void PrintEngine(std::uint64_t keys) {
   std::fflush(stdout);
 }
 
-// The same engine with its tables in a file in /dev/shm, in turns with one in memory; and how long
-// it takes to attach to one that others have made.
+// The same with its tables in a file in /dev/shm, in turns with one in memory; and how long it
+// takes to attach to one that others have made.
 void PrintState() {
   const std::string path = "/dev/shm/sluicegate-bench-" + std::to_string(::getpid());
-  const auto open = [&path] {
-    return std::shared_ptr<table::StateFile>(OrExit(table::StateFile::Open(path)));
+  const auto attach = [&path](std::size_t memory) {
+    std::shared_ptr<table::StateFile> file(OrExit(table::StateFile::Open(path)));
+    return OrExit(engine::Engine::Attach(FourLimitsOf(memory), std::move(file), {.engine_ns = 1}));
   };
-  Now now{.engine_ns = 1'000'000'000'000, .unix_ns = 0};
   std::printf("\n| state in a file (/dev/shm) | | aim: at most |\n|---|---|---|\n");
   for (const std::uint64_t keys : {std::uint64_t{1000}, kMillion}) {
-    const auto policy = FourLimitsOf(keys * 134 * 8 / 3);
-    const auto in_memory = OrExit(engine::Engine::Create(policy, HashSecret::Random()));
-    const auto in_file = OrExit(engine::Engine::Attach(policy, open(), now));
-    Random random(5);
-    const auto run = [&](engine::Engine& engine, std::uint64_t steps) {
-      const auto rules = engine.rulesets().Get();
-      return SecondsOf([&] {
-        for (std::uint64_t i = 0; i < steps; ++i) {
-          now.engine_ns += static_cast<std::uint64_t>(StepOf(keys).count());
-          const Key key(random.Below(keys));
-          const Request request{
-              .method = "GET", .path = "/", .host = "example.test", .user = key.view()};
-          (void)engine.Decide(*rules, request, now);
-        }
-      });
-    };
-    (void)run(*in_memory, 3 * keys);
-    (void)run(*in_file, 3 * keys);
+    const std::size_t bytes = keys * 134 * 8 / 3;
+    AskedEngine in_memory(OrExit(engine::Engine::Create(FourLimitsOf(bytes), HashSecret::Random())),
+                          keys);
+    AskedEngine in_file(attach(bytes), keys);
     std::vector<double> ratios;
     for (unsigned round = 0; round < 9; ++round) {
-      const double memory = run(*in_memory, kMillion);
-      ratios.push_back(run(*in_file, kMillion) / memory);
+      const double memory = in_memory.Run(kMillion);
+      ratios.push_back(in_file.Run(kMillion) / memory);
     }
     std::printf(
         "| the engine, four limits, %s keys: a decision to one in memory | **%.2f** | 1.1 |\n",
         keys == 1000 ? "1 k" : "1 M", Median(ratios));
     ::unlink(path.c_str());
   }
-  const auto large = FourLimitsOf(std::size_t{1} << 30U);
-  (void)OrExit(engine::Engine::Attach(large, open(), now));
-  const double attach =
-      SecondsOf([&] { (void)OrExit(engine::Engine::Attach(large, open(), now)); });
-  std::printf("| attaching to a file of 1 GiB | **%.2f s** | 1 s |\n", attach);
+  constexpr std::size_t kGiB = std::size_t{1} << 30U;
+  (void)attach(kGiB);
+  const double seconds = SecondsOf([&] { (void)attach(kGiB); });
+  std::printf("| attaching to a file of 1 GiB | **%.2f s** | 1 s |\n", seconds);
   ::unlink(path.c_str());
 }
 

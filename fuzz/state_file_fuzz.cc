@@ -12,15 +12,16 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "base/temporary_folder_for_test.h"
 #include "fuzz_target.h"
 #include "table/state_file.h"
 
+using sluicegate::TemporaryFolder;
 using sluicegate::fuzz::Require;
 using sluicegate::table::Machine;
 using sluicegate::table::StateFile;
@@ -40,10 +41,8 @@ void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std:
 // Three regions, one of them left behind. The machine's disk is no part of what is tested, so what
 // goes wrong here breaks nothing but the run.
 std::string MakeGoodFile() {
-  namespace fs = std::filesystem;
-  std::string folder = (fs::temp_directory_path() / "sluicegate-fuzz-XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) std::abort();
-  const std::string path = folder + "/state";
+  const TemporaryFolder folder;
+  const std::string path = folder / "state";
   {
     const auto file = StateFile::Open(path, kMachine);
     if (!file) std::abort();
@@ -53,9 +52,7 @@ std::string MakeGoodFile() {
     (*file)->Keep({.engine_ns = 3'000, .unix_ns = 4'000});
   }
   std::ifstream file(path, std::ios::binary);
-  std::string bytes(std::istreambuf_iterator<char>(file), {});
-  fs::remove_all(folder);
-  return bytes;
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::string Edited(std::string_view edits) {

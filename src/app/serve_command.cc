@@ -83,6 +83,20 @@ std::expected<void, std::string> WritePortFile(const std::string& path, const Se
   return PortFileFailure(path, why);
 }
 
+/// Null: the state lies in memory.
+std::expected<std::shared_ptr<table::StateFile>, std::string> OpenState(
+    const policy::Settings& settings) {
+  if (settings.state_file.empty()) return nullptr;
+  auto state = table::StateFile::Open(settings.state_file);
+  if (!state) return std::unexpected(std::move(state.error()));
+  if ((*state)->is_of_another_boot()) {
+    spdlog::warn(
+        "start: state file {} is from before this boot: what had not reached the disk is lost",
+        settings.state_file);
+  }
+  return std::shared_ptr<table::StateFile>(std::move(*state));
+}
+
 void ShowBanner(const Service& service, const Configuration& first, const PolicySource& source,
                 bool demo) {
   const std::string banner = Banner({.gateway = service.gateway_address(),
@@ -120,26 +134,16 @@ int Serve(const ServeOptions& options) {
     spdlog::warn("start: {}", line);
   }
 
-  std::shared_ptr<table::StateFile> state;
-  if (const std::string& path = first->policy->settings().state_file; !path.empty()) {
-    auto opened = table::StateFile::Open(path);
-    if (!opened) return Refuse({opened.error()}, 1);
-    state = std::move(*opened);
-    if (state->is_of_another_boot()) {
-      spdlog::warn(
-          "start: state file {} is from before this boot: what had not reached the disk is "
-          "lost",
-          path);
-    }
-  }
+  const auto state = OpenState(first->policy->settings());
+  if (!state) return Refuse({state.error()}, 1);
   std::optional<table::StateClock> state_clock;
-  if (state != nullptr) state_clock.emplace(SystemClock(), *state);
+  if (*state != nullptr) state_clock.emplace(SystemClock(), **state);
   const Clock& clock = state_clock ? static_cast<const Clock&>(*state_clock) : SystemClock();
 
   const unsigned threads =
       options.threads > 0 ? options.threads : std::max(std::thread::hardware_concurrency(), 1U);
   auto service = Service::Open(
-      {.source = source, .first = *first, .threads = threads, .clock = clock, .state = state});
+      {.source = source, .first = *first, .threads = threads, .clock = clock, .state = *state});
   if (!service) return Refuse({service.error()}, 1);
   if (!options.port_file.empty()) {
     if (auto wrote = WritePortFile(options.port_file, **service); !wrote) {

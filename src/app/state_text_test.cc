@@ -14,6 +14,7 @@
 #include <string>
 
 #include "app/commands.h"
+#include "base/temporary_folder_for_test.h"
 
 namespace sluicegate::app {
 namespace {
@@ -25,12 +26,6 @@ namespace fs = std::filesystem;
 
 class StateTextTest : public ::testing::Test {
  protected:
-  StateTextTest() {
-    std::string name = (fs::temp_directory_path() / "sluicegate-state-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~StateTextTest() override { fs::remove_all(folder_); }
-
   [[nodiscard]] std::string Path() const { return folder_ / "state"; }
   [[nodiscard]] std::unique_ptr<StateFile> Open() const {
     table::Machine machine = table::Machine::Here();
@@ -45,7 +40,7 @@ class StateTextTest : public ::testing::Test {
     return report ? StateText("state", *report) : "";
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {

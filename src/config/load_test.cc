@@ -11,6 +11,7 @@
 #include <random>
 
 #include "base/seed_for_test.h"
+#include "base/temporary_folder_for_test.h"
 #include "policy/capacity.h"
 
 namespace sluicegate::config {
@@ -23,12 +24,6 @@ using testing::SizeIs;
 
 class LoadTest : public testing::Test {
  protected:
-  LoadTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "sluicegate-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~LoadTest() override { std::filesystem::remove_all(folder_); }
-
   static std::string WhyNot(const std::string& path) {
     const auto policy = LoadPolicyFile(path);
     if (policy) return "it was loaded";
@@ -43,7 +38,7 @@ class LoadTest : public testing::Test {
     return path.string();
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 constexpr std::string_view kRule =
@@ -79,7 +74,7 @@ TEST_F(LoadTest, WhatCannotBeReadSaysWhy) {
   EXPECT_EQ(WhyNot((folder_ / "none").string()),
             "f: The file cannot be read: No such file or directory. Check the path and its "
             "permissions.\n");
-  EXPECT_EQ(WhyNot(folder_.string()),
+  EXPECT_EQ(WhyNot(folder_.path().string()),
             "f: The file cannot be read: it is no regular file. Name the file itself.\n");
   const std::string pipe = (folder_ / "pipe").string();
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/seed_for_test.h"
+#include "base/temporary_folder_for_test.h"
 #include "config/load.h"
 #include "engine/engine.h"
 #include "table/process_for_test.h"
@@ -72,11 +73,6 @@ class Attached {
 
 class SharedState : public ::testing::Test {
  protected:
-  SharedState() {
-    std::string name = (fs::temp_directory_path() / "sluicegate-engine-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~SharedState() override { fs::remove_all(folder_); }
   [[nodiscard]] std::string Path() const { return folder_ / "state"; }
   [[nodiscard]] Attached Attach(const std::string& yaml) const { return {Path(), yaml}; }
 
@@ -90,7 +86,7 @@ class SharedState : public ::testing::Test {
     });
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(SharedState, ProcessesShareOneQuota) {
@@ -194,7 +190,7 @@ TEST_F(SharedState, WhereAStoppedProcessHoldsALockTheRuleSaysWhatIsAnswered) {
   }
 }
 
-// 500 kills among four processes with everything that a rule may have.
+// Kills among four processes, each in the middle of a decision.
 TEST_F(SharedState, KillsAtAnyMomentAdmitNobodyTooMuch) {
   const std::uint64_t seed = SeedForTest();
   SCOPED_TRACE("SLUICEGATE_SEED=" + std::to_string(seed));
@@ -220,13 +216,7 @@ TEST_F(SharedState, KillsAtAnyMomentAdmitNobodyTooMuch) {
   };
   std::vector<Process> processes;
   for (unsigned i = 0; i < 4; ++i) processes.push_back(hammer());
-  for (unsigned kill = 0; kill < kKills; ++kill) {
-    const std::size_t victim = random() % processes.size();
-    (void)processes[victim].Hear();
-    ::usleep(static_cast<useconds_t>(random() % 2000));
-    processes[victim].Kill();
-    processes[victim] = hammer();
-  }
+  KillAtRandom(processes, kKills, 2000, random, hammer);
   for (Process& process : processes) EXPECT_EQ(process.Wait(), 0);
   EXPECT_LE(*admitted, kClients * 60'000);
   EXPECT_GE(*admitted, kClients * 60'000 - kKills);

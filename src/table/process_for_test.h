@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 namespace sluicegate {
 
@@ -84,6 +85,20 @@ class Process {
   pid_t pid_ = -1;
   int pipe_ = -1;
 };
+
+/// Kills `kills` of the processes, each some time of at most `most_us` after its first word, and
+/// has `start` put another in its place.
+template <class Random, class Start>
+void KillAtRandom(std::vector<Process>& processes, unsigned kills, unsigned most_us, Random& random,
+                  const Start& start) {
+  for (unsigned kill = 0; kill < kills; ++kill) {
+    Process& victim = processes[random() % processes.size()];
+    (void)victim.Hear();
+    ::usleep(static_cast<useconds_t>(random() % most_us));
+    victim.Kill();
+    victim = start();
+  }
+}
 
 /// Never comes back.
 [[noreturn]] inline void SleepForEver() {

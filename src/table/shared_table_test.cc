@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/seed_for_test.h"
+#include "base/temporary_folder_for_test.h"
 #include "limit/compiled_limit.h"
 #include "table/blocked_sketch.h"
 #include "table/process_for_test.h"
@@ -130,11 +131,6 @@ class Attached {
 
 class SharedTable : public ::testing::Test {
  protected:
-  SharedTable() {
-    std::string name = (fs::temp_directory_path() / "sluicegate-shared-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~SharedTable() override { fs::remove_all(folder_); }
   [[nodiscard]] std::string Path() const { return folder_ / "state"; }
 
   // Asks for all keys in turn until it is ended, or nothing is admitted any more.
@@ -150,7 +146,7 @@ class SharedTable : public ::testing::Test {
     });
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(SharedTable, ProcessesTogetherGetExactlyTheQuota) {
@@ -176,13 +172,7 @@ TEST_F(SharedTable, KillsAtAnyMomentAdmitNobodyTooMuchAndHoldNobodyUp) {
   Attached here(Path());
   std::vector<Process> processes;
   for (unsigned i = 0; i < 4; ++i) processes.push_back(Hammer(kKeys));
-  for (unsigned kill = 0; kill < kKills; ++kill) {
-    const std::size_t victim = random() % processes.size();
-    (void)processes[victim].Hear();
-    ::usleep(static_cast<useconds_t>(random() % 2000));
-    processes[victim].Kill();
-    processes[victim] = Hammer(kKeys);
-  }
+  KillAtRandom(processes, kKills, 2000, random, [&] { return Hammer(kKeys); });
   for (Process& process : processes) EXPECT_EQ(process.Wait(), 0);
   while (here.Ask(Hash(1))) {
   }

@@ -15,6 +15,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/temporary_folder_for_test.h"
 #include "table/process_for_test.h"
 
 namespace sluicegate::table {
@@ -39,12 +40,6 @@ Machine MachineOfBoot(unsigned char boot, std::uint64_t boottime_ns, std::int64_
 
 class StateFileTest : public ::testing::Test {
  protected:
-  StateFileTest() {
-    std::string name = (fs::temp_directory_path() / "sluicegate-state-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~StateFileTest() override { fs::remove_all(folder_); }
-
   [[nodiscard]] std::string Path() const { return folder_ / "state"; }
   [[nodiscard]] std::unique_ptr<StateFile> Open(const Machine& machine = Machine::Here()) const {
     auto file = StateFile::Open(Path(), machine);
@@ -66,7 +61,7 @@ class StateFileTest : public ::testing::Test {
     return report ? *report : StateFileReport{};
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 // A region whose first byte tells who prepared it.
@@ -278,7 +273,7 @@ TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
     // A mount of its own, which goes with it.
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("none", folder_.c_str(), "tmpfs", 0, "size=256k") != 0) {
+        ::mount("none", folder_.path().c_str(), "tmpfs", 0, "size=256k") != 0) {
       return;
     }
     const auto file = Open();
@@ -303,7 +298,7 @@ TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
 TEST_F(StateFileTest, AnotherUserIsToldWhatIsMissing) {
   (void)Open();
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
-  ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
   Process child([this](Voice voice) {
     if (::setgid(65534) != 0 || ::setuid(65534) != 0) return;
     voice.Say(Refusal().find("cannot open it: Permission denied. Check the path and its "
