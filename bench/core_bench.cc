@@ -3,7 +3,7 @@
 //
 //   core_bench                     the tables
 //   core_bench --curve FILE        1 k to 30 M keys, as lines "limits keys memory check many" in ns
-//   core_bench --state             tables in a file against tables in memory
+//   core_bench --state [FOLDER]    tables in a file against tables in memory
 //   core_bench --threads           random keys on 1, 2, 4 ... threads, as many as there are cores
 #include <unistd.h>
 
@@ -384,15 +384,17 @@ void PrintEngine(std::uint64_t keys) {
   std::fflush(stdout);
 }
 
-// The same with its tables in a file in /dev/shm, in turns with one in memory; and how long it
-// takes to attach to one that others have made.
-void PrintState() {
-  const std::string path = "/dev/shm/sluicegate-bench-" + std::to_string(::getpid());
+// The same with its tables in a file, in turns with one in memory; and how long it takes to attach
+// to one that others have made.
+void PrintState(const std::string& folder = "/dev/shm") {
+  const std::string path = folder + "/sluicegate-bench-" + std::to_string(::getpid());
   const auto attach = [&path](std::size_t memory) {
     std::shared_ptr<table::StateFile> file(OrExit(table::StateFile::Open(path)));
-    return OrExit(engine::Engine::Attach(FourLimitsOf(memory), std::move(file), {.engine_ns = 1}));
+    std::vector<std::string> lines;
+    return OrExit(
+        engine::Engine::Attach(FourLimitsOf(memory), std::move(file), {.engine_ns = 1}, lines));
   };
-  std::printf("\n| state in a file (/dev/shm) | | aim: at most |\n|---|---|---|\n");
+  std::printf("\n| state in a file (%s) | | aim: at most |\n|---|---|---|\n", folder.c_str());
   for (const std::uint64_t keys : {std::uint64_t{1000}, kMillion}) {
     const std::size_t bytes = keys * 134 * 8 / 3;
     AskedEngine in_memory(OrExit(engine::Engine::Create(FourLimitsOf(bytes), HashSecret::Random())),
@@ -483,17 +485,15 @@ int WriteCurve(const char* path) {
 
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (what == "--state") {
-    sluicegate::PrintState();
-    return 0;
-  }
   if (what == "--curve" && argc == 3) return sluicegate::WriteCurve(argv[2]);
-  if (what == "--threads") {
+  if (what == "--state") {
+    sluicegate::PrintState(argc > 2 ? argv[2] : "/dev/shm");
+  } else if (what == "--threads") {
     sluicegate::PrintThreads();
   } else if (what.empty()) {
     sluicegate::PrintTables();
   } else {
-    std::fprintf(stderr, "usage: core_bench [--curve FILE | --state | --threads]\n");
+    std::fprintf(stderr, "usage: core_bench [--curve FILE | --state [FOLDER] | --threads]\n");
     return 2;
   }
   return 0;

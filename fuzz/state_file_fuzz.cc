@@ -29,12 +29,14 @@ using sluicegate::table::StateFileReport;
 
 namespace {
 
+constexpr std::uint64_t kHour = 3'600'000'000'000;
 constexpr Machine kMachine{
     .boot_id = {std::byte{1}}, .time_namespace = 7, .boottime_ns = 1'000, .unix_ns = 2'000};
 
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
-  const auto region = file.Attach({.name = std::string(name), .identity = {identity, 0}}, bytes,
-                                  [](const StateFile::Fresh&) {});
+  const auto region = file.Attach(
+      {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
+      bytes, [](const StateFile::Fresh&) {});
   if (!region) std::abort();
 }
 
@@ -87,6 +89,7 @@ struct Entry {
   std::uint64_t bytes = 0;
   std::uint64_t serial = 0;
   bool prepared = false;
+  std::uint64_t description_bytes = 0;
   std::string name;
 };
 
@@ -101,10 +104,11 @@ std::vector<Entry> EntriesOf(const std::string& file) {
   std::vector<Entry> entries;
   for (std::uint64_t i = 0; i < kEntries; ++i) {
     const std::uint64_t at = kDirectory + i * kEntryBytes;
-    Entry entry{.offset = NumberAt<std::uint64_t>(file, at + 16),
-                .bytes = NumberAt<std::uint64_t>(file, at + 24),
-                .serial = NumberAt<std::uint64_t>(file, at + 32),
+    Entry entry{.offset = NumberAt<std::uint64_t>(file, at),
+                .bytes = NumberAt<std::uint64_t>(file, at + 8),
+                .serial = NumberAt<std::uint64_t>(file, at + 16),
                 .prepared = NumberAt<std::uint32_t>(file, at + 40) == 1,
+                .description_bytes = NumberAt<std::uint32_t>(file, at + 44),
                 .name = file.substr(at + 48, 48)};
     entry.name.resize(std::min(entry.name.find('\0'), entry.name.size()));
     if (entry.bytes != 0) entries.push_back(std::move(entry));
@@ -118,8 +122,10 @@ bool LieApartWithin(std::uint64_t file_bytes, const std::vector<Entry>& entries)
   std::fill_n(taken.begin(), std::min<std::size_t>(kRegions / kPage, taken.size()), true);
   for (const Entry& entry : entries) {
     if (entry.offset % kPage != 0) return false;
+    if (entry.description_bytes > 1'048'576 || entry.bytes > file_bytes) return false;
     const std::uint64_t first = entry.offset / kPage;
-    const std::uint64_t pages = entry.bytes / kPage + (entry.bytes % kPage != 0 ? 1 : 0);
+    const std::uint64_t whole = entry.bytes + entry.description_bytes;
+    const std::uint64_t pages = whole / kPage + (whole % kPage != 0 ? 1 : 0);
     if (first > taken.size() || pages > taken.size() - first) return false;
     for (std::uint64_t page = first; page < first + pages; ++page) {
       if (taken[page]) return false;
@@ -155,6 +161,8 @@ void CheckReport(const StateFileReport& report, const std::string& file) {
     const StateFileReport::Region& region = report.regions[i];
     Require(region.name == entries[i].name && region.name.find('\0') == std::string::npos);
     Require(region.bytes == entries[i].bytes);
+    Require(region.description ==
+            file.substr(entries[i].offset + entries[i].bytes, entries[i].description_bytes));
     Require(region.superseded == IsLeftBehind(entries[i], entries));
   }
 }

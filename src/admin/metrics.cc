@@ -188,6 +188,23 @@ void AddReload(const ReloadInfo& reload, std::vector<MetricFamily>& families) {
                             static_cast<double>(reload.last_good_unix_ns) / kNsPerSecond));
 }
 
+void AddStateFile(const StateFileInfo& file, std::vector<MetricFamily>& families) {
+  families.push_back(Single("sluicegate_state_processes",
+                            "Processes that are attached to the state file, this one included.",
+                            MetricType::Gauge, file.processes));
+  if (file.bytes) {
+    families.push_back(Single("sluicegate_state_file_bytes", "Size of the state file.",
+                              MetricType::Gauge, static_cast<double>(*file.bytes)));
+  }
+  families.push_back(Single("sluicegate_state_takeovers_total",
+                            "Locks that this process took over from one that had died.",
+                            MetricType::Counter, static_cast<double>(file.takeovers)));
+  families.push_back(
+      Single("sluicegate_state_stuck_total",
+             "Locks that this process did not get, as a stopped or starved one held them.",
+             MetricType::Counter, static_cast<double>(file.stuck)));
+}
+
 void AddProcess(const ProcessInfo& process, std::vector<MetricFamily>& families) {
   const auto add = [&](const char* name, const char* help, MetricType type,
                        std::optional<double> value) {
@@ -232,6 +249,7 @@ std::string RenderMetrics(const Readings& readings) {
   AddRuleNumbers(readings.engine, families);
   families.push_back(Latency(readings.engine.latency));
   AddFamilies(readings.families, families);
+  if (readings.state_file) AddStateFile(*readings.state_file, families);
   AddReload(readings.reload, families);
   AddProcess(readings.process, families);
   // A family without samples (no rules) would leave a HELP line that describes nothing.

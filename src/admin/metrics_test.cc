@@ -48,6 +48,8 @@ Readings Sample() {
                                .type = Family::Type::kCounter,
                                .samples = {{{{"reason", "framing"}}, 9}}});
   readings.process = ReadProcess(1.5e9);
+  readings.state_file = {
+      .path = "/dev/shm/state", .bytes = 106'496, .processes = 4, .takeovers = 12, .stuck = 13};
   return readings;
 }
 
@@ -75,6 +77,10 @@ TEST(MetricsTest, EveryNumberHasItsLine) {
            "sluicegate_table_keys_in_flight{rule=\"per-client\"} 17\n",
            "sluicegate_unmatched_requests_total 11\n",
            "sluicegate_gateway_refusals_total{reason=\"framing\"} 9\n",
+           "sluicegate_state_processes 4\n",
+           "sluicegate_state_file_bytes 106496\n",
+           "sluicegate_state_takeovers_total 12\n",
+           "sluicegate_state_stuck_total 13\n",
        }) {
     EXPECT_THAT(page, HasSubstr(line));
   }
@@ -98,6 +104,15 @@ TEST(MetricsTest, NoRulesLeaveNoEmptyFamilies) {
   Readings readings = Sample();
   readings.engine.rules.clear();
   EXPECT_THAT(RenderMetrics(readings), Not(HasSubstr("sluicegate_rule_")));
+}
+
+TEST(MetricsTest, TheStateFilesNumbersAreThereWhereItIs) {
+  Readings readings = Sample();
+  readings.state_file->bytes.reset();
+  EXPECT_THAT(RenderMetrics(readings), Not(HasSubstr("sluicegate_state_file_bytes")));
+  EXPECT_THAT(RenderMetrics(readings), HasSubstr("sluicegate_state_processes 4\n"));
+  readings.state_file.reset();
+  EXPECT_THAT(RenderMetrics(readings), Not(HasSubstr("sluicegate_state_")));
 }
 
 TEST(MetricsTest, RuleNamesAreEscaped) {

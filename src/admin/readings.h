@@ -60,6 +60,15 @@ struct ProcessInfo {
   double start_unix_seconds = 0;
 };
 
+/// The file of the tables that processes share, and how this process fared with it.
+struct StateFileInfo {
+  std::string path;
+  std::optional<std::uint64_t> bytes;  ///< Absent: there is no file of that name any more.
+  unsigned processes = 0;              ///< Attached now, this one included.
+  std::uint64_t takeovers = 0;         ///< Locks taken over from processes that had died.
+  std::uint64_t stuck = 0;             ///< Times that a lock was not to be had.
+};
+
 struct Readings {
   std::string version;
   bool enabled = true;  ///< The policy's switch.
@@ -70,7 +79,8 @@ struct Readings {
   std::vector<RuleInfo> rules;
   ReloadInfo reload;
   ProcessInfo process;
-  std::vector<Family> families;  ///< What other modules count: the gateway's numbers.
+  std::optional<StateFileInfo> state_file;  ///< Absent: the tables are in memory.
+  std::vector<Family> families;             ///< What other modules count: the gateway's numbers.
 };
 
 /// Asks the kernel (/proc/self). Takes tens of microseconds. `start_unix_seconds` is the caller's.

@@ -157,8 +157,12 @@ TEST(StatusTest, IsJsonWithRulesAndCounters) {
                         .help = "X.",
                         .type = Family::Type::kCounter,
                         .samples = {{{{"reason", "a"}}, 3}}}};
+  readings.state_file = {
+      .path = "/dev/shm/state", .bytes = 106'496, .processes = 4, .takeovers = 1, .stuck = 2};
   const auto json = nlohmann::json::parse(RenderStatus(readings));
   EXPECT_EQ(json["state"], "draining");
+  EXPECT_EQ(json["state_file"].dump(), R"({"bytes":106496,"path":"/dev/shm/state","processes":4,)"
+                                       R"("stuck":2,"takeovers":1})");
   EXPECT_EQ(json["rules"][0]["requests"]["limited"], 5);
   EXPECT_EQ(json["rules"][0]["limits"][0]["quota"], 60);
   EXPECT_EQ(json["gateway"]["x_total"]["a"], 3);

@@ -86,6 +86,15 @@ Json FamiliesJson(const std::vector<Family>& families) {
   return all;
 }
 
+Json StateFileJson(const StateFileInfo& file) {
+  Json shown{{"path", file.path}};
+  if (file.bytes) shown["bytes"] = *file.bytes;
+  shown["processes"] = file.processes;
+  shown["takeovers"] = file.takeovers;
+  shown["stuck"] = file.stuck;
+  return shown;
+}
+
 }  // namespace
 
 std::string RenderStatus(const Readings& readings) {
@@ -96,6 +105,7 @@ std::string RenderStatus(const Readings& readings) {
   status["rules"] = RulesJson(readings);
   status["unmatched_requests"] = readings.engine.unmatched;
   status["gateway"] = FamiliesJson(readings.families);
+  if (readings.state_file) status["state_file"] = StateFileJson(*readings.state_file);
   status["reloads"] = {
       {"successes", readings.reload.successes},
       {"failures", readings.reload.failures},

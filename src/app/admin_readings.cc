@@ -1,6 +1,8 @@
 #include "app/admin_readings.h"
 
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "app/words.h"
@@ -100,6 +102,18 @@ std::vector<Family> GatewayFamilies(const Statistics& statistics) {
                {"timeout", Event::kUpstreamTimeouts}},
               statistics),
   };
+}
+
+admin::StateFileInfo StateInfo(table::StateFile& file) {
+  admin::StateFileInfo info{.path = file.path(),
+                            .bytes = std::nullopt,
+                            .processes = file.processes(),
+                            .takeovers = file.owners().takeovers(),
+                            .stuck = file.owners().stuck()};
+  std::error_code gone;
+  const std::uintmax_t bytes = std::filesystem::file_size(file.path(), gone);
+  if (!gone) info.bytes = bytes;
+  return info;
 }
 
 }  // namespace sluicegate::app

@@ -1,4 +1,5 @@
-// What the admin door shows of a policy and of the gateway, in the admin module's terms. Pure.
+// What the admin door shows of a policy, of the gateway and of the state file, in the admin
+// module's terms. Pure, but for the last.
 #pragma once
 
 #include <vector>
@@ -6,6 +7,7 @@
 #include "admin/readings.h"
 #include "gateway/counters.h"
 #include "policy/policy.h"
+#include "table/state_file.h"
 
 namespace sluicegate::app {
 
@@ -14,5 +16,8 @@ namespace sluicegate::app {
 
 /// The gateway's counters as families of metrics.
 [[nodiscard]] std::vector<admin::Family> GatewayFamilies(const gateway::Statistics& statistics);
+
+/// Asks the kernel who is attached: some 50 us.
+[[nodiscard]] admin::StateFileInfo StateInfo(table::StateFile& file);
 
 }  // namespace sluicegate::app

@@ -3,14 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace sluicegate::app {
 
+namespace {
+
+// Whether a line at `told_at_ns` forbids another one now.
+bool IsQuiet(std::optional<std::uint64_t> told_at_ns, std::uint64_t now_ns) {
+  return told_at_ns && now_ns < *told_at_ns + AlarmLog::kQuietNs;
+}
+
+}  // namespace
+
 void AlarmLog::LookAt(const engine::RuleReport& rule, Told& told, std::uint64_t now_ns) const {
-  if (told.at_ns && now_ns < *told.at_ns + kQuietNs) return;
+  if (IsQuiet(told.at_ns, now_ns)) return;
   std::vector<std::string> lost;
   const auto tell = [&lost](std::uint64_t& before, std::uint64_t count, std::string_view what) {
     // A count that fell belongs to a table that a reload took away.
@@ -39,6 +47,17 @@ void AlarmLog::Look(std::span<const engine::RuleReport> rules, std::uint64_t now
     next.emplace(rule.rule, told);
   }
   told_ = std::move(next);  // A rule that is gone is forgotten.
+}
+
+void AlarmLog::LookAtStateFile(std::string_view path, std::uint64_t stuck, std::uint64_t now_ns) {
+  if (stuck == stuck_told_ || IsQuiet(stuck_told_at_ns_, now_ns)) return;
+  sink_(fmt::format(
+      "state: a process that is attached to {} is stopped or starved: {} time(s) a lock was not to "
+      "be had. Requests that need it are answered as their rule's fail says; let that process go "
+      "on, or end it",
+      path, stuck - stuck_told_));
+  stuck_told_ = stuck;
+  stuck_told_at_ns_ = now_ns;
 }
 
 }  // namespace sluicegate::app

@@ -1,8 +1,9 @@
-// AlarmLog: what a rule loses for want of memory becomes a warning, at most one a rule a minute.
-// Bound to one thread.
+// AlarmLog: what a rule loses for want of memory becomes a warning, at most one a rule a minute; so
+// does a state file that a stopped process holds. Bound to one thread.
 //
-// A line names the rule, how much was lost since the rule's line before, and how many newcomers a
-// sketch that goes on folding (`saturated: protect`) refuses.
+// A rule's line names the rule, how much was lost since the rule's line before, and how many
+// newcomers a sketch that goes on folding (`saturated: protect`) refuses. The state file's names
+// the file, how many locks were not to be had since its line before, and the mend.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "engine/statistics.h"
 
@@ -25,6 +27,8 @@ class AlarmLog {
 
   /// Looks at the counts of all rules. Call about once a second. `now_ns` is engine time.
   void Look(std::span<const engine::RuleReport> rules, std::uint64_t now_ns);
+  /// Looks at the times that a lock of the file at `path` was not to be had. Call it as often.
+  void LookAtStateFile(std::string_view path, std::uint64_t stuck, std::uint64_t now_ns);
 
  private:
   struct Losses {
@@ -40,6 +44,8 @@ class AlarmLog {
 
   const Sink sink_;
   std::map<std::string, Told> told_;  // By rule: those of the last look.
+  std::uint64_t stuck_told_ = 0;
+  std::optional<std::uint64_t> stuck_told_at_ns_;
 };
 
 }  // namespace sluicegate::app

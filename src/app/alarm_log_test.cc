@@ -13,6 +13,7 @@ namespace sluicegate::app {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -23,6 +24,11 @@ class AlarmLogTest : public ::testing::Test {
   void Look(const std::vector<engine::RuleReport>& rules, std::uint64_t at_s) {
     lines_.clear();
     log_.Look(rules, at_s * kSecond);
+  }
+
+  void LookAtStateFile(std::uint64_t stuck, std::uint64_t at_s) {
+    lines_.clear();
+    log_.LookAtStateFile("/dev/shm/state", stuck, at_s * kSecond);
   }
 
   std::vector<std::string> lines_;
@@ -120,6 +126,33 @@ TEST_F(AlarmLogTest, ARuleThatComesBackCountsAnew) {
   Look({}, 11);
   Look({Rule("a", 2)}, 12);
   EXPECT_THAT(lines_, ElementsAre("memory: rule a has too little: 2 offender(s) forgotten"));
+}
+
+TEST_F(AlarmLogTest, AStateFileThatAStoppedProcessHoldsHasOneLineAMinute) {
+  LookAtStateFile(0, 10);
+  EXPECT_THAT(lines_, IsEmpty());
+  LookAtStateFile(3, 11);
+  EXPECT_THAT(lines_, ElementsAre("state: a process that is attached to /dev/shm/state is stopped "
+                                  "or starved: 3 time(s) a lock was not to be had. Requests that "
+                                  "need it are answered as their rule's fail says; let that "
+                                  "process go on, or end it"));
+  for (std::uint64_t second = 12; second < 71; ++second) {
+    LookAtStateFile(second, second);
+    EXPECT_THAT(lines_, IsEmpty()) << second;
+  }
+  LookAtStateFile(100, 71);
+  EXPECT_THAT(lines_, ElementsAre(HasSubstr(": 97 time(s) a lock was not to be had")));
+  LookAtStateFile(100, 200);
+  EXPECT_THAT(lines_, IsEmpty()) << "told twice";
+}
+
+// Each has a minute of its own.
+TEST_F(AlarmLogTest, AStateFilesLineKeepsNoRuleQuiet) {
+  LookAtStateFile(1, 10);
+  Look({Rule("a", 1)}, 10);
+  EXPECT_THAT(lines_, SizeIs(1));
+  LookAtStateFile(2, 70);
+  EXPECT_THAT(lines_, SizeIs(1));
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <cstdio>
 
 #include "app/commands.h"
+#include "app/live_state.h"
 #include "app/policy_source.h"
+#include "app/state_text.h"
 #include "app/words.h"
 #include "policy/capacity.h"
 
@@ -51,6 +53,20 @@ void TellCapacity(const policy::Policy& policy) {
                 "is denied until the limits that it was at are clear");
 }
 
+// What a start with this policy would find, where its state file is there already.
+void TellState(const PolicySource::PolicyPtr& policy) {
+  const std::string& path = policy->settings().state_file;
+  if (!IsThere(path)) return;
+  const auto live = LookAtState(policy);
+  if (!live) {
+    TellLines("warning: ", {live.error()});
+    return;
+  }
+  fmt::print("\n{}: {} attached. A start with this policy takes over what they counted{}\n", path,
+             ProcessesText(live->report.owners), live->lines.empty() ? "." : ", but for this:");
+  for (const std::string& line : live->lines) fmt::print("  {}\n", line);
+}
+
 }  // namespace
 
 int Check(const std::string& file) {
@@ -69,6 +85,7 @@ int Check(const std::string& file) {
              warnings.size(),
              (*policy)->enabled() ? "" : "; enabled: false, so nothing is limited");
   TellCapacity(**policy);
+  TellState(*policy);
   return 0;
 }
 

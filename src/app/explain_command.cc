@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/live_state.h"
 #include "app/policy_source.h"
 #include "app/words.h"
 #include "base/ip.h"
@@ -175,6 +176,11 @@ void TellBody(std::uint64_t max_body) {
   if (max_body > 0) fmt::print("Its body may have at most {}.\n", BytesText(max_body));
 }
 
+std::uint64_t WholeSeconds(std::uint64_t ns) {
+  constexpr std::uint64_t kSecondNs = 1'000'000'000;
+  return limit::DivideRoundingUp(ns, kSecondNs) * kSecondNs;
+}
+
 /// There is one policy, so there is always a decision; no request is over before the next.
 Decision Decide(engine::Engine& engine, const engine::Ruleset& rules, const Request& request,
                 Now now) {
@@ -207,8 +213,9 @@ std::string BindingText(const policy::Policy& policy, const Decision& decision) 
   return fmt::format("{} of rule {}{}", limit, rule.name(), network);
 }
 
-void TellDecision(const policy::Policy& policy, const Decision& decision) {
-  fmt::print("\nA first request would be {}", VerdictName(decision.verdict));
+// `when`: "A first request would", or "Now it would".
+void TellDecision(const policy::Policy& policy, const Decision& decision, std::string_view when) {
+  fmt::print("\n{} be {}", when, VerdictName(decision.verdict));
   if (decision.rule == Decision::kNone) {
     fmt::print("{}.\n", decision.verdict == Verdict::kExempt ? "" : ": no limit applies to it");
     return;
@@ -217,6 +224,8 @@ void TellDecision(const policy::Policy& policy, const Decision& decision) {
              decision.remaining, decision.quota);
   if (!decision.allowed() && decision.retry_after_ns == Decision::kNever) {
     fmt::print("It costs more than the limit can ever hold: lower its cost or raise the limit.\n");
+  } else if (!decision.allowed()) {
+    fmt::print("It would be allowed in {}.\n", DurationText(WholeSeconds(decision.retry_after_ns)));
   }
 }
 
@@ -235,11 +244,39 @@ void TellBurst(engine::Engine& engine, const engine::Ruleset& rules, const Reque
   fmt::print(".\n");
 }
 
-/// The policy with tables that are just large enough for one key, whatever the file says.
+/// The policy with tables that are just large enough for one key, whatever the file says; but as it
+/// is where there are tables to look at.
 void UseLittleMemory(policy::Config& config) {
+  if (config.state_file && IsThere(config.state_file->value)) return;
   config.state_memory = policy::Text{.value = "4MiB", .at = {}};
   config.state_sketch.reset();
   for (policy::RuleConfig& rule : config.rules) rule.memory.reset();
+}
+
+/// Whom to ask: an engine that nobody has asked yet, or one with what the policy's state file has.
+struct AskedState {
+  std::shared_ptr<table::StateFile> copy;  // Null: in memory.
+  std::unique_ptr<engine::Engine> engine;
+  Now now;
+  std::string when;
+};
+std::expected<AskedState, std::string> AskState(const PolicySource::PolicyPtr& policy) {
+  const std::string& path = policy->settings().state_file;
+  if (!IsThere(path)) {
+    auto engine = engine::Engine::Create(policy, HashSecret::Random());
+    if (!engine) return std::unexpected(std::move(engine.error()));
+    return AskedState{.copy = nullptr,
+                      .engine = *std::move(engine),
+                      .now = SystemClock().Read(),
+                      .when = "A first request would"};
+  }
+  auto live = LookAtState(policy);
+  if (!live) return std::unexpected(std::move(live.error()));
+  const Now now = live->Read();
+  return AskedState{.copy = std::move(live->copy),
+                    .engine = std::move(live->engine),
+                    .now = now,
+                    .when = "By what " + path + " has of it, it would now"};
 }
 
 }  // namespace
@@ -256,19 +293,21 @@ int Explain(const ExplainOptions& options) {
     fmt::print(stderr, "sluicegate: explain: {}\n", taken.error());
     return 1;
   }
-  const auto engine = engine::Engine::Create(*policy, HashSecret::Random());
-  if (!engine) {
-    fmt::print(stderr, "sluicegate: explain: {}\n", engine.error());
+  const auto asked_state = AskState(*policy);
+  if (!asked_state) {
+    fmt::print(stderr, "sluicegate: explain: {}\n", asked_state.error());
     return 1;
   }
+  engine::Engine& engine = *asked_state->engine;
   fmt::print("{} {} from {}, by {}\n", options.method, asked.path, options.client, source.name());
   for (const policy::Rule& rule : (*policy)->rules()) TellRule(rule, asked.request);
-  const Now now = SystemClock().Read();
-  const auto rules = (*engine)->rulesets().Get();
-  const Decision decision = Decide(**engine, *rules, asked.request, now);
-  TellDecision(**policy, decision);
+  const auto rules = engine.rulesets().Get();
+  const Decision decision = Decide(engine, *rules, asked.request, asked_state->now);
+  TellDecision(**policy, decision, asked_state->when);
   TellBody((*policy)->MaxBody(asked.request));
-  if (decision.verdict == Verdict::kAllowed) TellBurst(**engine, *rules, asked.request, now);
+  if (decision.verdict == Verdict::kAllowed) {
+    TellBurst(engine, *rules, asked.request, asked_state->now);
+  }
   return 0;
 }
 

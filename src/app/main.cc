@@ -113,8 +113,10 @@ void AddCheck(CLI::App& app, std::string& file, Command& chosen) {
 }
 
 void AddExplain(CLI::App& app, ExplainOptions& options, Command& chosen) {
-  CLI::App* const command = app.add_subcommand(
-      "explain", "Which rules a request meets, and what would be decided on fresh counters");
+  CLI::App* const command = app.add_subcommand("explain",
+                                               "Which rules a request meets, and what would be "
+                                               "decided: on the counters of the policy's state "
+                                               "file if it is there, else on fresh ones");
   command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
       ->type_name("FILE");
   command->add_option("--client", options.client, "The client's address")

@@ -23,7 +23,6 @@
 #include "app/policy_source.h"
 #include "app/service.h"
 #include "gateway/demo_upstream.h"
-#include "table/state_clock.h"
 #include "table/state_file.h"
 
 namespace sluicegate::app {
@@ -136,9 +135,8 @@ int Serve(const ServeOptions& options) {
 
   const auto state = OpenState(first->policy->settings());
   if (!state) return Refuse({state.error()}, 1);
-  std::optional<table::StateClock> state_clock;
-  if (*state != nullptr) state_clock.emplace(SystemClock(), **state);
-  const Clock& clock = state_clock ? static_cast<const Clock&>(*state_clock) : SystemClock();
+  const auto state_clock = *state == nullptr ? nullptr : (*state)->ClockBy(SystemClock());
+  const Clock& clock = state_clock == nullptr ? SystemClock() : *state_clock;
 
   const unsigned threads =
       options.threads > 0 ? options.threads : std::max(std::thread::hardware_concurrency(), 1U);

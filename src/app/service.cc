@@ -60,14 +60,19 @@ Service::Service(Options options)
       denials_([](const std::string& line) { spdlog::info(line); }),
       alarms_([](const std::string& line) { spdlog::warn(line); }),
       signals_(loop_.io(), SIGHUP, SIGTERM, SIGINT),
-      second_(loop_.timers(), [this] { OnSecond(); }) {}
+      second_(loop_.timers(), [this] { OnSecond(); }) {
+  const auto warn = [](const std::string& line) { spdlog::warn(line); };
+  if (state_ != nullptr) guard_.emplace(*state_, warn);
+}
 
 std::expected<std::unique_ptr<Service>, std::string> Service::Open(Options options) {
   std::unique_ptr<Service> service(new Service(std::move(options)));
+  Lines lines;
   auto engine =
       service->state_ == nullptr
           ? engine::Engine::Create(service->now_.policy, HashSecret::Random())
-          : engine::Engine::Attach(service->now_.policy, service->state_, service->start_);
+          : engine::Engine::Attach(service->now_.policy, service->state_, service->start_, lines);
+  for (const std::string& line : lines) spdlog::info("start: {}", line);
   if (!engine) return std::unexpected(std::move(engine.error()));
   service->engine_ = std::move(*engine);
   if (auto opened = service->OpenGateway(); !opened) {
@@ -167,7 +172,11 @@ void Service::OnSecond() {
   const Now now = clock_.Read();
   denials_.Flush(now.engine_ns);
   if (state_ != nullptr) state_->Keep(now);
+  if (guard_) guard_->Look();
   alarms_.Look(engine_->Counts(now), now.engine_ns);
+  if (state_ != nullptr) {
+    alarms_.LookAtStateFile(state_->path(), state_->owners().stuck(), now.engine_ns);
+  }
   second_.Set(kSecond);
 }
 
@@ -228,6 +237,7 @@ admin::Readings Service::Read() {
           .rules = RuleInfos(*now_.policy),
           .reload = reloads_,
           .process = admin::ReadProcess(static_cast<double>(start_.unix_ns) / 1e9),
+          .state_file = state_ == nullptr ? std::nullopt : std::optional(StateInfo(*state_)),
           .families = GatewayFamilies(gateway_->Read())};
 }
 

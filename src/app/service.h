@@ -17,6 +17,7 @@
 #include "app/configuration.h"
 #include "app/denial_log.h"
 #include "app/policy_source.h"
+#include "app/state_guard.h"
 #include "engine/engine.h"
 #include "gateway/gateway.h"
 #include "net/event_loop.h"
@@ -81,6 +82,7 @@ class Service final : private admin::Host {
   // In the order in which each needs the one before.
   DenialLog denials_;
   AlarmLog alarms_;
+  std::optional<StateGuard> guard_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<gateway::Gateway> gateway_;
   net::EventLoop loop_;

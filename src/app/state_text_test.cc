@@ -12,17 +12,23 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "base/temporary_folder_for_test.h"
+#include "config/load.h"
+#include "engine/engine.h"
 
 namespace sluicegate::app {
 namespace {
 
 using table::StateFile;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
+
+constexpr std::uint64_t kHour = 3'600'000'000'000;
 
 class StateTextTest : public ::testing::Test {
  protected:
@@ -44,8 +50,9 @@ class StateTextTest : public ::testing::Test {
 };
 
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
-  const auto region = file.Attach({.name = std::string(name), .identity = {identity, 0}}, bytes,
-                                  [](const StateFile::Fresh&) {});
+  const auto region = file.Attach(
+      {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
+      bytes, [](const StateFile::Fresh&) {});
   EXPECT_TRUE(region.has_value()) << region.error();
 }
 
@@ -61,20 +68,51 @@ TEST_F(StateTextTest, TellsTimeProcessesAndRegions) {
     EXPECT_THAT(Text(), HasSubstr("attached     1 process\n"));
   }
   EXPECT_EQ(Text(),
-            "state: a state file of version 1, 172.0 KiB, 3 region(s).\n"
+            "state: a state file of version 1, 176.0 KiB, 3 region(s).\n"
             "attached     no process\n"
             "written      since this boot\n"
             "engine time  1,234 s, kept at 2026-11-26T12:33:35Z\n"
             "\n"
-            "region                 bytes\n"
-            "per-client/rates    64.0 KiB  left behind\n"
-            "per-client/bans        100 B\n"
-            "per-client/rates     1.5 KiB\n"
+            "region               bytes  in use  holds\n"
+            "per-client/rates  64.0 KiB          left behind\n"
+            "per-client/bans      100 B\n"
+            "per-client/rates   1.5 KiB\n"
             "\n"
             "What is left behind was another policy's, or was never finished. It goes when a "
             "process\n"
             "opens the file and no other one is attached.\n");
   EXPECT_EQ(State(Path()), 0);
+}
+
+// Of an engine's own regions, without its policy.
+TEST_F(StateTextTest, TellsWhatRegionsHold) {
+  const std::string policy =
+      "{state: {memory: 1MiB}, rules: [{name: api, key: [client], limits: [5/minute, 9/hour, "
+      "{concurrency: 4, lease: 1h}], penalty: {violations: 2, within: 1h, ban: 1h}}]}";
+  std::shared_ptr<StateFile> file = std::move(*StateFile::Open(Path()));
+  const Now now = file->ClockBy(SystemClock())->Read();
+  std::vector<std::string> lines;
+  const auto engine = engine::Engine::Attach(*config::ParsePolicy(policy), file, now, lines);
+  ASSERT_TRUE(engine.has_value()) << engine.error();
+  engine::Receipt receipt;
+  for (std::uint8_t client = 1; client <= 20; ++client) {
+    const Request request{
+        .client = IpAddress::V4({10, 0, 0, client}), .method = "GET", .path = "/", .host = "a"};
+    const auto rules = (*engine)->rulesets().Get();
+    for (unsigned i = 0; i < client; ++i) {
+      (void)(*engine)->Decide(*rules, request, now, &receipt);
+    }
+  }
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(State(Path()), 0);
+  const std::string text = ::testing::internal::GetCapturedStdout();
+  EXPECT_THAT(text, HasSubstr("attached     1 process\n"));
+  EXPECT_THAT(text, ContainsRegex("api/rates +[0-9.]+ KiB +20 of [0-9,]+  keys: per-minute, "
+                                  "per-hour\n"));
+  EXPECT_THAT(text, ContainsRegex("api/leases +[0-9.]+ KiB +20 of [0-9,]+  keys: concurrency\n"));
+  EXPECT_THAT(text, ContainsRegex("api/bans +[0-9.]+ KiB +16 of [0-9,]+  offenders\n"));
+  EXPECT_THAT(text, ContainsRegex("api/sketch +[0-9.]+ KiB +evicted offenders; 0.0000 % of "
+                                  "newcomers are refused for them\n"));
 }
 
 TEST_F(StateTextTest, AFileWithNothingInItYet) {
@@ -102,11 +140,11 @@ TEST_F(StateTextTest, AFileThatIsNone) {
 TEST(StateText, TimesThatNobodyKeptAndNamesThatNobodyGave) {
   table::StateFileReport report{.version = 1, .engine_ns = 1, .regions = {}};
   report.unix_ns = std::numeric_limits<std::int64_t>::min();
-  report.regions = {{.name = "\x1B]0;\xFF", .bytes = 1}};
+  report.regions = {{.name = "\x1B]0;\xFF", .bytes = 1, .description = {}}};
   const std::string text = StateText("state", report);
   EXPECT_THAT(text, HasSubstr("engine time  0 s, kept at 1677-09-21T00:12:43Z\n"));
   EXPECT_THAT(text, HasSubstr("written      before this boot, or on another machine\n"));
-  EXPECT_THAT(text, HasSubstr("?]0;?          1 B\n"));
+  EXPECT_THAT(text, HasSubstr("?]0;?     1 B\n"));
   EXPECT_THAT(text, Not(HasSubstr("left behind")));
 }
 

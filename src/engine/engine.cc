@@ -241,20 +241,18 @@ Engine::Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Create(
     std::shared_ptr<const policy::Policy> policy, const HashSecret& secret) {
-  return Make(std::move(policy), secret, nullptr, {});
+  auto first = Ruleset::Bind(std::move(policy), nullptr);
+  if (!first) return std::unexpected(std::move(first.error()));
+  return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret, nullptr));
 }
 
 std::expected<std::unique_ptr<Engine>, std::string> Engine::Attach(
-    std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file, Now now) {
-  const HashSecret secret = file->secret();
-  return Make(std::move(policy), secret, std::move(file), now);
-}
-
-std::expected<std::unique_ptr<Engine>, std::string> Engine::Make(
-    std::shared_ptr<const policy::Policy> policy, const HashSecret& secret,
-    std::shared_ptr<table::StateFile> file, Now now) {
+    std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file, Now now,
+    std::vector<std::string>& lines) {
   auto first = Ruleset::Bind(std::move(policy), nullptr, {.file = file.get(), .now = now});
   if (!first) return std::unexpected(std::move(first.error()));
+  for (const Rebind& rebind : first->rebinds) rebind.Tell(lines);
+  const HashSecret secret = file->secret();
   return std::unique_ptr<Engine>(new Engine(std::move(first->ruleset), secret, std::move(file)));
 }
 

@@ -42,10 +42,11 @@ class Engine {
   [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Create(
       std::shared_ptr<const policy::Policy> policy, const HashSecret& secret);
   /// With its tables in a file, as other processes and those before left them: all under one
-  /// policy, and with time of the file (StateFile::offset_ns). `now`: when it begins.
+  /// policy, and with time of the file (StateFile::offset_ns). `now`: when it begins. What another
+  /// policy left is taken over as by Publish, whose lines are added to `lines`.
   [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Attach(
-      std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file,
-      Now now);
+      std::shared_ptr<const policy::Policy> policy, std::shared_ptr<table::StateFile> file, Now now,
+      std::vector<std::string>& lines);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -82,9 +83,6 @@ class Engine {
   void ObserveLatency(std::uint64_t ns) noexcept { latency_.Observe(ns); }
 
  private:
-  [[nodiscard]] static std::expected<std::unique_ptr<Engine>, std::string> Make(
-      std::shared_ptr<const policy::Policy> policy, const HashSecret& secret,
-      std::shared_ptr<table::StateFile> file, Now now);
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
          std::shared_ptr<table::StateFile> file);
   void WaitForNewer(const Ruleset& rules) const noexcept;

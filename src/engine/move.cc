@@ -4,45 +4,39 @@
 #include <ranges>
 #include <tuple>
 
+#include "engine/weigher.h"
+
 namespace sluicegate::engine {
 namespace {
 
-using policy::BoundLimit;
-using policy::Layout;
-using policy::Rule;
-
-const std::string& NameOf(const Rule& rule, std::size_t variant, const BoundLimit& limit) {
-  static const std::string new_keys = "new_keys";
-  const auto& limits = rule.variants()[variant].limits;
-  return limit.index < limits.size() ? limits[limit.index].name : new_keys;
-}
-
-// The same limit set under both rules: the rule's own, or the one of the same `when`.
-std::optional<std::size_t> VariantIn(const Rule& after, const Rule& before, std::size_t variant) {
-  if (variant == 0) return 0;
-  for (std::size_t i = 1; i < after.variants().size(); ++i) {
-    if (after.OverrideHash(i - 1) == before.OverrideHash(variant - 1)) return i;
+// The same limit set in both: the rule's own, or the one of the same `when`.
+std::optional<std::size_t> SetIn(const KeptLayout& after, const KeptLayout& before,
+                                 std::size_t set) {
+  if (set == 0) return 0;
+  for (std::size_t i = 1; i < after.sets.size(); ++i) {
+    if (after.sets[i].when == before.sets[set].when) return i;
   }
   return std::nullopt;
 }
 
-bool SameBytes(const BoundLimit& a, const BoundLimit& b) {
+bool SameBytes(const KeptLimit& a, const KeptLimit& b) {
   return a.offset == b.offset && a.limit.SharesState(b.limit);
 }
 
 // The requests in flight are the same for every limit of them. So each takes over from one of its
 // own lease, in its own place if there is one, else from the longest, which has forgotten the
 // fewest. Null: there was none.
-const BoundLimit* LeaseFor(const BoundLimit& limit, const policy::BoundLimits& before) {
-  const BoundLimit* best = nullptr;
-  const auto better = [&limit](const BoundLimit& a, const BoundLimit& b) {
-    const auto rank = [&limit](const BoundLimit& old) {
+const KeptLimit* LeaseFor(const KeptLimit& limit, const std::vector<KeptLimit>& before) {
+  const KeptLimit* best = nullptr;
+  const auto better = [&limit](const KeptLimit& a, const KeptLimit& b) {
+    const auto rank = [&limit](const KeptLimit& old) {
       return std::tuple(SameBytes(old, limit), old.limit.window_ns() == limit.limit.window_ns(),
                         old.limit.window_ns());
     };
     return rank(a) > rank(b);
   };
-  for (const BoundLimit& old : before) {
+  for (const KeptLimit& old : before) {
+    if (old.limit.algorithm() != Algorithm::kConcurrency) continue;
     if (best == nullptr || better(old, *best)) best = &old;
   }
   return best;
@@ -50,18 +44,18 @@ const BoundLimit* LeaseFor(const BoundLimit& limit, const policy::BoundLimits& b
 
 }  // namespace
 
-LayoutMover::LayoutMover(const RuleLayout& before, const RuleLayout& after) {
-  same_ = before.layout.slot_bytes == after.layout.slot_bytes &&
-          before.layout.variants.size() == after.layout.variants.size();
-  for (std::size_t from = 0; from < before.layout.variants.size(); ++from) {
-    const auto to = VariantIn(after.rule, before.rule, from);
+LayoutMover::LayoutMover(KeptLayout before, KeptLayout after)
+    : before_(std::move(before)), after_(std::move(after)), bound_(after_.Bound()) {
+  same_ = before_.slot_bytes == after_.slot_bytes && before_.sets.size() == after_.sets.size();
+  for (std::size_t from = 0; from < before_.sets.size(); ++from) {
+    const auto to = SetIn(after_, before_, from);
     variants_.push_back(std::nullopt);
-    if (to) variants_.back() = Match(before, from, after, *to);
+    if (to) variants_.back() = Match(before_.sets[from], *to);
     same_ = same_ && to == from;
     if (same_) {
       const auto& pairs = variants_.back()->pairs;
-      same_ = pairs.size() == before.layout.variants[from].size() &&
-              pairs.size() == after.layout.variants[from].size() &&
+      same_ = pairs.size() == before_.sets[from].limits.size() &&
+              pairs.size() == after_.sets[from].limits.size() &&
               std::ranges::all_of(pairs,
                                   [](const Pair& pair) { return SameBytes(*pair.from, *pair.to); });
     }
@@ -70,44 +64,41 @@ LayoutMover::LayoutMover(const RuleLayout& before, const RuleLayout& after) {
 
 // A limit takes from the one of its name if it can, else from the first that it can and that no
 // other takes from.
-LayoutMover::Variant LayoutMover::Match(const RuleLayout& before, std::size_t from,
-                                        const RuleLayout& after, std::size_t to) {
+LayoutMover::Variant LayoutMover::Match(const KeptSet& before, std::size_t to) {
   Variant variant{.to = static_cast<std::uint8_t>(to), .pairs = {}};
-  const policy::BoundLimits& old_limits = before.layout.variants[from];
-  std::vector<const BoundLimit*> left;
-  for (const BoundLimit& limit : old_limits) left.push_back(&limit);
-  const auto take = [&](const BoundLimit& limit, bool by_name) {
-    const std::string& name = NameOf(after.rule, to, limit);
-    const auto found = std::ranges::find_if(left, [&](const BoundLimit* old) {
-      return limit.limit.CanTake(old->limit) &&
-             (!by_name || NameOf(before.rule, from, *old) == name);
+  std::vector<const KeptLimit*> left;
+  left.reserve(before.limits.size());
+  for (const KeptLimit& limit : before.limits) left.push_back(&limit);
+  const auto take = [&](const KeptLimit& limit, bool by_name) {
+    const auto found = std::ranges::find_if(left, [&](const KeptLimit* old) {
+      return limit.limit.CanTake(old->limit) && (!by_name || old->name == limit.name);
     });
     if (found == left.end()) return false;
     variant.pairs.push_back({.from = *found, .to = &limit});
     left.erase(found);
     return true;
   };
-  std::vector<const BoundLimit*> unnamed;
-  for (const BoundLimit& limit : after.layout.variants[to]) {
+  std::vector<const KeptLimit*> unnamed;
+  for (const KeptLimit& limit : after_.sets[to].limits) {
     if (limit.limit.algorithm() == Algorithm::kConcurrency) {
-      const BoundLimit* old = LeaseFor(limit, old_limits);
+      const KeptLimit* old = LeaseFor(limit, before.limits);
       if (old != nullptr) variant.pairs.push_back({.from = old, .to = &limit});
       if (old == nullptr) unnamed.push_back(&limit);
     } else if (!take(limit, true)) {
       unnamed.push_back(&limit);
     }
   }
-  for (const BoundLimit* limit : unnamed) {
+  for (const KeptLimit* limit : unnamed) {
     if (take(*limit, false)) continue;
-    afresh_.push_back(NameOf(after.rule, to, *limit));
+    afresh_.push_back(limit->name);
     // No stamp names a limit set that had nothing here.
-    if (!old_limits.empty()) keeps_stamps_ = false;
+    if (!before.limits.empty()) keeps_stamps_ = false;
   }
   for (const Pair& pair : variant.pairs) Pairing(*pair.from, *pair.to);
   return variant;
 }
 
-void LayoutMover::Pairing(const BoundLimit& from, const BoundLimit& to) {
+void LayoutMover::Pairing(const KeptLimit& from, const KeptLimit& to) {
   using Wide = unsigned __int128;
   if (to.limit.algorithm() == Algorithm::kConcurrency &&
       to.limit.window_ns() != from.limit.window_ns()) {
@@ -135,6 +126,35 @@ bool LayoutMover::Move(const std::byte* old_state, std::uint8_t old_variant, std
                         now);
   }
   return !to.pairs.empty();
+}
+
+void LayoutMover::HandOn(table::Table& from, table::Table& to, Now now,
+                         table::Table::Leave leave) const noexcept {
+  if (after_.of_leases()) {
+    from.MoveInto(to, *this, LeaseWeigher(bound_), now, leave);
+  } else {
+    from.MoveInto(to, *this, LimitWeigher(bound_), now, leave);
+  }
+  // A request that outlived its lease is in flight no more; under a longer one its end would be
+  // taken for another's.
+  to.ForgetStampsBefore(limit::SubtractSaturating(now.engine_ns, shortest_lease_ns_));
+}
+
+LayoutMover::Rise SteepestRise(const std::vector<KeptLayout>& before,
+                               const std::vector<KeptLayout>& after) {
+  using Wide = unsigned __int128;
+  LayoutMover::Rise steepest;
+  for (const KeptLayout& layout : after) {
+    const KeptLayout* old = FindPart(before, layout.part);
+    if (old == nullptr) continue;
+    const LayoutMover::Rise rise = LayoutMover(*old, layout).rise();
+    const std::uint64_t full_ns = std::max(steepest.full_ns, rise.full_ns);
+    if (Wide{rise.now_ns} * steepest.before_ns > Wide{steepest.now_ns} * rise.before_ns) {
+      steepest = rise;
+    }
+    steepest.full_ns = full_ns;
+  }
+  return steepest;
 }
 
 }  // namespace sluicegate::engine

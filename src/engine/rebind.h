@@ -6,12 +6,14 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/move.h"
+#include "engine/regions.h"
 #include "engine/ruleset.h"
 #include "policy/capacity.h"
 
@@ -22,11 +24,9 @@ class Rebind {
   /// `old` and `before` are null where the rule is new.
   Rebind(const policy::Rule* old, const RuleState* before, const policy::Rule& rule,
          const Storage& storage)
-      : old_(old),
-        before_(before),
-        rule_(rule),
-        storage_(storage),
-        plan_(policy::PlanMemory(rule)) {}
+      : old_(old), before_(before), rule_(rule), plan_(policy::PlanMemory(rule)) {
+    if (storage.file != nullptr) regions_.emplace(*storage.file, rule.name(), storage.now);
+  }
 
   /// The tables: those of before where they still fit, else new ones.
   [[nodiscard]] std::expected<RuleState, std::string> MakeState();
@@ -53,17 +53,12 @@ class Rebind {
   };
   [[nodiscard]] std::expected<TablePtr, std::string> MakeTable(const Predecessor& before,
                                                                const Wanted& wanted);
-  [[nodiscard]] std::expected<TablePtr, std::string> AttachTable(const Predecessor& before,
-                                                                 const Wanted& wanted);
-  [[nodiscard]] std::expected<void, std::string> AttachSketch(
-      const table::BlockedSketch::Options& options, const table::Stretch& stretch);
   [[nodiscard]] Predecessor CeilingOf(unsigned prefix_bits) const;
-  [[nodiscard]] LayoutMover::Rise SteepestRise() const;
 
   const policy::Rule* old_;
   const RuleState* before_;
   const policy::Rule& rule_;
-  const Storage storage_;
+  std::optional<Regions> regions_;  // Nothing: its tables lie in memory.
   const policy::MemoryPlan plan_;
   std::shared_ptr<table::BlockedSketch> sketch_;
   /// Moves, and says how many keys that never give way found no place.

@@ -16,6 +16,7 @@ class LimitWeigher final : public table::Weigher {
   [[nodiscard]] table::Weight Weigh(const std::byte* state, std::uint8_t variant,
                                     Now now) const noexcept override {
     table::Weight weight;
+    if (variant >= layout_.variants.size()) return weight;  // In a file may be anything.
     for (const policy::BoundLimit& bound : layout_.variants[variant]) {
       const limit::Load load = bound.limit.LoadOf(state + bound.offset, now);
       weight.used_ppm = std::max(weight.used_ppm, load.used_ppm);

@@ -268,6 +268,26 @@ std::array<std::uint64_t, 2> CompiledLimit::state_identity() const noexcept {
   return {kind, window_ns_};
 }
 
+std::optional<CompiledLimit> CompiledLimit::OfStates(std::array<std::uint64_t, 2> identity) {
+  constexpr std::uint64_t kAlgorithms = 4;
+  const auto [kind, term] = identity;
+  const bool wide = kind >> 8U != 0;
+  if (kind % 256 >= kAlgorithms || term > kMaxNs) return std::nullopt;
+  Limit written;
+  written.algorithm = static_cast<Algorithm>(kind % 256);
+  written.quota = wide ? SlidingWindow<std::uint16_t>::kMaxQuota + 1 : 1;
+  written.refill = 1;
+  if (written.algorithm == Algorithm::kFixedWindow) {
+    if (term > static_cast<std::uint64_t>(CalendarUnit::kYear)) return std::nullopt;
+    written.unit = static_cast<CalendarUnit>(term);
+  } else {
+    written.window = Duration(term);
+  }
+  const auto compiled = Compile(written);
+  if (!compiled || compiled->state_identity() != identity) return std::nullopt;
+  return *compiled;
+}
+
 bool CompiledLimit::CanTake(const CompiledLimit& other) const noexcept {
   if (algorithm_ != other.algorithm_) return false;
   switch (algorithm_) {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -41,6 +42,9 @@ class CompiledLimit {
   /// What a state means, byte for byte: algorithm and width; and price of a unit, window, or unit
   /// of the calendar.
   [[nodiscard]] std::array<std::uint64_t, 2> state_identity() const noexcept;
+  /// The limit of the least quota whose states are of that identity: to read states of a limit that
+  /// nobody has any more. Nothing: no limit's are.
+  [[nodiscard]] static std::optional<CompiledLimit> OfStates(std::array<std::uint64_t, 2> identity);
   /// Whether a state of `other` means the same here.
   [[nodiscard]] bool SharesState(const CompiledLimit& other) const noexcept {
     return state_identity() == other.state_identity();

@@ -1,7 +1,9 @@
 #include "shield/bans.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <optional>
 
 #include "base/write_order.h"
 #include "limit/token_bucket.h"
@@ -77,6 +79,26 @@ class BanMover final : public table::Mover {
   const limit::TokenBucket after_;
 };
 
+constexpr std::string_view kWord = "bans ";
+
+// The terms of a region, as far as its bytes depend on them. Nothing: it is no bans.
+std::optional<PenaltyTerms> TermsDescribed(std::string_view description) {
+  if (!description.starts_with(kWord) || !description.ends_with('\n')) return std::nullopt;
+  const char* const begin = description.data() + kWord.size();
+  const char* const end = description.data() + description.size() - 1;
+  PenaltyTerms terms;
+  const auto [at, error] = std::from_chars(begin, end, terms.within_ns);
+  if (error != std::errc() || at != end || terms.within_ns == 0) return std::nullopt;
+  return terms;
+}
+
+// After the last ban of an offender its levels are lost one clean day after the other.
+std::uint64_t LastsNs(const PenaltyTerms& terms) noexcept {
+  const std::uint64_t factor = *std::max_element(terms.escalate, terms.escalate + terms.levels);
+  return AddSaturating(AddSaturating(terms.within_ns, MultiplySaturating(terms.ban_ns, factor)),
+                       terms.levels * kForgiveNs);
+}
+
 }  // namespace
 
 std::uint64_t BanLeft(const BanState& state, std::uint64_t now_ns) noexcept {
@@ -117,17 +139,35 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::Create(std::size_t bytes
   return std::unique_ptr<Bans>(new Bans(std::move(*table)));
 }
 
-std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(
-    table::StateFile& file, const table::RegionKey& key, std::size_t bytes, const Bans* before,
-    const PenaltyTerms& before_terms, const PenaltyTerms& terms, Now now) {
+std::string Bans::Describe(const PenaltyTerms& terms) {
+  return std::string(kWord) + std::to_string(terms.interval_ns()) + "\n";
+}
+
+std::unique_ptr<Bans> Bans::OfRegion(std::string_view description,
+                                     std::shared_ptr<table::Mapping> region,
+                                     table::Owners& owners) {
+  if (!TermsDescribed(description) || !table::Table::IsRegion(kShape, region->size())) {
+    return nullptr;
+  }
+  return std::unique_ptr<Bans>(
+      new Bans(table::Table::OfRegion(kShape, std::move(region), owners, nullptr)));
+}
+
+std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(table::StateFile& file,
+                                                               std::string name, std::size_t bytes,
+                                                               const PenaltyTerms& terms, Now now) {
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    const auto before =
+        fresh.before == nullptr ? nullptr : OfRegion(fresh.described, fresh.before, file.owners());
     if (before == nullptr) return table::Table::Begin(*fresh.region, kShape, fresh.id);
     before->table_->BeginSuccessor(*fresh.region, fresh.id, false);
     const auto next = table::Table::OfRegion(kShape, fresh.region, file.owners(), nullptr);
-    before->table_->MoveInto(*next, BanMover(before_terms, terms), BanWeigher(), now,
-                             table::Table::Leave::kUsable);
+    before->table_->MoveInto(*next, BanMover(*TermsDescribed(fresh.described), terms), BanWeigher(),
+                             now, table::Table::Leave::kUsable);
   };
-  auto region = file.Attach(key, table::Table::RegionBytes(kShape, bytes), prepare);
+  auto region = file.Attach(
+      {.name = std::move(name), .description = Describe(terms), .lasts_ns = LastsNs(terms)},
+      table::Table::RegionBytes(kShape, bytes), prepare);
   if (!region) return std::unexpected(std::move(region.error()));
   return std::unique_ptr<Bans>(
       new Bans(table::Table::OfRegion(kShape, std::move(*region), file.owners(), nullptr)));

@@ -11,6 +11,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "limit/saturating.h"
 #include "sluicegate/time.h"
@@ -59,11 +60,17 @@ class Bans {
  public:
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Create(std::size_t bytes);
 
-  /// The bans in a region of a file that processes share. Where it is fresh, those of `before`, if
-  /// there are any, are copied into it.
+  /// The bans in a region of a file that processes share. Where it is fresh, what was there under
+  /// that name, of whatever size and terms, is copied into it.
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Attach(
-      table::StateFile& file, const table::RegionKey& key, std::size_t bytes, const Bans* before,
-      const PenaltyTerms& before_terms, const PenaltyTerms& terms, Now now);
+      table::StateFile& file, std::string name, std::size_t bytes, const PenaltyTerms& terms,
+      Now now);
+  /// What Attach says of such a region: "bans", and what a violation weighs.
+  [[nodiscard]] static std::string Describe(const PenaltyTerms& terms);
+  /// A look at a region of that description; null: it is no bans.
+  [[nodiscard]] static std::unique_ptr<Bans> OfRegion(std::string_view description,
+                                                      std::shared_ptr<table::Mapping> region,
+                                                      table::Owners& owners);
 
   /// Bans of another size that can take these over by MoveInto.
   [[nodiscard]] std::expected<std::unique_ptr<Bans>, std::string> CreateSuccessor(
@@ -94,6 +101,7 @@ class Bans {
   /// Keys of which something is remembered; see Table::EstimateLive.
   [[nodiscard]] std::uint64_t EstimateLive(Now now) const noexcept;
   [[nodiscard]] std::size_t bytes() const noexcept { return table_->bytes(); }
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return table_->capacity(); }
 
  private:
   explicit Bans(std::unique_ptr<table::Table> table) noexcept : table_(std::move(table)) {}

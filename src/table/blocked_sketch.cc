@@ -122,8 +122,8 @@ std::uint64_t Stretch::Apply(std::uint64_t left_ns) const noexcept {
 std::expected<std::unique_ptr<BlockedSketch>, std::string> BlockedSketch::Create(Options options) {
   auto mapping = Mapping::Create(CellBytes(options));
   if (!mapping) return std::unexpected(std::move(mapping.error()));
-  return std::unique_ptr<BlockedSketch>(
-      new BlockedSketch(options, std::move(*mapping), std::make_unique<Words>(), nullptr));
+  return std::unique_ptr<BlockedSketch>(new BlockedSketch(
+      options.protect, {std::move(*mapping), std::make_unique<Words>()}, nullptr));
 }
 
 std::size_t BlockedSketch::CellBytes(Options options) noexcept {
@@ -137,23 +137,20 @@ std::size_t BlockedSketch::RegionBytes(Options options) noexcept {
 
 void BlockedSketch::Begin(const Mapping& region) noexcept { new (region.data()) Words; }
 
-std::unique_ptr<BlockedSketch> BlockedSketch::OfRegion(Options options,
+std::unique_ptr<BlockedSketch> BlockedSketch::OfRegion(bool protect,
                                                        std::shared_ptr<Mapping> region,
                                                        Owners& owners) {
   return std::unique_ptr<BlockedSketch>(
-      new BlockedSketch(options, std::move(region), nullptr, &owners));
+      new BlockedSketch(protect, Headed<Words>(std::move(region)), &owners));
 }
 
 // Zero bytes are cells that were never folded into.
-BlockedSketch::BlockedSketch(Options options, std::shared_ptr<Mapping> mapping,
-                             std::unique_ptr<Words> words, Owners* owners) noexcept
-    : protect_(options.protect),
-      mapping_(std::move(mapping)),
-      own_words_(std::move(words)),
-      words_(own_words_ != nullptr ? own_words_.get() : reinterpret_cast<Words*>(mapping_->data())),
-      cells_(reinterpret_cast<TickCell*>(mapping_->data() +
-                                         (own_words_ != nullptr ? 0 : sizeof(Words)))),
-      cells_per_row_(CellBytes(options) / kLeastBytes * kCellsPerLine),
+BlockedSketch::BlockedSketch(bool protect, Headed<Words> memory, Owners* owners) noexcept
+    : protect_(protect),
+      memory_(std::move(memory)),
+      words_(memory_.words()),
+      cells_(reinterpret_cast<TickCell*>(memory_.bytes().data())),
+      cells_per_row_(memory_.bytes().size() / kLeastBytes * kCellsPerLine),
       owners_(owners) {}
 
 // The high half of a product: even over any number of cells, and a row of another size divides the
@@ -254,6 +251,7 @@ bool BlockedSketch::TryScan() noexcept {
   const std::uint32_t missed = missed_scans_.fetch_add(1, std::memory_order_relaxed);
   if (missed % kMissesBeforeAsking != 0 || !owners_->IsDead(seen)) return false;
   if (!words_->scanner.compare_exchange_strong(seen, word, std::memory_order_acquire)) return false;
+  owners_->CountTakeover();
   words_->cursor = 0;
   return true;
 }

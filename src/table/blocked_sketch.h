@@ -26,6 +26,7 @@
 
 #include "limit/saturating.h"
 #include "table/bucket.h"
+#include "table/headed.h"
 #include "table/mapping.h"
 #include "table/owners.h"
 
@@ -69,9 +70,13 @@ class BlockedSketch {
   /// Makes a fresh region, all zero, an empty sketch.
   static void Begin(const Mapping& region) noexcept;
   /// The sketch in a region that was begun. `owners` outlives it.
-  [[nodiscard]] static std::unique_ptr<BlockedSketch> OfRegion(Options options,
+  [[nodiscard]] static std::unique_ptr<BlockedSketch> OfRegion(bool protect,
                                                                std::shared_ptr<Mapping> region,
                                                                Owners& owners);
+  /// Whether a region of so many bytes can be a sketch.
+  [[nodiscard]] static bool IsRegion(std::size_t bytes) noexcept {
+    return bytes >= RegionBytes({.bytes = kLeastBytes});
+  }
   BlockedSketch(const BlockedSketch&) = delete;
   BlockedSketch& operator=(const BlockedSketch&) = delete;
 
@@ -144,8 +149,7 @@ class BlockedSketch {
   };
   static_assert(sizeof(Words) == 3 * kCacheLine);
 
-  BlockedSketch(Options options, std::shared_ptr<Mapping> mapping, std::unique_ptr<Words> words,
-                Owners* owners) noexcept;
+  BlockedSketch(bool protect, Headed<Words> memory, Owners* owners) noexcept;
 
   [[nodiscard]] TickCell& CellOf(std::size_t row, std::uint64_t fingerprint) const noexcept;
   [[nodiscard]] TickCell* Row(std::size_t row) const noexcept {
@@ -168,8 +172,7 @@ class BlockedSketch {
 
   // Constant after construction.
   const bool protect_;
-  const std::shared_ptr<Mapping> mapping_;
-  const std::unique_ptr<Words> own_words_;  // Null for a sketch in a region.
+  const Headed<Words> memory_;
   Words* const words_;
   TickCell* const cells_;  // Row after row.
   const std::uint64_t cells_per_row_;

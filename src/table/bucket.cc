@@ -16,7 +16,12 @@ void Wait(unsigned waits) noexcept {
 }  // namespace
 
 Locked BucketLock::LockSlowly(Owners* owners, std::uint32_t word) noexcept {
-  if (word == kFree) return Locked::kStuck;
+  // Without owners there is always a word, and no end to the waiting.
+  const auto give_up = [owners] {
+    owners->CountStuck();
+    return Locked::kStuck;
+  };
+  if (word == kFree) return give_up();
   for (unsigned waits = 0;; ++waits) {
     std::uint32_t seen = word_.load(std::memory_order_relaxed);
     if (seen == kSealed) return Locked::kSealed;
@@ -25,6 +30,7 @@ Locked BucketLock::LockSlowly(Owners* owners, std::uint32_t word) noexcept {
     // Others ask as well, and only one of them takes over: by then it is another word.
     if (may && word_.compare_exchange_weak(seen, word, std::memory_order_acquire,
                                            std::memory_order_relaxed)) {
+      if (seen != kFree) owners->CountTakeover();
       return Locked::kHeld;
     }
     if (owners == nullptr || waits < kWaitsBeforeNap) {
@@ -32,7 +38,7 @@ Locked BucketLock::LockSlowly(Owners* owners, std::uint32_t word) noexcept {
     } else if (waits < kWaitsBeforeNap + kNaps) {
       Nap(kNap);
     } else {
-      return Locked::kStuck;
+      return give_up();
     }
   }
 }

@@ -6,12 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <mutex>
 #include <new>
-#include <string_view>
 
 #include "table/mapping.h"
+#include "table/open_file.h"
 
 namespace sluicegate::table {
 namespace {
@@ -78,14 +77,14 @@ std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) {
     return nullptr;
   }
   ForkHandlers::Install();
-  return std::unique_ptr<Owners>(new Owners(shared, file, new (page) Word32(0)));
+  return std::unique_ptr<Owners>(new Owners(shared, file, new (page) Own{}));
 }
 
-Owners::Owners(Shared& shared, int file, Word32* word) noexcept
+Owners::Owners(Shared& shared, int file, Own* own) noexcept
     : shared_(shared),
       file_(file),
       epoch_(shared.epoch.load(std::memory_order_acquire)),
-      word_(word),
+      own_(own),
       pid_(::getpid()) {
   const std::lock_guard lock(all_mutex);
   next_ = first;
@@ -99,20 +98,15 @@ Owners::~Owners() {
     const std::lock_guard lock(all_mutex);
     *before_ = next_;
     if (next_ != nullptr) next_->before_ = before_;
-    const std::uint32_t word = word_->load(std::memory_order_relaxed);
+    const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
     if (word != 0) UnlockByte(file_, kLockBytes + word % kMost);
   }
-  ::munmap(word_, kPage);
+  ::munmap(own_, kPage);
 }
 
-// Onto the same descriptor, which mappings and others go on using. By way of the descriptor itself,
-// as the file may have lost its name.
+// Onto the same descriptor, which others go on using.
 bool Owners::Reopen() noexcept {
-  constexpr std::string_view kFolder = "/proc/self/fd/";
-  std::array<char, 32> path{};
-  kFolder.copy(path.data(), kFolder.size());
-  std::to_chars(path.data() + kFolder.size(), path.data() + path.size() - 1, file_);
-  const int fresh = ::open(path.data(), O_RDWR | O_CLOEXEC);
+  const int fresh = OpenAgain(file_);
   if (fresh < 0) return false;
   const bool moved = ::dup3(fresh, file_, O_CLOEXEC) >= 0;
   ::close(fresh);
@@ -133,29 +127,30 @@ bool Owners::TryTake(unsigned slot) noexcept {
       mine.generation.load(std::memory_order_relaxed) % kGenerations + 1;
   mine.pid.store(static_cast<std::uint32_t>(pid_), std::memory_order_relaxed);
   mine.generation.store(generation, std::memory_order_release);
-  word_->store(generation * kMost + slot, std::memory_order_release);
+  own_->word.store(generation * kMost + slot, std::memory_order_release);
   return true;
 }
 
 std::uint32_t Owners::Take() noexcept {
   const std::lock_guard lock(all_mutex);
-  const std::uint32_t word = word_->load(std::memory_order_relaxed);
+  const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
   if (word != 0) return word;  // Another thread was faster.
   // A fork that called no handlers.
   if (pid_ != ::getpid() && !Reopen()) return 0;
   for (unsigned slot = 0; slot < kMost; ++slot) {
-    if (TryTake(slot)) return word_->load(std::memory_order_relaxed);
+    if (TryTake(slot)) return own_->word.load(std::memory_order_relaxed);
   }
   return 0;
 }
 
 // The generation is looked at before and after: a process that takes the slot in between locks it
-// first and writes its generation then.
+// first and writes its generation then. None at all means that the file was cut.
 bool Owners::IsDead(std::uint32_t word) const noexcept {
-  if (word == word_->load(std::memory_order_relaxed)) return false;
+  if (word == own_->word.load(std::memory_order_relaxed)) return false;
   const unsigned slot = word % kMost;
   const auto left = [&] {
-    return shared_.slots[slot].generation.load(std::memory_order_acquire) != word / kMost;
+    const std::uint32_t now = shared_.slots[slot].generation.load(std::memory_order_acquire);
+    return now != 0 && now != word / kMost;
   };
   return left() || !IsByteLocked(file_, kLockBytes + slot) || left();
 }

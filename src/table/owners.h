@@ -42,8 +42,9 @@ class Owners {
     std::array<Slot, kMost> slots;
   };
 
-  /// `file` is the only descriptor of its open file description in this process, and it and
-  /// `shared` outlive this. Null: the system has no page for the word.
+  /// `file` is the only descriptor of its open file description in this process, and nothing is
+  /// mapped by it: a forked child would keep its locks alive by its mappings. It and `shared`
+  /// outlive this. Null: the system has no page for the word.
   [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, int file);
   /// Lets go of the slot.
   ~Owners();
@@ -53,7 +54,7 @@ class Owners {
   /// What this process writes into locks; takes a slot if it has none. 0: all are taken, or the
   /// file could not be opened again after a fork, or is of another epoch since this was made.
   [[nodiscard]] std::uint32_t Word() noexcept {
-    const std::uint32_t word = word_->load(std::memory_order_relaxed);
+    const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
     return word != 0 ? word : Take();
   }
   /// Whether no process of that word lives. False for this process' own. For waiters: one or two
@@ -62,11 +63,30 @@ class Owners {
   /// Slots that other open file descriptions of this file hold now.
   [[nodiscard]] static unsigned CountOthers(int file) noexcept;
 
+  /// Buckets' locks that this process took over from a dead one. It counts from its start, or from
+  /// the fork that made it; so does the one below.
+  [[nodiscard]] std::uint64_t takeovers() const noexcept {
+    return own_->takeovers.load(std::memory_order_relaxed);
+  }
+  /// Times that this process did not get a bucket's lock: a living one held it for too long, or
+  /// this one had no word.
+  [[nodiscard]] std::uint64_t stuck() const noexcept {
+    return own_->stuck.load(std::memory_order_relaxed);
+  }
+  void CountTakeover() noexcept { own_->takeovers.fetch_add(1, std::memory_order_relaxed); }
+  void CountStuck() noexcept { own_->stuck.fetch_add(1, std::memory_order_relaxed); }
+
  private:
   static constexpr std::uint32_t kGenerations = 0xFF'FFFE;  // No word is 0, or all ones.
-  using Word32 = std::atomic<std::uint32_t>;
+  // Alone in its page, which a fork wipes: all zero is a process that has done nothing yet. Every
+  // decision reads the word; the counts beside it change where one has waited long, and seldom.
+  struct Own {
+    std::atomic<std::uint32_t> word;
+    std::atomic<std::uint64_t> takeovers;
+    std::atomic<std::uint64_t> stuck;
+  };
 
-  Owners(Shared& shared, int file, Word32* word) noexcept;
+  Owners(Shared& shared, int file, Own* own) noexcept;
   [[nodiscard]] std::uint32_t Take() noexcept;
   [[nodiscard]] bool TryTake(unsigned slot) noexcept;
   [[nodiscard]] bool Reopen() noexcept;
@@ -75,8 +95,8 @@ class Owners {
   Shared& shared_;
   const int file_;
   const std::uint64_t epoch_;
-  Word32* const word_;  // Alone in its page, which a fork wipes.
-  int pid_;             // Who opened the file. Guarded by the mutex of all, as is the list.
+  Own* const own_;
+  int pid_;  // Who opened the file. Guarded by the mutex of all, as is the list.
   Owners* next_ = nullptr;
   Owners** before_ = nullptr;
 };

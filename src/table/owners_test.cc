@@ -2,9 +2,7 @@
 #include "table/owners.h"
 
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -70,12 +68,14 @@ bool IsWord(std::uint64_t word) { return word >= Owners::kMost && word < 0xFFFF'
 
 // Attaches in a child, says its word, and does what `then` does.
 template <class Then>
-Process AttachInChild(const SlotFile& file, const Then& then) {
-  return Process([&](Voice voice) {
-    const Attached owners(file);
-    voice.Say(owners->Word());
-    then(voice);
-  });
+Process AttachInChild(const SlotFile& file, const Then& then, pid_t (*fork)() = &::fork) {
+  return Process(
+      [&](Voice voice) {
+        const Attached owners(file);
+        voice.Say(owners->Word());
+        then(voice);
+      },
+      fork);
 }
 
 TEST(Owners, EachHasItsOwnWordAndLivesAsLongAsItIsAttached) {
@@ -185,21 +185,50 @@ TEST(Owners, ThePidNamespaceDoesNotMatter) {
   const SlotFile file;
   const Attached here(file);
   const std::uint32_t own = here->Word();
-  Process outer([&](Voice voice) {
-    if (::unshare(CLONE_NEWPID) != 0) return;
-    if (::fork() != 0) SleepForEver();
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const Attached inner(file);  // Number 1 of its namespace.
-    voice.Say(inner->Word());
-    voice.Say(inner->IsDead(own) ? 2 : 1);
-    SleepForEver();
-  });
-  const auto word = static_cast<std::uint32_t>(outer.Hear());
+  Process inner(
+      [&](Voice voice) {
+        const Attached there(file);
+        voice.Say(there->Word());
+        voice.Say(there->IsDead(own) ? 2 : 1);
+        SleepForEver();
+      },
+      &ForkIntoPidNamespace);
+  const auto word = static_cast<std::uint32_t>(inner.Hear());
   if (word == 0) GTEST_SKIP() << "no right to make a pid namespace";
-  EXPECT_EQ(outer.Hear(), 1U) << "it sees this process alive";
+  EXPECT_EQ(inner.Hear(), 1U) << "it sees this process alive";
   EXPECT_FALSE(here->IsDead(word));
-  outer.Kill();
-  while (!here->IsDead(word)) ::usleep(1000);
+  inner.Kill();
+  EXPECT_TRUE(here->IsDead(word));
+}
+
+// Each is number 1 of a namespace of its own, as if the kernel had given the number out again.
+TEST(Owners, ANumberThatIsUsedAgainNeitherRevivesTheDeadNorKillsTheLiving) {
+  const SlotFile file;
+  const Attached here(file);
+  (void)here->Word();
+  const auto attach = [&] {
+    return AttachInChild(file, [](Voice /*voice*/) { SleepForEver(); }, &ForkIntoPidNamespace);
+  };
+  const auto pid_of = [&](std::uint32_t word) {
+    return file.shared().slots[word % Owners::kMost].pid.load();
+  };
+  Process first = attach();
+  const auto dead = static_cast<std::uint32_t>(first.Hear());
+  if (dead == 0) GTEST_SKIP() << "no right to make a pid namespace";
+  EXPECT_EQ(pid_of(dead), 1U);
+  first.Kill();
+  const Process second = attach();
+  const auto living = static_cast<std::uint32_t>(second.Hear());
+  EXPECT_EQ(pid_of(living), 1U);
+  EXPECT_EQ(living % Owners::kMost, dead % Owners::kMost) << "the slot is used again as well";
+  EXPECT_TRUE(here->IsDead(dead));
+  EXPECT_FALSE(here->IsDead(living));
+  Process third = attach();
+  const auto other = static_cast<std::uint32_t>(third.Hear());
+  EXPECT_EQ(pid_of(other), 1U);
+  third.Kill();
+  EXPECT_TRUE(here->IsDead(other));
+  EXPECT_FALSE(here->IsDead(living));
 }
 
 TEST(Owners, WhereAllSlotsAreTakenThereIsNoWordUntilOneIsFree) {

@@ -1,5 +1,6 @@
 // A table that processes share, with real processes: killed at any moment, stopped with a lock,
 // forked. What they were admitted never exceeds the quota, and nobody waits for the dead.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -8,9 +9,12 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <random>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/seed_for_test.h"
@@ -86,10 +90,10 @@ class Attached {
   explicit Attached(const std::string& path) : file_(std::move(*StateFile::Open(path))) {
     const std::size_t bytes = Table::RegionBytes(kShape, 128 * 1024);
     auto region = file_->Attach(
-        {.name = "test/rates", .identity = {1, 1}}, bytes,
+        {.name = "test/rates", .description = "1"}, bytes,
         [](const StateFile::Fresh& fresh) { Table::Begin(*fresh.region, kShape, fresh.id); });
     table_ = Table::OfRegion(kShape, std::move(*region), file_->owners(), nullptr);
-    tally_region_ = std::move(*file_->Attach({.name = "test/tally", .identity = {1, 1}},
+    tally_region_ = std::move(*file_->Attach({.name = "test/tally", .description = "1"},
                                              sizeof(Tally), [](const StateFile::Fresh&) {}));
   }
   [[nodiscard]] Table& table() { return *table_; }
@@ -146,6 +150,20 @@ class SharedTable : public ::testing::Test {
     });
   }
 
+  // Attaches in a process, which holds the key's lock, says its word and does what `then` does.
+  template <class Then>
+  Process Hold(std::uint64_t key, const Then& then, pid_t (*fork)() = &::fork) {
+    return Process(
+        [&](Voice voice) {
+          Attached mine(Path());
+          const Cell cell = mine.table().Lock(Hash(key));
+          voice.Say(cell.sealed() ? 0 : mine.owners().Word());
+          then(voice, mine);
+        },
+        fork);
+  }
+  static void HoldForEver(Voice /*voice*/, Attached& /*mine*/) { SleepForEver(); }
+
   TemporaryFolder folder_;
 };
 
@@ -194,13 +212,8 @@ TEST_F(SharedTable, KillsAtAnyMomentAdmitNobodyTooMuchAndHoldNobodyUp) {
 
 TEST_F(SharedTable, WhatADeadOneHeldIsTakenOverAndAStoppedOneIsNotRobbed) {
   Attached here(Path());
-  Process holder([this](Voice voice) {
-    Attached mine(Path());
-    const Cell cell = mine.table().Lock(Hash(7));
-    voice.Say(1);
-    SleepForEver();
-  });
-  ASSERT_EQ(holder.Hear(), 1U);
+  Process holder = Hold(7, &HoldForEver);
+  ASSERT_NE(holder.Hear(), 0U);
   holder.Signal(SIGSTOP);
   {
     const Cell cell = here.table().Lock(Hash(7));
@@ -215,14 +228,167 @@ TEST_F(SharedTable, WhatADeadOneHeldIsTakenOverAndAStoppedOneIsNotRobbed) {
             << std::chrono::duration_cast<std::chrono::microseconds>(waited).count() << " us\n";
 }
 
+// As two containers that are started one after the other: in each it is number 1.
+TEST_F(SharedTable, WhoHasADeadOnesNumberAndSlotNeitherKeepsItsLockNorLosesItsOwn) {
+  Attached here(Path());
+  Process dead = Hold(7, &HoldForEver, &ForkIntoPidNamespace);
+  const std::uint64_t dead_word = dead.Hear();
+  if (dead_word == 0) GTEST_SKIP() << "no right to make a pid namespace";
+  dead.Kill();
+  Process living = Hold(8, &HoldForEver, &ForkIntoPidNamespace);
+  const std::uint64_t word = living.Hear();
+  EXPECT_EQ(word % Owners::kMost, dead_word % Owners::kMost);
+  EXPECT_NE(word, dead_word);
+  EXPECT_TRUE(here.Ask(Hash(7)));
+  EXPECT_TRUE(here.table().Lock(Hash(8)).stuck());
+  living.Kill();
+  EXPECT_TRUE(here.Ask(Hash(8)));
+}
+
+// Whether a process has the file open, or mapped.
+bool Has(pid_t pid, const std::string& path) {
+  const fs::path about = "/proc/" + std::to_string(pid);
+  for (const auto& descriptor : fs::directory_iterator(about / "fd")) {
+    std::error_code closed_meanwhile;
+    if (fs::read_symlink(descriptor, closed_meanwhile) == path) return true;
+  }
+  std::ifstream maps(about / "maps");
+  return std::string(std::istreambuf_iterator<char>(maps), {}).find(path) != std::string::npos;
+}
+
+// Also by a fork that calls no handlers: then the child has its parent's open file until it becomes
+// another program.
+TEST_F(SharedTable, AChildThatBecomesAnotherProgramKeepsNeitherSlotNorLock) {
+  Attached here(Path());
+  for (pid_t (*fork)() : {&::fork, &::_Fork}) {
+    Process parent = Hold(7, [fork](Voice voice, Attached& /*mine*/) {
+      int ends[2] = {-1, -1};
+      if (::pipe2(ends, O_CLOEXEC) != 0) return;
+      const pid_t child = fork();
+      if (child == 0) {
+        ::dup2(ends[1], STDOUT_FILENO);
+        ::execl("/bin/sh", "sh", "-c", "echo; exec sleep 30", nullptr);
+        ::_exit(9);
+      }
+      ::close(ends[1]);
+      char line = 0;
+      if (::read(ends[0], &line, 1) != 1) return;  // The other program says that it runs.
+      voice.Say(static_cast<std::uint64_t>(child));
+      SleepForEver();
+    });
+    const auto word = static_cast<std::uint32_t>(parent.Hear());
+    const auto child = static_cast<pid_t>(parent.Hear());
+    ASSERT_GT(child, 0);
+    EXPECT_TRUE(Has(parent.pid(), Path()));
+    EXPECT_FALSE(Has(child, Path()));
+    EXPECT_FALSE(here.owners().IsDead(word));
+    parent.Kill();
+    EXPECT_TRUE(here.owners().IsDead(word));
+    EXPECT_EQ(StateFile::Read(Path())->owners, 1U);
+    EXPECT_TRUE(here.Ask(Hash(7)));
+    EXPECT_EQ(::kill(child, SIGKILL), 0) << "the child lived";
+  }
+}
+
+TEST_F(SharedTable, WhatAKilledParentHeldIsTakenOverThoughItsIdleChildLives) {
+  Attached here(Path());
+  Process parent = Hold(7, [](Voice voice, Attached& mine) {
+    if (::fork() == 0) {
+      ::alarm(30);  // It outlives its parent, but no test.
+      voice.Say(static_cast<std::uint64_t>(::getpid()));
+      if (voice.Hear() == 0) ::_exit(0);
+      voice.Say(mine.Ask(Hash(7)) ? mine.owners().Word() : 0);
+    }
+    SleepForEver();
+  });
+  const auto word = static_cast<std::uint32_t>(parent.Hear());
+  const auto child = static_cast<pid_t>(parent.Hear());
+  ASSERT_GT(child, 0);
+  EXPECT_TRUE(here.table().Lock(Hash(7)).stuck());
+  parent.Kill();
+  EXPECT_TRUE(here.owners().IsDead(word));
+  EXPECT_TRUE(here.Ask(Hash(7)));
+  // The child has been idle until now, and goes on with a word of its own.
+  parent.Say(1);
+  const auto childs = static_cast<std::uint32_t>(parent.Hear());
+  EXPECT_NE(childs, 0U);
+  EXPECT_NE(childs, word);
+  EXPECT_FALSE(here.owners().IsDead(childs));
+  EXPECT_EQ(here.tally().admitted, 2U);
+  EXPECT_EQ(::kill(child, SIGKILL), 0);
+}
+
+TEST_F(SharedTable, AKilledParentsLockOfTheDirectoryIsFreeThoughItsIdleChildLives) {
+  Attached here(Path());
+  Process parent([this](Voice voice) {
+    const auto mine = StateFile::Open(Path());
+    (void)(*mine)->Attach({.name = "test/more", .description = "1"}, 4096,
+                          [voice](const StateFile::Fresh&) {
+                            if (::fork() == 0) {
+                              ::alarm(30);  // It outlives its parent, but no test.
+                              voice.Say(static_cast<std::uint64_t>(::getpid()));
+                            }
+                            SleepForEver();
+                          });
+  });
+  const auto child = static_cast<pid_t>(parent.Hear());
+  ASSERT_GT(child, 0);
+  parent.Kill();
+  EXPECT_TRUE(StateFile::Open(Path()).has_value());
+  EXPECT_EQ(::kill(child, SIGKILL), 0);
+}
+
+// As a foreign hand may do it, or a later program that does not ask who is there.
+TEST_F(SharedTable, OfAnotherVersionWhoIsAttachedGoesOnAndNobodyJoins) {
+  Attached here(Path());
+  Process other([this](Voice voice) {
+    Attached mine(Path());
+    voice.Say(1);
+    while (const std::uint64_t key = voice.Hear()) voice.Say(mine.Ask(Hash(key)) ? 1 : 2);
+  });
+  ASSERT_EQ(other.Hear(), 1U);
+  EXPECT_TRUE(here.Ask(Hash(3)));
+  const auto write_version = [this](std::uint32_t version) {
+    std::fstream file(Path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(8).write(reinterpret_cast<const char*>(&version), sizeof(version));
+  };
+  const auto bytes = [this] {
+    std::ifstream file(Path(), std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  write_version(StateFile::kVersion + 1);
+  const std::string why = "it is of version " + std::to_string(StateFile::kVersion + 1) +
+                          ", and this program reads and writes version " +
+                          std::to_string(StateFile::kVersion) + ". Run the program that made it";
+  const std::string before = bytes();
+  for (unsigned newcomers = 0; newcomers < 3; ++newcomers) {
+    Process newcomer([&](Voice voice) {
+      const auto refused = StateFile::Open(Path());
+      voice.Say(!refused && refused.error().find(why) != std::string::npos ? 1 : 2);
+    });
+    EXPECT_EQ(newcomer.Hear(), 1U);
+    EXPECT_EQ(newcomer.Wait(), 0);
+  }
+  EXPECT_THAT(StateFile::Read(Path()).error(), ::testing::HasSubstr(why));
+  EXPECT_TRUE(bytes() == before) << "it is left as it is";
+  other.Say(3);
+  EXPECT_EQ(other.Hear(), 1U);
+  EXPECT_TRUE(here.Ask(Hash(3)));
+  write_version(StateFile::kVersion);
+  Attached later(Path());
+  EXPECT_TRUE(later.Ask(Hash(3)));
+  const Cell cell = here.table().Lock(Hash(3));
+  EXPECT_EQ(here.limits().Used(cell.state(), 1), 4U);
+}
+
 // One process' view of a sketch.
 class SharedSketch {
  public:
   explicit SharedSketch(const std::string& path) : file_(std::move(*StateFile::Open(path))) {
     auto region = file_->Attach(
-        {.name = "test/sketch", .identity = {1, 1}}, BlockedSketch::RegionBytes(kOptions),
+        {.name = "test/sketch", .description = "1"}, BlockedSketch::RegionBytes(kOptions),
         [](const StateFile::Fresh& fresh) { BlockedSketch::Begin(*fresh.region); });
-    sketch_ = BlockedSketch::OfRegion(kOptions, std::move(*region), file_->owners());
+    sketch_ = BlockedSketch::OfRegion(false, std::move(*region), file_->owners());
   }
   [[nodiscard]] BlockedSketch& operator*() const { return *sketch_; }
   [[nodiscard]] BlockedSketch* operator->() const { return sketch_.get(); }
@@ -245,20 +411,28 @@ TEST_F(SharedTable, ASketchRemembersWhatAnotherProcessFolded) {
   EXPECT_GE(here->BlockedFor(42, kNow.engine_ns), until_ns - kNow.engine_ns);
 }
 
-// Most of them die in the scan, or with a fold begun.
+// Most of them die in the scan, or with a fold begun; the last one when it was refused, however
+// little time the others had.
 TEST_F(SharedTable, ASketchGoesOnCountingThoughItsScannersAreKilled) {
   const std::uint64_t until_ns = kNow.engine_ns + 3'600'000'000'000;
   const SharedSketch here(Path());
   constexpr unsigned kKills = 100;
+  constexpr std::uint64_t kMostFolds = 1'000'000;  // Some 1,300 fill it.
   for (unsigned kill = 0; kill < kKills; ++kill) {
     Process child([&](Voice voice) {
       const SharedSketch mine(Path());
       voice.Say(1);
-      for (std::uint64_t key = kill;; key += kKills) {
-        (void)mine->Fold(key * 7919, until_ns, kNow.engine_ns);
+      bool full = false;
+      for (std::uint64_t fold = 0; full || fold < kMostFolds; ++fold) {
+        if (mine->Fold((kill + fold * kKills) * 7919, until_ns, kNow.engine_ns)) continue;
+        if (!full) voice.Say(2);
+        full = true;
       }
     });
     ASSERT_EQ(child.Hear(), 1U);
+    if (kill + 1 == kKills) {
+      ASSERT_EQ(child.Hear(), 2U);
+    }
     ::usleep(200);
     child.Kill();
   }

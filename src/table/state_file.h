@@ -9,30 +9,34 @@
 // neither copies nor moves. Outlives the mappings of its regions.
 #pragma once
 
-#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/siphash.h"
+#include "limit/saturating.h"
 #include "sluicegate/time.h"
 #include "table/machine.h"
 #include "table/mapping.h"
 #include "table/owners.h"
+#include "table/state_contents.h"
 
 namespace sluicegate::table {
 
-/// What a region is, apart from its bytes: the same for all processes that may share it. A value
-/// type.
+/// What a region is, apart from its bytes. A value type.
 struct RegionKey {
   std::string name;  ///< Whose: at most 47 bytes count. What came before has the same.
-  std::array<std::uint64_t, 2> identity{};  ///< A hash of all that its bytes mean.
+  /// All that its bytes mean: the same for all processes that may share it. It is kept in the file,
+  /// so that what comes after can read it.
+  std::string description;
+  /// How long after its last use anything in it matters.
+  std::uint64_t lasts_ns = limit::kMaxU64;
 };
 
 /// What `sluicegate state` tells of a file, without attaching to it. A value type.
@@ -46,6 +50,7 @@ struct StateFileReport {
   struct Region {
     std::string name;
     std::uint64_t bytes = 0;
+    std::string description;
     bool superseded = false;  ///< Another policy's: kept while others may still use it.
   };
   std::vector<Region> regions;
@@ -53,8 +58,7 @@ struct StateFileReport {
 
 class StateFile {
  public:
-  static constexpr std::uint32_t kVersion = 1;
-  static constexpr unsigned kMostRegions = 1024;
+  static constexpr std::uint32_t kVersion = StateContents::kVersion;
 
   /// Opens the file, or makes it; attaches this process. The error says what is wrong with the
   /// file, and the mend: another version, cut short, foreign, others may write it, no room, another
@@ -65,6 +69,11 @@ class StateFile {
   StateFile(const StateFile&) = delete;
   StateFile& operator=(const StateFile&) = delete;
 
+  /// A copy of the file in memory, attached to by this process alone: for whoever wants to look at
+  /// what is there. It was taken while others wrote, and takes as much memory as the file.
+  [[nodiscard]] static std::expected<std::unique_ptr<StateFile>, std::string> OpenCopy(
+      const std::string& path, const Machine& machine = Machine::Here());
+
   /// Reads a file without attaching to it, nor changing it.
   [[nodiscard]] static std::expected<StateFileReport, std::string> Read(
       const std::string& path, const Machine& machine = Machine::Here());
@@ -73,22 +82,49 @@ class StateFile {
   [[nodiscard]] HashSecret secret() const noexcept;
   /// Engine time of the file: boot time plus this. Constant while the machine runs.
   [[nodiscard]] std::int64_t offset_ns() const noexcept;
+  /// A clock that tells it, by the machine's, which outlives it.
+  [[nodiscard]] std::unique_ptr<const Clock> ClockBy(const Clock& machine) const;
   /// Whether the file is from before this boot, or of before a machine that lost its power: what
   /// was not written out by then is lost.
   [[nodiscard]] bool is_of_another_boot() const noexcept { return of_another_boot_; }
-  /// Keeps the time, so that a later boot goes on from there. Call it once a second or so.
+  /// Keeps the time, so that a later boot goes on from there, and that its regions are in use. Call
+  /// it once a second or so.
   void Keep(Now now) noexcept;
   [[nodiscard]] Owners& owners() noexcept { return *owners_; }
+  /// How many are attached to it now, this one included. For people: 256 system calls, some 50 us.
+  [[nodiscard]] unsigned processes() const noexcept { return Owners::CountOthers(locks_) + 1; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  /// What became of the file itself meanwhile.
+  enum class Condition : std::uint8_t {
+    kWhole,
+    kCut,       ///< Somebody cut it short. It is whole again, and what was cut counts afresh.
+    kUnlinked,  ///< It has no name any more: who starts now makes another one and counts apart.
+  };
+  /// Call it once a second or so.
+  [[nodiscard]] Condition Inspect() noexcept;
+  /// For a handler of SIGBUS: makes a file that was cut short whole again, so that the access to
+  /// `address` can be tried once more. False: that was something else. Safe in a signal handler.
+  [[nodiscard]] bool Mend(void* address) noexcept;
 
   /// A region that nobody had before, all zero.
   struct Fresh {
     std::shared_ptr<Mapping> region;
     std::shared_ptr<Mapping> before;  ///< What had its name; null if nothing did.
+    std::string described;            ///< What that was.
     /// For a table in it: the same for all processes, no other region's, and none that a table of
     /// one process has.
     std::uint32_t id = 0;
   };
+  /// A region that is there.
+  struct Region {
+    std::string name;
+    std::string description;
+    std::shared_ptr<Mapping> bytes;
+  };
+  /// Those that nothing has superseded, mapped. For a look at them.
+  [[nodiscard]] std::expected<std::vector<Region>, std::string> MapAll();
+
   /// Fills it. The directory is locked meanwhile, for all processes.
   using Prepare = std::function<void(const Fresh& fresh)>;
   /// Maps the region of this key and size; makes it where there is none, or where its maker died
@@ -98,20 +134,31 @@ class StateFile {
                                                                             const Prepare& prepare);
 
  private:
-  struct Entry;
-  struct Contents;
   struct Opening;
 
   StateFile(std::string path, Opening& opening, std::unique_ptr<Owners> owners) noexcept;
-  [[nodiscard]] std::expected<Entry*, std::string> MakeEntry(const RegionKey& key,
-                                                             std::size_t bytes);
+  [[nodiscard]] static std::expected<std::unique_ptr<StateFile>, std::string> Attached(
+      const std::string& path, Opening& opening, const Machine& machine);
+  [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Map(
+      const StateEntry& entry) const;
+  [[nodiscard]] bool Fits(const StateEntry* entry, const RegionKey& key, std::size_t bytes) const;
+  void Use(StateEntry& entry, const RegionKey& key);
+  [[nodiscard]] std::expected<StateEntry*, std::string> MakeEntry(const RegionKey& key,
+                                                                  std::size_t bytes);
+  [[nodiscard]] bool GrowBack(std::uint64_t bytes) noexcept;  // Whether it was shorter.
 
   const std::string path_;
-  const int file_;
-  Contents* const contents_;  // The file's beginning, mapped.
+  const int file_;                 // What is mapped.
+  const int locks_;                // Opened apart: see Owners::Create.
+  StateContents* const contents_;  // The file's beginning, mapped.
   std::unique_ptr<Owners> owners_;
   std::mutex mutex_;  // Of this process' threads; the directory's lock is one for the process.
+  std::vector<StateEntry*> used_;  // Guarded by mutex_: what it has attached to.
   const bool of_another_boot_;
+  // Relaxed, as are the others.
+  std::atomic<std::uint64_t> file_bytes_;  // As many as the file must have.
+  std::atomic<bool> was_cut_{false};
+  std::atomic<std::uintptr_t> last_mended_{0};  // A page.
 };
 
 }  // namespace sluicegate::table

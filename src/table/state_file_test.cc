@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -29,6 +30,7 @@ using Voice = Process::Voice;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint64_t kHour = 3600 * kSecond;
 constexpr std::size_t kBytes = 3 * 4096 - 64;  // No whole number of pages.
 
 Machine MachineOfBoot(unsigned char boot, std::uint64_t boottime_ns, std::int64_t unix_ns) {
@@ -67,10 +69,11 @@ class StateFileTest : public ::testing::Test {
 // A region whose first byte tells who prepared it.
 std::shared_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uint64_t identity,
                                 char mark, std::size_t bytes = kBytes) {
-  auto mapping = file.Attach({.name = std::string(name), .identity = {identity, 0}}, bytes,
-                             [mark](const StateFile::Fresh& fresh) {
-                               fresh.region->data()[0] = static_cast<std::byte>(mark);
-                             });
+  auto mapping = file.Attach(
+      {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
+      bytes, [mark](const StateFile::Fresh& fresh) {
+        fresh.region->data()[0] = static_cast<std::byte>(mark);
+      });
   EXPECT_TRUE(mapping.has_value()) << mapping.error();
   return mapping ? std::move(*mapping) : nullptr;
 }
@@ -134,10 +137,11 @@ TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
     const auto file = Open();
     (void)Attach(*file, "api/rates", 1, 'a');
     std::byte seen{0};
-    const auto next = file->Attach({.name = "api/rates", .identity = {2, 0}}, 64,
+    const auto next = file->Attach({.name = "api/rates", .description = "2", .lasts_ns = kHour}, 64,
                                    [&](const StateFile::Fresh& fresh) {
                                      seen = fresh.before->data()[0];
                                      EXPECT_EQ(fresh.before->size(), kBytes);
+                                     EXPECT_EQ(fresh.described, "1");
                                      EXPECT_EQ(fresh.region->data()[0], std::byte{0});
                                      fresh.region->data()[0] = std::byte{'b'};
                                    });
@@ -145,7 +149,7 @@ TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
     EXPECT_EQ(seen, std::byte{'a'});
     // Back again: from the newest, not from what was left behind.
     const auto back =
-        file->Attach({.name = "api/rates", .identity = {1, 0}}, kBytes,
+        file->Attach({.name = "api/rates", .description = "1", .lasts_ns = kHour}, kBytes,
                      [&](const StateFile::Fresh& fresh) { seen = fresh.before->data()[0]; });
     ASSERT_TRUE(back.has_value());
     EXPECT_EQ(seen, std::byte{'b'});
@@ -159,12 +163,99 @@ TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
   EXPECT_FALSE(report.regions[0].superseded);
 }
 
+// Longer after its last use than anything in it lasts, a region goes too; and with it not what it
+// took the place of.
+TEST_F(StateFileTest, WhatIsOverGoes) {
+  const auto at = [](std::uint64_t seconds) {
+    return MachineOfBoot(1, seconds * kSecond, static_cast<std::int64_t>(seconds * kSecond));
+  };
+  {
+    const auto file = Open(at(1000));
+    (void)Attach(*file, "api/rates", 1, 'a');
+    (void)Attach(*file, "api/rates", 2, 'b');
+    (void)Attach(*file, "web/rates", 1, 'c');
+    file->Keep({.engine_ns = 2000 * kSecond, .unix_ns = 0});
+  }
+  {
+    const auto file = Open(at(5599));
+    EXPECT_EQ(MarkOf(*Attach(*file, "api/rates", 2, 'd')), 'b') << "3,599 s after its last use";
+    EXPECT_THAT(Report().regions, SizeIs(2));
+  }
+  const auto file = Open(at(5601));
+  const StateFileReport report = Report();
+  ASSERT_THAT(report.regions, SizeIs(1)) << "web is over, and nobody had it meanwhile";
+  EXPECT_EQ(report.regions[0].name, "api/rates");
+}
+
+TEST_F(StateFileTest, ACopyIsAttachedToByNobodyElse) {
+  const auto file = Open();
+  const auto region = Attach(*file, "api/rates", 1, 'a');
+  const auto copy = StateFile::OpenCopy(Path());
+  ASSERT_TRUE(copy.has_value()) << copy.error();
+  EXPECT_EQ((*copy)->secret().k0, file->secret().k0);
+  const auto seen = Attach(**copy, "api/rates", 1, 'b');
+  EXPECT_EQ(MarkOf(*seen), 'a');
+  seen->data()[0] = std::byte{'c'};
+  EXPECT_EQ(MarkOf(*region), 'a');
+  EXPECT_EQ(Report().owners, 1U) << "it is no owner";
+  EXPECT_THAT(StateFile::OpenCopy(folder_ / "none").error(), HasSubstr("cannot open it: No such"));
+}
+
+TEST_F(StateFileTest, AFileThatIsEmptiedInUseIsRefusedAndWhoIsAttachedGoesOn) {
+  const auto file = Open();
+  const auto region = Attach(*file, "api/rates", 1, 'a');
+  region->data()[5000] = std::byte{9};
+  fs::resize_file(Path(), 0);
+  EXPECT_THAT(Refusal(), HasSubstr("it was emptied while 1 process is attached to it."));
+  EXPECT_EQ(file->Inspect(), StateFile::Condition::kCut);
+  EXPECT_EQ(region->data()[5000], std::byte{0});
+  EXPECT_EQ(file->owners().Word() % 256, 0U);
+  EXPECT_THAT(Refusal(), HasSubstr("it is no state file of Sluicegate"));
+}
+
+// The child has no handler of SIGBUS of its own, so the library's is put in.
+TEST_F(StateFileTest, AnAccessBeyondTheEndIsMended) {
+  Process child([this](Voice voice) {
+    static std::unique_ptr<StateFile> file;
+    file = Open();
+    const auto region = Attach(*file, "api/rates", 1, 'a', 64 * kBytes);
+    struct sigaction action{};
+    action.sa_flags = SA_SIGINFO;
+    action.sa_sigaction = [](int, siginfo_t* info, void*) {
+      if (!file->Mend(info->si_addr)) ::_exit(3);
+    };
+    ::sigaction(SIGBUS, &action, nullptr);
+    const std::size_t whole = fs::file_size(Path());
+    fs::resize_file(Path(), 102'400 + 5'000);
+    region->data()[60 * kBytes] = std::byte{7};
+    bool good = MarkOf(*region) == 'a' && region->data()[60 * kBytes] == std::byte{7} &&
+                fs::file_size(Path()) == whole;
+    // And again at the same place: still the file's own page, which others see.
+    fs::resize_file(Path(), 0);
+    region->data()[60 * kBytes] = std::byte{8};
+    std::ifstream bytes(Path(), std::ios::binary);
+    constexpr std::size_t begin = sizeof(StateContents);
+    bytes.seekg(static_cast<std::streamoff>(begin + 60 * kBytes));
+    good = good && bytes.get() == 8;
+    voice.Say(good ? 1 : 2);
+  });
+  EXPECT_EQ(child.Hear(), 1U);
+  EXPECT_EQ(child.Wait(), 0);
+}
+
+TEST_F(StateFileTest, AFileWithoutANameIsTold) {
+  const auto file = Open();
+  EXPECT_EQ(file->Inspect(), StateFile::Condition::kWhole);
+  fs::remove(Path());
+  EXPECT_EQ(file->Inspect(), StateFile::Condition::kUnlinked);
+}
+
 TEST_F(StateFileTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
   const auto file = Open();
   Process child([this](Voice voice) {
     const auto mine = StateFile::Open(Path());
     if (!mine) return;
-    (void)(*mine)->Attach({.name = "api/rates", .identity = {1, 0}}, kBytes,
+    (void)(*mine)->Attach({.name = "api/rates", .description = "1", .lasts_ns = kHour}, kBytes,
                           [&](const StateFile::Fresh& fresh) {
                             fresh.region->data()[5] = std::byte{1};
                             voice.Say(1);
@@ -236,10 +327,12 @@ TEST_F(StateFileTest, AFileThatWasCutShortIsRefused) {
 
 TEST_F(StateFileTest, ADamagedDirectoryIsRefused) {
   (void)Attach(*Open(), "api/rates", 1, 'a');
-  Write(4096 + 16, std::string("\0\0\0\0\0\0\1\0", 8));
+  Write(4096, std::string("\0\0\0\0\0\0\1\0", 8));
   EXPECT_THAT(Refusal(), HasSubstr("it is damaged (a region beyond its end)."));
-  Write(4096 + 16, std::string(8, '\0'));
+  Write(4096, std::string(8, '\0'));
   EXPECT_THAT(Refusal(), HasSubstr("it is damaged (regions that overlap)."));
+  Write(4096 + 44, "\xFF\xFF\xFF\xFF");
+  EXPECT_THAT(Refusal(), HasSubstr("it is damaged (a description's size)."));
 }
 
 TEST_F(StateFileTest, WhatOthersMayWriteIsRefused) {
@@ -278,8 +371,8 @@ TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
     }
     const auto file = Open();
     const auto region = Attach(*file, "api/rates", 1, 'a');
-    const auto more =
-        file->Attach({.name = "api/bans", .identity = {1, 0}}, 1 << 20, [](const auto&) {});
+    const auto more = file->Attach({.name = "api/bans", .description = "1", .lasts_ns = kHour},
+                                   1 << 20, [](const auto&) {});
     const bool told = !more && more.error().find(
                                    "there is no room for 1048576 bytes: No space left "
                                    "on device. Make room on the disk") != std::string::npos;

@@ -70,7 +70,7 @@ std::expected<std::unique_ptr<Table>, std::string> Table::Create(
   words->id = identity.id;
   words->shift = identity.shift;
   return std::unique_ptr<Table>(
-      new Table(shape, std::move(*mapping), std::move(words), nullptr, std::move(sketch)));
+      new Table(shape, {std::move(*mapping), std::move(words)}, nullptr, std::move(sketch)));
 }
 
 std::size_t Table::RegionBytes(Shape shape, std::size_t bytes) noexcept {
@@ -92,20 +92,20 @@ void Table::BeginSuccessor(const Mapping& region, std::uint32_t id, bool keep_id
 std::unique_ptr<Table> Table::OfRegion(Shape shape, std::shared_ptr<Mapping> region, Owners& owners,
                                        std::shared_ptr<BlockedSketch> sketch) {
   return std::unique_ptr<Table>(
-      new Table(shape, std::move(region), nullptr, &owners, std::move(sketch)));
+      new Table(shape, Headed<Words>(std::move(region)), &owners, std::move(sketch)));
 }
 
 // Zero bytes are an empty bucket: no fingerprints, the lock free.
-Table::Table(Shape shape, std::shared_ptr<Mapping> mapping, std::unique_ptr<Words> words,
-             Owners* owners, std::shared_ptr<BlockedSketch> sketch) noexcept
+Table::Table(Shape shape, Headed<Words> memory, Owners* owners,
+             std::shared_ptr<BlockedSketch> sketch) noexcept
     : shape_(shape),
       slot_bytes_(SlotBytes(shape)),
       bucket_bytes_(BucketBytes(shape)),
-      mapping_(std::move(mapping)),
-      own_words_(std::move(words)),
-      words_(own_words_ != nullptr ? own_words_.get() : reinterpret_cast<Words*>(mapping_->data())),
-      data_(mapping_->data() + (own_words_ != nullptr ? 0 : sizeof(Words))),
-      buckets_((mapping_->size() - (own_words_ != nullptr ? 0 : sizeof(Words))) / bucket_bytes_),
+      memory_(std::move(memory)),
+      words_(memory_.words()),
+      data_(memory_.bytes().data()),
+      buckets_(memory_.bytes().size() / bucket_bytes_),
+      id_(words_->id),
       shift_(std::min(words_->shift, 32U)),  // A file may say anything.
       owners_(owners),
       sketch_(std::move(sketch)) {}

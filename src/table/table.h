@@ -23,6 +23,7 @@
 #include "sluicegate/time.h"
 #include "table/blocked_sketch.h"
 #include "table/bucket.h"
+#include "table/headed.h"
 #include "table/mapping.h"
 
 namespace sluicegate::table {
@@ -162,19 +163,23 @@ class Table {
   static void Begin(const Mapping& region, Shape shape, std::uint32_t id) noexcept;
   /// As Begin, for a table that can take this one's keys over.
   void BeginSuccessor(const Mapping& region, std::uint32_t id, bool keep_id) const noexcept;
+  /// Whether a region of so many bytes can be a table of this shape.
+  [[nodiscard]] static bool IsRegion(Shape shape, std::size_t bytes) noexcept {
+    return bytes >= RegionBytes(shape, 0);
+  }
   /// The table in a region that was begun. `owners` outlives it.
   [[nodiscard]] static std::unique_ptr<Table> OfRegion(Shape shape, std::shared_ptr<Mapping> region,
                                                        Owners& owners,
                                                        std::shared_ptr<BlockedSketch> sketch);
 
   /// Unique among the tables of the process that are not sealed.
-  [[nodiscard]] std::uint32_t id() const noexcept { return words_->id; }
+  [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
   [[nodiscard]] Shape shape() const noexcept { return shape_; }
   [[nodiscard]] const std::shared_ptr<BlockedSketch>& sketch() const noexcept { return sketch_; }
   /// Whether Create would make a table of this size and shape.
   [[nodiscard]] bool Fits(Shape shape, std::size_t bytes) const noexcept;
   [[nodiscard]] std::uint64_t capacity() const noexcept { return buckets_ * kSlotsPerBucket; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return mapping_->size(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return memory_.bytes().size(); }
 
   /// Starts to fetch the lines that a decision on this key will most likely touch.
   void Prefetch(std::uint64_t hash) const noexcept;
@@ -242,7 +247,7 @@ class Table {
   };
   static_assert(sizeof(Words) == kCacheLine);
 
-  Table(Shape shape, std::shared_ptr<Mapping> mapping, std::unique_ptr<Words> words, Owners* owners,
+  Table(Shape shape, Headed<Words> memory, Owners* owners,
         std::shared_ptr<BlockedSketch> sketch) noexcept;
   [[nodiscard]] static std::expected<std::unique_ptr<Table>, std::string> Create(
       Shape shape, std::size_t bytes, Identity identity, std::shared_ptr<BlockedSketch> sketch);
@@ -288,12 +293,13 @@ class Table {
   const Shape shape_;
   const std::size_t slot_bytes_;
   const std::size_t bucket_bytes_;
-  const std::shared_ptr<Mapping> mapping_;
-  const std::unique_ptr<Words> own_words_;  // Null for a table in a region.
+  const Headed<Words> memory_;
   Words* const words_;
   std::byte* const data_;  // The buckets.
   const std::uint64_t buckets_;
-  const unsigned shift_;  // As in the words.
+  // As in the words, for as long as this lives, whatever becomes of a file.
+  const std::uint32_t id_;
+  const unsigned shift_;
   Owners* const owners_;  // Null for a table of this process alone.
   const std::shared_ptr<BlockedSketch> sketch_;
 };

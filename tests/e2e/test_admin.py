@@ -2,7 +2,9 @@
 
 import http.client
 import shutil
+import signal
 import socket
+import struct
 import subprocess
 import unittest
 
@@ -107,6 +109,36 @@ class Reading(EndToEnd):
         self.assertEqual(self.door.admin(target="/healthz").status, 200)
 
 
+class StateFile(EndToEnd):
+    def test_who_is_attached_is_told_where_there_is_a_state_file(self):
+        upstream = self.origin().url
+        state = self.folder / "state"
+        config = f"state: {{memory: 1MiB, file: {state}}}\n" + RULES
+        door, other = (self.gateway(config, upstream=upstream) for _ in range(2))
+        door.request()
+        metrics = door.metrics()
+        self.assertEqual(metrics["sluicegate_state_processes"], 2)
+        self.assertEqual(metrics["sluicegate_state_file_bytes"], state.stat().st_size)
+        self.assertEqual(metrics["sluicegate_state_takeovers_total"], 0)
+        self.assertEqual(metrics["sluicegate_state_stuck_total"], 0)
+        other.kill()
+        shown = door.admin(target="/api/v1/status").json()["state_file"]
+        self.assertEqual(
+            shown,
+            {"path": str(state), "bytes": state.stat().st_size, "processes": 1, "takeovers": 0,
+             "stuck": 0},
+        )
+        state.unlink()
+        metrics = door.metrics()
+        self.assertNotIn("sluicegate_state_file_bytes", metrics)
+        self.assertEqual(metrics["sluicegate_state_processes"], 1)
+
+    def test_without_one_nothing_is_told_of_it(self):
+        door = self.gateway(RULES, upstream=self.origin().url)
+        self.assertFalse([name for name in door.metrics() if name.startswith("sluicegate_state_")])
+        self.assertNotIn("state_file", door.admin(target="/api/v1/status").json())
+
+
 class Alarm(EndToEnd):
     def test_offenders_that_are_forgotten_raise_one_alarm(self):
         door = self.gateway(
@@ -129,6 +161,40 @@ class Alarm(EndToEnd):
         )
         self.assertGreater(door.metrics()['sluicegate_table_forgotten_total{rule="small"}'], 500)
         self.assertEqual(door.log().count("memory: rule"), 1, "one a minute")
+
+    def hold(self, state, before, slot):
+        """Locks the bucket that changed since `before` as if the process of that slot held it. The
+        places are those of doc/table-format.md: a bucket is before the states of its keys."""
+        with state.open("r+b") as file:
+            data = file.read()
+            (generation,) = struct.unpack_from("<I", data, 1032 + 8 * slot)
+            lines = (slice(at, at + 64) for at in range(102400, len(data), 64))
+            bucket = next(line.start for line in lines if data[line] != before[line])
+            file.seek(bucket + 48)
+            self.assertEqual(file.read(4), bytes(4))
+            file.seek(bucket + 48)
+            file.write(struct.pack("<I", generation * 256 + slot))
+
+    def test_a_lock_that_a_stopped_process_holds_raises_one_alarm_and_goes_over_when_it_is_dead(self):
+        state = self.folder / "state"
+        config = (
+            f"state: {{memory: 1MiB, file: {state}}}\n"
+            "rules:\n  - {name: a, key: [client], limits: [{burst: 9, refill: 1/day}]}\n"
+        )
+        upstream = self.origin().url
+        door, other = (self.gateway(config, upstream=upstream) for _ in range(2))
+        before = state.read_bytes()
+        self.assertEqual(door.request().status, 200)
+        other.signal(signal.SIGSTOP)
+        self.hold(state, before, slot=1)
+        self.assertEqual([door.request().status for _ in range(2)], [429, 429])
+        door.wait_for_log(f"warning state: a process that is attached to {state} is stopped or starved: ")
+        self.assertGreaterEqual(door.metrics()["sluicegate_state_stuck_total"], 2)
+        self.assertEqual(door.metrics()["sluicegate_state_takeovers_total"], 0)
+        other.kill()
+        self.assertEqual(door.request().status, 200)
+        self.assertEqual(door.metrics()["sluicegate_state_takeovers_total"], 1)
+        self.assertEqual(door.log().count("warning state: "), 1, "one a minute")
 
 
 class Writing(EndToEnd):

@@ -1,0 +1,51 @@
+// Regions: what one rule, or one limiter, keeps in a state file. Each is found as others left it,
+// or is made from what had its name under another policy: the file says what that was. Bound to one
+// thread; the file outlives it, and what it attaches.
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/kept_layout.h"
+#include "shield/bans.h"
+#include "table/state_file.h"
+#include "table/table.h"
+
+namespace sluicegate::engine {
+
+class Regions {
+ public:
+  /// `owner`: the rule's or limiter's name. `now`: when what is there is taken over.
+  Regions(table::StateFile& file, std::string_view owner, Now now)
+      : file_(file), owner_(owner), now_(now) {}
+
+  using SketchPtr = std::shared_ptr<table::BlockedSketch>;
+  using TablePtr = std::shared_ptr<table::Table>;
+  /// The error says what is wrong with the file, and the mend.
+  [[nodiscard]] std::expected<TablePtr, std::string> AttachTable(const KeptLayout& layout,
+                                                                 std::size_t bytes,
+                                                                 SketchPtr sketch);
+  /// `layouts`: of the tables whose victims it remembers.
+  [[nodiscard]] std::expected<SketchPtr, std::string> AttachSketch(
+      const std::vector<KeptLayout>& layouts, const table::BlockedSketch::Options& options);
+  [[nodiscard]] std::expected<std::shared_ptr<shield::Bans>, std::string> AttachBans(
+      const shield::PenaltyTerms& terms, std::size_t bytes);
+
+  /// Names of limits that began with nothing, in tables that were there before.
+  [[nodiscard]] const std::set<std::string>& afresh() const noexcept { return afresh_; }
+
+ private:
+  [[nodiscard]] std::string NameOf(std::string_view part) const;
+
+  table::StateFile& file_;
+  const std::string owner_;
+  const Now now_;
+  std::set<std::string> afresh_;
+};
+
+}  // namespace sluicegate::engine

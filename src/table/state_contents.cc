@@ -1,0 +1,178 @@
+#include "table/state_contents.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "limit/saturating.h"
+
+namespace sluicegate::table {
+namespace {
+
+// Where the system gives such to files, a large region has them from its beginning on.
+constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20U;
+
+constexpr std::uint64_t RoundUp(std::uint64_t bytes, std::uint64_t unit = kPage) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+void StateHead::Keep(Now now) noexcept {
+  if (engine_ns.load(std::memory_order_relaxed) >= now.engine_ns) return;
+  unix_ns.store(now.unix_ns, std::memory_order_relaxed);
+  engine_ns.store(now.engine_ns, std::memory_order_release);
+}
+
+std::int64_t StateHead::OffsetOn(const Machine& machine) const noexcept {
+  const std::uint64_t last_ns = engine_ns.load(std::memory_order_relaxed);
+  const std::int64_t left_ns = unix_ns.load(std::memory_order_relaxed);
+  const std::uint64_t away_ns =
+      machine.unix_ns <= left_ns
+          ? 0
+          : static_cast<std::uint64_t>(machine.unix_ns) - static_cast<std::uint64_t>(left_ns);
+  return static_cast<std::int64_t>(last_ns + away_ns - machine.boottime_ns);
+}
+
+std::string_view StateEntry::Name() const noexcept {
+  return {name.data(), ::strnlen(name.data(), name.size())};
+}
+
+std::uint64_t StateEntry::end() const noexcept {
+  return offset + RoundUp(bytes + description_bytes);
+}
+
+void StateEntry::Use(std::uint64_t engine_ns) noexcept {
+  if (used_ns.load(std::memory_order_relaxed) < engine_ns) {
+    used_ns.store(engine_ns, std::memory_order_relaxed);
+  }
+}
+
+bool StateEntry::IsOver(std::uint64_t engine_ns) const noexcept {
+  return limit::AddSaturating(used_ns.load(std::memory_order_relaxed), lasts_ns) < engine_ns;
+}
+
+void StateContents::Begin(const Machine& machine) {
+  head.version = kVersion;
+  head.directory_entries = kMostRegions;
+  head.file_bytes = sizeof(StateContents);
+  head.secret = HashSecret::Random();
+  head.boot_id = machine.boot_id;
+  head.time_namespace = machine.time_namespace;
+  head.engine_ns.store(machine.boottime_ns, std::memory_order_relaxed);
+  head.unix_ns.store(machine.unix_ns, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  head.magic = kMagic;
+}
+
+std::string StateContents::Check(std::uint64_t file_bytes) const {
+  const auto not_ours = [](std::string_view what) {
+    return "it is " + std::string(what) + ". Name another file, or move this one away.";
+  };
+  if (head.magic != kMagic) return not_ours("no state file of Sluicegate");
+  if (head.version != kVersion) {
+    return "it is of version " + std::to_string(head.version) + ", and this program reads and " +
+           "writes version " + std::to_string(kVersion) +
+           ". Run the program that made it, or name another file; its counters cannot be taken "
+           "over.";
+  }
+  if (head.directory_entries != kMostRegions) return not_ours("damaged (its directory's size)");
+  if (file_bytes < head.file_bytes) {
+    return "it was cut short: it should have " + std::to_string(head.file_bytes) +
+           " bytes and has " + std::to_string(file_bytes) +
+           ". Move it away; counting begins afresh.";
+  }
+  for (const StateEntry& entry : directory) {
+    if (entry.is_free()) continue;
+    if (entry.description_bytes > StateEntry::kMostDescription) {
+      return not_ours("damaged (a description's size)");
+    }
+    const bool fits = entry.offset % kPage == 0 && entry.offset <= head.file_bytes &&
+                      entry.bytes <= head.file_bytes - entry.offset &&
+                      entry.end() <= head.file_bytes;
+    if (!fits) return not_ours("damaged (a region beyond its end)");
+  }
+  const std::vector<Range> taken = Taken();
+  for (std::size_t i = 1; i < taken.size(); ++i) {
+    if (taken[i].begin < taken[i - 1].end) return not_ours("damaged (regions that overlap)");
+  }
+  return {};
+}
+
+std::vector<StateContents::Range> StateContents::Taken() const {
+  std::vector<Range> taken = {{.begin = 0, .end = sizeof(StateContents)}};
+  for (const StateEntry& entry : directory) {
+    if (!entry.is_free()) taken.push_back({.begin = entry.offset, .end = entry.end()});
+  }
+  std::ranges::sort(taken, {}, &Range::begin);
+  return taken;
+}
+
+StateEntry* StateContents::FindLatest(std::string_view name, Which which) noexcept {
+  StateEntry* latest = nullptr;
+  for (StateEntry& entry : directory) {
+    if (entry.is_free() || entry.Name() != StateEntry::Cut(name)) continue;
+    if (which == Which::kPrepared && !entry.is_prepared()) continue;
+    if (latest == nullptr || entry.serial > latest->serial) latest = &entry;
+  }
+  return latest;
+}
+
+StateEntry* StateContents::FindFree() noexcept {
+  const auto found = std::ranges::find_if(directory, &StateEntry::is_free);
+  return found == directory.end() ? nullptr : &*found;
+}
+
+std::uint64_t StateContents::LastSerial() const noexcept {
+  std::uint64_t last = 0;
+  for (const StateEntry& entry : directory)
+    last = std::max(last, entry.is_free() ? 0 : entry.serial);
+  return last;
+}
+
+bool StateContents::IsSuperseded(const StateEntry& entry) const noexcept {
+  return !entry.is_prepared() || std::ranges::any_of(directory, [&](const StateEntry& other) {
+    return !other.is_free() && other.serial > entry.serial && other.Name() == entry.Name() &&
+           other.is_prepared();
+  });
+}
+
+std::uint64_t StateContents::FindRoom(std::uint64_t bytes) const {
+  const std::uint64_t unit = bytes >= kHugePage ? kHugePage : kPage;
+  std::uint64_t at = 0;
+  for (const Range& range : Taken()) {
+    if (range.begin >= at && range.begin - at >= RoundUp(bytes)) break;
+    at = std::max(at, RoundUp(range.end, unit));
+  }
+  return at;
+}
+
+// A child that has not asked for its word since its fork may have them mapped. So the epoch goes up
+// first, which such a child notices, and then nobody may be there. What is superseded goes first:
+// it must not be the latest of its name when the one in its place is over.
+void StateContents::FreeUnneeded(const Descriptors& of, std::uint64_t engine_ns) noexcept {
+  const auto superseded = [this](const StateEntry& entry) {
+    return !entry.is_free() && IsSuperseded(entry);
+  };
+  const auto over = [engine_ns](const StateEntry& entry) {
+    return !entry.is_free() && entry.IsOver(engine_ns);
+  };
+  if (std::ranges::none_of(directory, superseded) && std::ranges::none_of(directory, over)) return;
+  if (Owners::CountOthers(of.locks) > 0) return;
+  owners.epoch.fetch_add(1, std::memory_order_seq_cst);
+  if (Owners::CountOthers(of.locks) > 0) return;
+  const auto free_all = [this, file = of.file](const auto& goes) {
+    for (StateEntry& entry : directory) {
+      if (!goes(entry)) continue;
+      (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        static_cast<off_t>(entry.offset),
+                        static_cast<off_t>(entry.end() - entry.offset));
+      entry.bytes = 0;
+    }
+  };
+  free_all(superseded);
+  free_all(over);
+}
+
+}  // namespace sluicegate::table

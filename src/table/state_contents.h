@@ -1,0 +1,131 @@
+// StateContents: what a state file has before its regions, byte for byte as doc/table-format.md has
+// it. In the machine's own byte order, which is little endian.
+//
+// Guarded by the directory's lock of the file (table/open_file.h), but for what is atomic. Lies in
+// a mapping of the file; neither copies nor moves.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/siphash.h"
+#include "table/machine.h"
+#include "table/mapping.h"
+#include "table/owners.h"
+
+namespace sluicegate::table {
+
+struct StateHead {
+  std::array<char, 8> magic;  // Written last: before that there is no file yet.
+  std::uint32_t version;
+  std::uint32_t directory_entries;
+  std::uint64_t file_bytes;
+  HashSecret secret;
+  std::array<std::byte, 16> boot_id;
+  std::uint64_t time_namespace;
+  std::int64_t offset_ns;                // Engine time is boot time and this.
+  std::atomic<std::uint64_t> engine_ns;  // The latest that was kept, and wall time then.
+  std::atomic<std::int64_t> unix_ns;
+
+  /// Keeps the time if it is a later one. Wall time belongs to the engine time that it was read
+  /// with; between the two stores another process may put its own, which is as good.
+  void Keep(Now now) noexcept;
+  /// What offset_ns is to be on another boot: engine time goes on where it was kept last, by as
+  /// much as wall time says has passed since. A wall clock that was set back says nothing.
+  [[nodiscard]] std::int64_t OffsetOn(const Machine& machine) const noexcept;
+};
+
+struct StateEntry {
+  static constexpr std::size_t kNameBytes = 48;
+  static constexpr std::uint32_t kMostDescription = std::uint32_t{1} << 20U;
+
+  std::uint64_t offset;  // A whole number of pages.
+  std::uint64_t bytes;   // As asked for; its description follows. 0: the entry is free.
+  std::uint64_t serial;  // Later regions have higher ones.
+  std::atomic<std::uint64_t> used_ns;   // Engine time when somebody last had it.
+  std::uint64_t lasts_ns;               // So much later nothing in it matters any more.
+  std::atomic<std::uint32_t> prepared;  // 1: its bytes are what they should be.
+  std::uint32_t description_bytes;
+  std::array<char, kNameBytes> name;  // Filled up with zeros.
+
+  [[nodiscard]] static std::string_view Cut(std::string_view name) noexcept {
+    return name.substr(0, kNameBytes - 1);
+  }
+  [[nodiscard]] std::string_view Name() const noexcept;
+  /// Where the next one may begin.
+  [[nodiscard]] std::uint64_t end() const noexcept;
+  [[nodiscard]] bool is_free() const noexcept { return bytes == 0; }
+  [[nodiscard]] bool is_prepared() const noexcept {
+    return prepared.load(std::memory_order_acquire) == 1;
+  }
+  void Use(std::uint64_t engine_ns) noexcept;
+  /// Whether all that was counted in it is past.
+  [[nodiscard]] bool IsOver(std::uint64_t engine_ns) const noexcept;
+};
+
+struct StateContents {
+  static constexpr std::array<char, 8> kMagic = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 't'};
+  static constexpr std::uint32_t kVersion = 1;
+  static constexpr unsigned kMostRegions = 1024;
+  static constexpr std::size_t kOwnersAt = 1024;
+
+  StateHead head;
+  std::array<std::byte, kOwnersAt - sizeof(StateHead)> unused_head;
+  Owners::Shared owners;
+  std::array<std::byte, kPage - kOwnersAt - sizeof(Owners::Shared)> unused_owners;
+  std::array<StateEntry, kMostRegions> directory;
+
+  /// Makes a file of zeros one of this machine, without regions.
+  void Begin(const Machine& machine);
+  /// What is wrong with it, in a file of so many bytes; empty: it can be used.
+  [[nodiscard]] std::string Check(std::uint64_t file_bytes) const;
+
+  enum class Which : std::uint8_t { kAny, kPrepared };
+  /// The latest region of that name; null: there is none.
+  [[nodiscard]] StateEntry* FindLatest(std::string_view name, Which which) noexcept;
+  [[nodiscard]] StateEntry* FindFree() noexcept;
+  [[nodiscard]] std::uint64_t LastSerial() const noexcept;
+  /// Whether another one took its place, or it was never finished.
+  [[nodiscard]] bool IsSuperseded(const StateEntry& entry) const noexcept;
+  /// Where so many bytes are free, as far ahead as they are.
+  [[nodiscard]] std::uint64_t FindRoom(std::uint64_t bytes) const;
+  struct Descriptors {
+    int file = -1;
+    int locks = -1;  ///< Of the owners.
+  };
+  /// Frees what no policy needs any more, if nobody is there who may still use it: what is
+  /// superseded, and what is over.
+  void FreeUnneeded(const Descriptors& of, std::uint64_t engine_ns) noexcept;
+
+ private:
+  struct Range {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  /// What lies where, in order: this, and the regions.
+  [[nodiscard]] std::vector<Range> Taken() const;
+};
+
+// doc/table-format.md has these numbers.
+static_assert(sizeof(StateHead) == 88 && sizeof(StateEntry) == 96);
+static_assert(offsetof(StateHead, version) == 8 && offsetof(StateHead, directory_entries) == 12);
+static_assert(offsetof(StateHead, file_bytes) == 16 && offsetof(StateHead, secret) == 24);
+static_assert(offsetof(StateHead, boot_id) == 40 && offsetof(StateHead, time_namespace) == 56);
+static_assert(offsetof(StateHead, offset_ns) == 64 && offsetof(StateHead, engine_ns) == 72);
+static_assert(offsetof(StateHead, unix_ns) == 80);
+static_assert(offsetof(StateEntry, bytes) == 8 && offsetof(StateEntry, serial) == 16);
+static_assert(offsetof(StateEntry, used_ns) == 24 && offsetof(StateEntry, lasts_ns) == 32);
+static_assert(offsetof(StateEntry, prepared) == 40 && offsetof(StateEntry, name) == 48);
+static_assert(offsetof(StateEntry, description_bytes) == 44);
+static_assert(offsetof(Owners::Shared, slots) == 8 && sizeof(Owners::Slot) == 8);
+static_assert(sizeof(Owners::Shared) == 2056);
+static_assert(offsetof(StateContents, owners) == 1024 &&
+              offsetof(StateContents, directory) == 4096);
+static_assert(sizeof(StateContents) == 102400);
+
+}  // namespace sluicegate::table

@@ -1,0 +1,139 @@
+// What a process counts of locks that others hold in a state file, with real processes: killed with
+// a lock, stopped with one, forked. And how many are attached.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/temporary_folder_for_test.h"
+#include "table/bucket.h"
+#include "table/process_for_test.h"
+#include "table/state_file.h"
+
+namespace sluicegate::table {
+namespace {
+
+using Voice = Process::Voice;
+
+class TakeoverTest : public ::testing::Test {
+ protected:
+  TakeoverTest()
+      : page_(::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
+        lock_(*new(page_) BucketLock) {}
+  ~TakeoverTest() override { ::munmap(page_, kPage); }
+
+  [[nodiscard]] std::unique_ptr<StateFile> Attach() const {
+    auto file = StateFile::Open((folder_ / "state").string());
+    return file ? std::move(*file) : nullptr;
+  }
+  // A process that has attached, says so with the lock held, and sleeps.
+  [[nodiscard]] Process Holder() {
+    return Process([this](Voice voice) {
+      const auto file = Attach();
+      voice.Say(lock_.Lock(&file->owners()) == Locked::kHeld ? 1 : 2);
+      SleepForEver();
+    });
+  }
+
+ private:
+  const TemporaryFolder folder_;
+  void* page_;
+
+ protected:
+  BucketLock& lock_;  // In memory that all processes share.
+};
+
+TEST_F(TakeoverTest, ALockThatIsFreeCountsForNothing) {
+  const auto file = Attach();
+  Owners& owners = file->owners();
+  ASSERT_EQ(lock_.Lock(&owners), Locked::kHeld);
+  lock_.Unlock();
+  lock_.Seal();
+  EXPECT_EQ(lock_.Lock(&owners), Locked::kSealed);
+  EXPECT_EQ(owners.takeovers(), 0U);
+  EXPECT_EQ(owners.stuck(), 0U);
+}
+
+TEST_F(TakeoverTest, WhatADeadProcessHeldIsCountedOnceByWhoTakesIt) {
+  const auto file = Attach();
+  const auto other = Attach();
+  Owners& owners = file->owners();
+  for (unsigned dead = 1; dead <= 3; ++dead) {
+    Process holder = Holder();
+    ASSERT_EQ(holder.Hear(), 1U);
+    holder.Kill();
+    ASSERT_EQ(lock_.Lock(&owners), Locked::kHeld);
+    EXPECT_EQ(owners.takeovers(), dead);
+    lock_.Unlock();
+  }
+  EXPECT_EQ(owners.stuck(), 0U);
+  EXPECT_EQ(other->owners().takeovers(), 0U);
+}
+
+TEST_F(TakeoverTest, WhatAStoppedProcessHoldsIsCountedEachTimeUntilItIsDead) {
+  const auto file = Attach();
+  Owners& owners = file->owners();
+  Process holder = Holder();
+  ASSERT_EQ(holder.Hear(), 1U);
+  holder.Signal(SIGSTOP);
+  for (unsigned times = 1; times <= 2; ++times) {
+    EXPECT_EQ(lock_.Lock(&owners), Locked::kStuck);
+    EXPECT_EQ(owners.stuck(), times);
+  }
+  EXPECT_EQ(owners.takeovers(), 0U);
+  holder.Kill();
+  EXPECT_EQ(lock_.Lock(&owners), Locked::kHeld);
+  EXPECT_EQ(owners.stuck(), 2U);
+  EXPECT_EQ(owners.takeovers(), 1U);
+}
+
+TEST_F(TakeoverTest, AChildCountsFromItsFork) {
+  const auto file = Attach();
+  Owners& owners = file->owners();
+  owners.CountTakeover();
+  owners.CountStuck();
+  Process child([&](Voice voice) {
+    voice.Say(owners.takeovers() + 1);
+    voice.Say(owners.stuck() + 1);
+    owners.CountStuck();
+    voice.Say(owners.stuck() + 1);
+  });
+  EXPECT_EQ(child.Hear(), 1U);
+  EXPECT_EQ(child.Hear(), 1U);
+  EXPECT_EQ(child.Hear(), 2U);
+  EXPECT_EQ(owners.takeovers(), 1U);
+  EXPECT_EQ(owners.stuck(), 1U);
+}
+
+// A child finds no slot, as all are taken: it has no word, and gets no lock.
+TEST_F(TakeoverTest, WhoHasNoWordCountsAsStuck) {
+  std::vector<std::unique_ptr<StateFile>> all;
+  while (auto file = Attach()) all.push_back(std::move(file));
+  ASSERT_EQ(all.size(), Owners::kMost);
+  Process child([&](Voice voice) {
+    Owners& owners = all[0]->owners();
+    voice.Say(lock_.Lock(&owners) == Locked::kStuck ? 1 : 2);
+    voice.Say(owners.stuck());
+  });
+  EXPECT_EQ(child.Hear(), 1U);
+  EXPECT_EQ(child.Hear(), 1U);
+  EXPECT_EQ(lock_.Lock(&all[0]->owners()), Locked::kHeld) << "here there is a word";
+}
+
+TEST_F(TakeoverTest, AFileTellsHowManyAreAttached) {
+  const auto file = Attach();
+  EXPECT_EQ(file->processes(), 1U);
+  {
+    Process holder = Holder();
+    ASSERT_EQ(holder.Hear(), 1U);
+    EXPECT_EQ(file->processes(), 2U);
+    holder.Signal(SIGSTOP);
+    EXPECT_EQ(file->processes(), 2U);
+  }
+  EXPECT_EQ(file->processes(), 1U) << "it was killed";
+}
+
+}  // namespace
+}  // namespace sluicegate::table
