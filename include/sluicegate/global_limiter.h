@@ -19,6 +19,6 @@ namespace sluicegate {
 /// Makes the program's limiter with these limits. An error if it is made already (it was used, or
 /// configured before), or what Limiter::Create tells; the limiter is as before then.
 [[nodiscard]] std::expected<void, std::string> ConfigureGlobalLimiter(
-    std::initializer_list<LimitLike> limits, LimiterOptions options = {});
+    std::initializer_list<LimitLike> limits, const LimiterOptions& options = {});
 
 }  // namespace sluicegate

@@ -29,6 +29,12 @@ namespace sluicegate {
 struct LimiterOptions {
   std::size_t memory_bytes = std::size_t{16} << 20U;  ///< For all keys together, taken at once.
   const Clock* clock = nullptr;  ///< Null: SystemClock(). Must outlive the limiter.
+  /// A file that holds its keys instead: of all processes that name it, past their ends and the
+  /// machine's next start. Empty: in memory. See doc/library.md, "Several processes".
+  std::string state_file = {};
+  std::string name = "limiter";  ///< In the file: limiters of one name count together.
+  /// Whether a key whose state a stopped process holds is allowed, instead of denied for a second.
+  bool fails_open = false;
 };
 
 /// A limit in the form that is at hand: a text such as "60/minute", or a Limit. A value type.
@@ -54,12 +60,12 @@ class LimitLike {
 class Limiter {
  public:
   /// One to eight limits. The error is a sentence that says what is wrong (a text that is no limit,
-  /// a bucket without a refill, two limits of one name, too little memory) and what to write
-  /// instead.
+  /// a bucket without a refill, two limits of one name, too little memory, a file that cannot be
+  /// used) and what to write instead.
   [[nodiscard]] static std::expected<Limiter, std::string> Create(
-      std::initializer_list<LimitLike> limits, LimiterOptions options = {});
-  [[nodiscard]] static std::expected<Limiter, std::string> Create(std::span<const Limit> limits,
-                                                                  LimiterOptions options = {});
+      std::initializer_list<LimitLike> limits, const LimiterOptions& options = {});
+  [[nodiscard]] static std::expected<Limiter, std::string> Create(
+      std::span<const Limit> limits, const LimiterOptions& options = {});
   Limiter(Limiter&& other) noexcept;
   Limiter& operator=(Limiter&& other) noexcept;
   ~Limiter();

@@ -42,7 +42,7 @@ Limiter& GlobalLimiter() {
 }
 
 std::expected<void, std::string> ConfigureGlobalLimiter(std::initializer_list<LimitLike> limits,
-                                                        LimiterOptions options) {
+                                                        const LimiterOptions& options) {
   Holder& holder = TheHolder();
   const std::scoped_lock lock(holder.mu);
   if (holder.limiter) {

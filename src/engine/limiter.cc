@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cassert>
+#include <optional>
 #include <vector>
 
 #include "base/siphash.h"
 #include "engine/decide_inline.h"
+#include "engine/regions.h"
 #include "limit/compiled_limit.h"
 #include "policy/capacity.h"
 #include "table/table.h"
@@ -43,46 +46,72 @@ std::expected<policy::LimitSet, std::string> CompileLimits(std::vector<Limit> li
 
 // What a limiter keeps: as a rule of a policy, without what a rule has beside its limits.
 struct Tables {
-  std::unique_ptr<table::Table> rates;     // Null: all limits are of units in flight.
-  std::unique_ptr<table::Table> leases;    // Null: none is.
-  std::unique_ptr<table::Table> overflow;  // As leases.
+  std::shared_ptr<table::Table> rates;     // Null: all limits are of units in flight.
+  std::shared_ptr<table::Table> leases;    // Null: none is.
+  std::shared_ptr<table::Table> overflow;  // As leases.
 };
 
-std::expected<Tables, std::string> MakeTables(const policy::MemoryNeeds& needs) {
+// Its limits as its tables hold them.
+struct Layouts {
+  engine::KeptLayout rates;
+  engine::KeptLayout leases;
+  engine::KeptLayout overflow;
+};
+
+// `regions`: of a limiter in a file; else null.
+std::expected<Tables, std::string> MakeTables(const policy::MemoryNeeds& needs,
+                                              const Layouts& layouts, engine::Regions* regions) {
   const policy::MemoryPlan plan = policy::PlanMemory(needs);
-  Tables tables;
-  std::shared_ptr<table::BlockedSketch> sketch;
-  if (plan.sketch > 0) {
-    auto made = table::BlockedSketch::Create({.bytes = plan.sketch});
-    if (!made) return std::unexpected(std::move(made.error()));
-    sketch = std::move(*made);
-  }
   std::string error;
-  const auto make = [&error](std::size_t slot_bytes, std::size_t bytes,
-                             std::shared_ptr<table::BlockedSketch> victims) {
-    std::unique_ptr<table::Table> table;
+  const auto take = [&error](auto made) {
+    if (!made) error = std::move(made.error());
+    return made ? std::move(*made) : nullptr;
+  };
+  std::shared_ptr<table::BlockedSketch> sketch;
+  if (plan.sketch > 0 && regions != nullptr) {
+    sketch = take(regions->AttachSketch({layouts.rates}, {.bytes = plan.sketch}));
+  } else if (plan.sketch > 0) {
+    sketch = take(table::BlockedSketch::Create({.bytes = plan.sketch}));
+  }
+  const auto make = [&](const engine::KeptLayout& layout, std::size_t bytes,
+                        std::shared_ptr<table::BlockedSketch> victims) {
+    std::shared_ptr<table::Table> table;
     if (bytes == 0 || !error.empty()) return table;
-    auto made = table::Table::Create({.state_bytes = slot_bytes}, bytes, std::move(victims));
-    if (made) {
-      table = std::move(*made);
+    if (regions != nullptr) {
+      table = take(regions->AttachTable(layout, bytes, std::move(victims)));
     } else {
-      error = std::move(made.error());
+      table = take(table::Table::Create(layout.shape(), bytes, std::move(victims)));
     }
     return table;
   };
-  tables.rates = make(needs.rates_bytes, plan.table, sketch);
-  tables.leases = make(needs.leases_bytes, plan.leases, nullptr);
-  tables.overflow = make(needs.leases_bytes, plan.overflow, nullptr);
+  Tables tables;
+  tables.rates = make(layouts.rates, plan.table, sketch);
+  tables.leases = make(layouts.leases, plan.leases, nullptr);
+  tables.overflow = make(layouts.overflow, plan.overflow, nullptr);
   if (!error.empty()) return std::unexpected(std::move(error));
   return tables;
+}
+
+// Null: in memory.
+std::expected<std::unique_ptr<table::StateFile>, std::string> OpenState(
+    const LimiterOptions& options) {
+  if (options.state_file.empty()) return nullptr;
+  if (options.name.empty() || options.name.find('/') != std::string::npos) {
+    return std::unexpected(
+        "A limiter in a file needs a name without a slash. Set LimiterOptions::name.");
+  }
+  return table::StateFile::Open(options.state_file);
 }
 
 }  // namespace
 
 class Limiter::Impl {
  public:
-  static std::expected<Limiter, std::string> Create(policy::LimitSet set, LimiterOptions options) {
-    auto impl = std::make_unique<Impl>(std::move(set), options);
+  static std::expected<Limiter, std::string> Create(policy::LimitSet set,
+                                                    const LimiterOptions& options) {
+    auto file = OpenState(options);
+    if (!file) return std::unexpected(std::move(file.error()));
+    auto impl = std::make_unique<Impl>(std::move(set), options, std::move(*file));
     const policy::MemoryNeeds needs{.memory = options.memory_bytes,
                                     .rates_bytes = impl->rates_.slot_bytes,
                                     .leases_bytes = impl->leases_.slot_bytes,
@@ -94,18 +123,27 @@ class Limiter::Impl {
                              "at least " +
                              std::to_string(least) + ".");
     }
-    auto tables = MakeTables(needs);
+    std::optional<engine::Regions> regions;
+    if (impl->file_ != nullptr) {
+      regions.emplace(*impl->file_, options.name, impl->clock_.Read());
+    }
+    auto tables = MakeTables(needs, impl->Kept(), regions ? &*regions : nullptr);
     if (!tables) return std::unexpected(std::move(tables.error()));
     impl->tables_ = std::move(*tables);
     return Limiter(std::move(impl));
   }
-  Impl(policy::LimitSet set, LimiterOptions options)
-      : set_(std::move(set)),
+  Impl(policy::LimitSet set, const LimiterOptions& options, std::unique_ptr<table::StateFile> file)
+      : file_(std::move(file)),
+        fails_open_(options.fails_open),
+        set_(std::move(set)),
         rates_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kRates)),
         leases_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kLeases)),
-        clock_(options.clock == nullptr ? SystemClock() : *options.clock),
-        hasher_(HashSecret::Random()),
-        limits_(!Leases().empty()     ? Limits::kWithLeases
+        machine_clock_(options.clock == nullptr ? SystemClock() : *options.clock),
+        state_clock_(file_ == nullptr ? nullptr : file_->ClockBy(machine_clock_)),
+        clock_(state_clock_ == nullptr ? machine_clock_ : *state_clock_),
+        hasher_(file_ == nullptr ? HashSecret::Random() : file_->secret()),
+        limits_(file_ != nullptr      ? Limits::kInFile
+                : !Leases().empty()   ? Limits::kWithLeases
                 : Rates().size() == 1 ? Limits::kOneRate
                                       : Limits::kRates) {
     for (const policy::RuleLimit& limit : set_.limits) written_.push_back(limit.written);
@@ -198,6 +236,13 @@ class Limiter::Impl {
     return leases_.variants[0];
   }
 
+  [[nodiscard]] Layouts Kept() const {
+    return {.rates = engine::KeptLayout::Of("rates", set_, rates_),
+            .leases = engine::KeptLayout::Of("leases", set_, leases_),
+            .overflow = engine::KeptLayout::Of("overflow", set_, leases_)};
+  }
+
+  // In memory nothing can hinder a decision.
   void Decide(std::uint64_t hash, std::uint64_t cost, Now now, Decision& decision) noexcept {
     switch (limits_) {
       case Limits::kOneRate:
@@ -205,68 +250,105 @@ class Limiter::Impl {
       case Limits::kRates:
         return DecideRates<std::dynamic_extent>(hash, cost, now, decision);
       case Limits::kWithLeases:
+        return (void)DecideWithLeases(hash, cost, now, decision);
+      case Limits::kInFile:
         break;
     }
-    DecideWithLeases(hash, cost, now, decision);
+    DecideInFile(hash, cost, now, decision);
+  }
+
+  // No loop of its own keeps the file's time, so those who ask do.
+  [[gnu::noinline]] void DecideInFile(std::uint64_t hash, std::uint64_t cost, Now now,
+                                      Decision& decision) noexcept {
+    constexpr std::uint64_t kSecondNs = 1'000'000'000;
+    std::uint64_t due_ns = keep_due_ns_.load(std::memory_order_relaxed);
+    if (now.engine_ns >= due_ns &&
+        keep_due_ns_.compare_exchange_strong(due_ns, now.engine_ns + kSecondNs,
+                                             std::memory_order_relaxed)) {
+      file_->Keep(now);
+    }
+    engine::Claim rates = RatesOf(hash, cost);
+    const engine::Hindrance hindrance =
+        Leases().empty() ? engine::DecideClaims({&rates, 1}, now, decision).hindrance
+                         : DecideWithLeases(hash, cost, now, decision);
+    if (hindrance == engine::Hindrance::kNone) return;
+    decision = {};
+    if (fails_open_) return;
+    decision.verdict = Verdict::kLimited;
+    decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = kSecondNs;
+  }
+
+  [[nodiscard]] engine::Claim RatesOf(std::uint64_t hash, std::uint64_t cost) const noexcept {
+    return {.table = tables_.rates.get(),
+            .layout = &rates_,
+            .limits = Rates(),
+            .hash = hash,
+            .cost = cost};
   }
 
   // Functions of their own, so that each has all registers.
   template <std::size_t kLimits>
   [[gnu::noinline]] void DecideRates(std::uint64_t hash, std::uint64_t cost, Now now,
                                      Decision& decision) noexcept {
-    engine::Claim claim{.table = tables_.rates.get(),
-                        .layout = &rates_,
-                        .limits = Rates(),
-                        .hash = hash,
-                        .cost = cost};
+    engine::Claim claim = RatesOf(hash, cost);
     const std::span<engine::Claim, 1> one(&claim, 1);
     (void)engine::internal::DecideUpTo<1, kLimits>(one, now, decision, {});
   }
 
   // A key that finds no place for its lease shares one with all others that find none.
-  [[gnu::noinline]] void DecideWithLeases(std::uint64_t hash, std::uint64_t cost, Now now,
-                                          Decision& decision) noexcept {
-    std::array<engine::Claim, 2> claims;
-    std::array<Stamp, 2> stamps;
-    std::size_t size = 0;
-    if (tables_.rates != nullptr) {
-      claims[size++] = {.table = tables_.rates.get(),
-                        .layout = &rates_,
-                        .limits = Rates(),
-                        .hash = hash,
-                        .cost = cost};
-    }
-    claims[size++] = {.table = tables_.leases.get(),
-                      .layout = &leases_,
-                      .limits = Leases(),
-                      .hash = hash,
-                      .cost = cost,
-                      .lease = true};
-    const std::span<engine::Claim> all(claims.data(), size);
-    const std::span<Stamp> charges(stamps.data(), size);
-    const engine::Attempt attempt = engine::DecideClaims(all, now, decision, charges);
-    const bool overflowed = attempt.hindrance != engine::Hindrance::kNone;
-    if (overflowed) {
-      claims[size - 1].table = tables_.overflow.get();
-      claims[size - 1].hash = 0;
-      claims[size - 1].shared_bits = Decision::kSharedByAll;
-      (void)engine::DecideClaims(all, now, decision, charges);
-    }
-    if (!decision.allowed()) return;
-    decision.stamp = stamps[0];
-    decision.held = {.place = overflowed ? kOverflow : kOwn,
-                     .generation = stamps[size - 1].generation};
+  [[gnu::noinline]] engine::Hindrance DecideWithLeases(std::uint64_t hash, std::uint64_t cost,
+                                                       Now now, Decision& decision) noexcept {
+    const engine::Hindrance hindrance = DecideWithLease(kOwn, hash, cost, now, decision);
+    return hindrance == engine::Hindrance::kCrowded
+               ? DecideWithLease(kOverflow, hash, cost, now, decision)
+               : hindrance;
   }
 
-  // Constant after construction; the tables are thread-safe. Their ids ascend in the order of
-  // Tables.
+  [[nodiscard]] engine::Hindrance DecideWithLease(std::uint8_t place, std::uint64_t hash,
+                                                  std::uint64_t cost, Now now,
+                                                  Decision& decision) noexcept {
+    const bool own = place == kOwn;
+    const engine::Claim lease{.table = own ? tables_.leases.get() : tables_.overflow.get(),
+                              .layout = &leases_,
+                              .limits = Leases(),
+                              .hash = own ? hash : 0,
+                              .cost = cost,
+                              .shared_bits = own ? std::uint8_t{0} : Decision::kSharedByAll,
+                              .lease = true};
+    std::array<engine::Claim, 2> claims = {lease};
+    std::array<Stamp, 2> stamps;
+    std::size_t size = 1;
+    std::size_t leased = 0;
+    if (tables_.rates != nullptr) {
+      // In a file either may be the older.
+      leased = tables_.rates->id() < lease.table->id() ? 1 : 0;
+      claims[leased] = lease;
+      claims[1 - leased] = RatesOf(hash, cost);
+      size = 2;
+    }
+    const engine::Attempt attempt =
+        engine::DecideClaims({claims.data(), size}, now, decision, {stamps.data(), size});
+    if (attempt.hindrance != engine::Hindrance::kNone || !decision.allowed()) {
+      return attempt.hindrance;
+    }
+    decision.stamp = stamps[size - 1 - leased];
+    decision.held = {.place = place, .generation = stamps[leased].generation};
+    return engine::Hindrance::kNone;
+  }
+
+  // Constant after construction, or thread-safe.
+  const std::unique_ptr<table::StateFile> file_;  // Null: in memory. Outlives the tables.
+  const bool fails_open_;
   const policy::LimitSet set_;
   const policy::Layout rates_;
   const policy::Layout leases_;
   Tables tables_;
+  const Clock& machine_clock_;
+  const std::unique_ptr<const Clock> state_clock_;  // Null: in memory.
   const Clock& clock_;
+  std::atomic<std::uint64_t> keep_due_ns_{0};
   const SipHasher hasher_;  // Of no bytes yet; each key goes into a copy.
-  enum class Limits : std::uint8_t { kOneRate, kRates, kWithLeases };
+  enum class Limits : std::uint8_t { kOneRate, kRates, kWithLeases, kInFile };
   const Limits limits_;
   std::vector<Limit> written_;
 };
@@ -277,7 +359,7 @@ Limiter& Limiter::operator=(Limiter&& other) noexcept = default;
 Limiter::~Limiter() = default;
 
 std::expected<Limiter, std::string> Limiter::Create(std::initializer_list<LimitLike> limits,
-                                                    LimiterOptions options) {
+                                                    const LimiterOptions& options) {
   std::vector<Limit> read;
   for (const LimitLike& like : limits) {
     if (!like.limit()) return std::unexpected(like.limit().error());
@@ -287,7 +369,7 @@ std::expected<Limiter, std::string> Limiter::Create(std::initializer_list<LimitL
 }
 
 std::expected<Limiter, std::string> Limiter::Create(std::span<const Limit> limits,
-                                                    LimiterOptions options) {
+                                                    const LimiterOptions& options) {
   auto set = CompileLimits({limits.begin(), limits.end()});
   if (!set) return std::unexpected(std::move(set.error()));
   return Impl::Create(std::move(*set), options);
