@@ -2,32 +2,19 @@
 // its directory. Bound to one thread; neither copies nor moves.
 #pragma once
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
-#include <string_view>
 #include <utility>
 
 #include "table/bucket.h"
+#include "table/byte_lock.h"
 #include "table/owners.h"
 
 namespace sluicegate::table {
 
 inline constexpr std::int64_t kDirectoryByte = kLockBytes + Owners::kMost;
-
-/// The same file once more, with locks of its own: by way of the descriptor itself, as the file may
-/// have lost its name. Closes with exec. -1: errno says why.
-[[nodiscard]] inline int OpenAgain(int file) noexcept {
-  constexpr std::string_view kFolder = "/proc/self/fd/";
-  std::array<char, 32> path{};
-  kFolder.copy(path.data(), kFolder.size());
-  std::to_chars(path.data() + kFolder.size(), path.data() + path.size() - 1, file);
-  return ::open(path.data(), O_RDWR | O_CLOEXEC);
-}
 
 /// Closes at the end, unless somebody took it.
 class OpenFile {

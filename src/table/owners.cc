@@ -5,28 +5,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <mutex>
 #include <new>
 
 #include "table/mapping.h"
-#include "table/open_file.h"
 
 namespace sluicegate::table {
 namespace {
-
-int LockCommand(int file, int command, std::int64_t byte, short type, struct flock& lock) noexcept {
-  lock = {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
-  int result = 0;
-  do {
-    result = ::fcntl(file, command, &lock);
-  } while (result != 0 && errno == EINTR);
-  return result;
-}
 
 // All owners of the process. A fork needs them: the one thread that a child has must neither find
 // the mutex taken nor keep the parent's locks alive. The system calls its handlers without an
@@ -53,21 +38,6 @@ struct ForkHandlers {
     (void)installed;
   }
 };
-
-bool TryLockByte(int file, std::int64_t byte) noexcept {
-  struct flock lock{};
-  return LockCommand(file, F_OFD_SETLK, byte, F_WRLCK, lock) == 0;
-}
-
-void UnlockByte(int file, std::int64_t byte) noexcept {
-  struct flock lock{};
-  (void)LockCommand(file, F_OFD_SETLK, byte, F_UNLCK, lock);
-}
-
-bool IsByteLocked(int file, std::int64_t byte) noexcept {
-  struct flock lock{};
-  return LockCommand(file, F_OFD_GETLK, byte, F_WRLCK, lock) != 0 || lock.l_type != F_UNLCK;
-}
 
 std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) {
   void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -17,16 +17,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "table/byte_lock.h"
+
 namespace sluicegate::table {
-
-/// Where in a file the locks lie: bytes far beyond its end, which nobody reads or writes.
-inline constexpr std::int64_t kLockBytes = std::int64_t{1} << 62U;
-
-/// Locks one byte of an open file for its open file description; false: another one holds it.
-[[nodiscard]] bool TryLockByte(int file, std::int64_t byte) noexcept;
-void UnlockByte(int file, std::int64_t byte) noexcept;
-/// Whether another open file description holds it. An error counts as yes.
-[[nodiscard]] bool IsByteLocked(int file, std::int64_t byte) noexcept;
 
 class Owners {
  public:
