@@ -13,6 +13,7 @@
 #include "engine/regions.h"
 #include "limit/compiled_limit.h"
 #include "policy/capacity.h"
+#include "table/open_once.h"
 #include "table/table.h"
 
 namespace sluicegate {
@@ -93,14 +94,14 @@ std::expected<Tables, std::string> MakeTables(const policy::MemoryNeeds& needs,
 }
 
 // Null: in memory.
-std::expected<std::unique_ptr<table::StateFile>, std::string> OpenState(
+std::expected<std::shared_ptr<table::StateFile>, std::string> OpenState(
     const LimiterOptions& options) {
   if (options.state_file.empty()) return nullptr;
   if (options.name.empty() || options.name.find('/') != std::string::npos) {
     return std::unexpected(
         "A limiter in a file needs a name without a slash. Set LimiterOptions::name.");
   }
-  return table::StateFile::Open(options.state_file);
+  return table::OpenOnce(options.state_file);
 }
 
 }  // namespace
@@ -132,7 +133,7 @@ class Limiter::Impl {
     impl->tables_ = std::move(*tables);
     return Limiter(std::move(impl));
   }
-  Impl(policy::LimitSet set, const LimiterOptions& options, std::unique_ptr<table::StateFile> file)
+  Impl(policy::LimitSet set, const LimiterOptions& options, std::shared_ptr<table::StateFile> file)
       : file_(std::move(file)),
         fails_open_(options.fails_open),
         set_(std::move(set)),
@@ -337,7 +338,7 @@ class Limiter::Impl {
   }
 
   // Constant after construction, or thread-safe.
-  const std::unique_ptr<table::StateFile> file_;  // Null: in memory. Outlives the tables.
+  const std::shared_ptr<table::StateFile> file_;  // Null: in memory. Outlives the tables.
   const bool fails_open_;
   const policy::LimitSet set_;
   const policy::Layout rates_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,24 @@ TEST_F(LimiterState, LimitersOfOtherNamesCountApart) {
   EXPECT_TRUE(one.Check("ada"));
   EXPECT_TRUE(other.Check("ada"));
   EXPECT_FALSE(one.Check("ada"));
+}
+
+TEST_F(LimiterState, AProgramsLimitersTakeOneOfTheFilesPlacesForProcesses) {
+  std::vector<Limiter> limiters;
+  for (unsigned i = 0; i < 300; ++i) {
+    LimiterOptions options = Options();
+    options.memory_bytes = 64 << 10;
+    options.name = "tool-" + std::to_string(i);
+    limiters.push_back(Make({"1/hour"}, options));
+  }
+  EXPECT_EQ(table::StateFile::Read(Options().state_file)->owners, 1U);
+  std::filesystem::remove(Options().state_file);
+  Limiter anew = Make({"1/hour"});
+  EXPECT_TRUE(std::filesystem::exists(Options().state_file))
+      << "the other one has no name any more";
+  anew = std::move(limiters[0]);
+  limiters.clear();
+  EXPECT_TRUE(anew.Check("ada"));
 }
 
 TEST_F(LimiterState, TimeIsKeptByWhoAsks) {

@@ -266,6 +266,13 @@ bool StateFile::GrowBack(std::uint64_t bytes) noexcept {
   return ::fallocate(file_, 0, from, to - from) == 0 || ::ftruncate(file_, to) == 0;
 }
 
+bool StateFile::LiesAt(const std::string& path) const noexcept {
+  struct stat here{};
+  struct stat there{};
+  return ::fstat(file_, &here) == 0 && ::lstat(path.c_str(), &there) == 0 &&
+         here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
 StateFile::Condition StateFile::Inspect() noexcept {
   struct stat about{};
   if (::fstat(file_, &about) != 0) return Condition::kWhole;

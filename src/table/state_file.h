@@ -94,6 +94,8 @@ class StateFile {
   /// How many are attached to it now, this one included. For people: 256 system calls, some 50 us.
   [[nodiscard]] unsigned processes() const noexcept { return Owners::CountOthers(locks_) + 1; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  /// Whether this very file lies there.
+  [[nodiscard]] bool LiesAt(const std::string& path) const noexcept;
 
   /// What became of the file itself meanwhile.
   enum class Condition : std::uint8_t {

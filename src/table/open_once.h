@@ -1,0 +1,18 @@
+// OpenOnce: a state file, once in a process. Each open one takes one of the file's 256 places for
+// processes, so the limiters of a program share theirs. Thread-safe.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "table/state_file.h"
+
+namespace sluicegate::table {
+
+/// The file that is open already by this path, unless another one lies there now; else as
+/// StateFile::Open. It closes with its last owner.
+[[nodiscard]] std::expected<std::shared_ptr<StateFile>, std::string> OpenOnce(
+    const std::string& path);
+
+}  // namespace sluicegate::table
