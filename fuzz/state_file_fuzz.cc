@@ -36,7 +36,7 @@ constexpr Machine kMachine{
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
   const auto region = file.Attach(
       {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
-      bytes, [](const StateFile::Fresh&) {});
+      bytes, [](const StateFile::Fresh&) { return true; });
   if (!region) std::abort();
 }
 
@@ -90,6 +90,7 @@ struct Entry {
   std::uint64_t serial = 0;
   bool prepared = false;
   std::uint64_t description_bytes = 0;
+  std::uint64_t used_ns = 0;
   std::string name;
 };
 
@@ -109,6 +110,7 @@ std::vector<Entry> EntriesOf(const std::string& file) {
                 .serial = NumberAt<std::uint64_t>(file, at + 16),
                 .prepared = NumberAt<std::uint32_t>(file, at + 40) == 1,
                 .description_bytes = NumberAt<std::uint32_t>(file, at + 44),
+                .used_ns = NumberAt<std::uint64_t>(file, at + 24),
                 .name = file.substr(at + 48, 48)};
     entry.name.resize(std::min(entry.name.find('\0'), entry.name.size()));
     if (entry.bytes != 0) entries.push_back(std::move(entry));
@@ -137,14 +139,17 @@ bool LieApartWithin(std::uint64_t file_bytes, const std::vector<Entry>& entries)
 
 bool IsGood(const std::string& file) {
   if (file.size() < kRegions || !file.starts_with("sluicegt")) return false;
-  return NumberAt<std::uint32_t>(file, 8) == 1 && NumberAt<std::uint32_t>(file, 12) == kEntries &&
+  return NumberAt<std::uint32_t>(file, 88) == 0 && NumberAt<std::uint32_t>(file, 8) == 1 &&
+         NumberAt<std::uint32_t>(file, 12) == kEntries &&
          NumberAt<std::uint64_t>(file, 16) <= file.size() &&
          LieApartWithin(NumberAt<std::uint64_t>(file, 16), EntriesOf(file));
 }
 
 bool IsLeftBehind(const Entry& entry, const std::vector<Entry>& entries) {
   return !entry.prepared || std::ranges::any_of(entries, [&](const Entry& other) {
-    return other.prepared && other.serial > entry.serial && other.name == entry.name;
+    const bool later = other.used_ns != entry.used_ns ? other.used_ns > entry.used_ns
+                                                      : other.serial > entry.serial;
+    return other.prepared && later && other.name == entry.name;
   });
 }
 

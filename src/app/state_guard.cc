@@ -1,6 +1,7 @@
 #include "app/state_guard.h"
 
 #include <atomic>
+#include <cerrno>
 #include <utility>
 
 namespace sluicegate::app {
@@ -14,18 +15,20 @@ std::atomic<table::StateFile*> guarded{nullptr};
 
 // What is not the file's ends the process, as without this: at the next access.
 void OnBusError(int signal, siginfo_t* info, void* /*context*/) {
+  const int error = errno;
   table::StateFile* const file = guarded.load(std::memory_order_relaxed);
   if (file == nullptr || !file->Mend(info->si_addr)) ::signal(signal, SIG_DFL);
+  errno = error;
 }
 
 const char* TextOf(Condition condition) {
   if (condition == Condition::kCut) {
-    return "was cut short while it was in use: what was cut counts afresh. If processes that start "
-           "now are refused, end all that use it, move the file away, and start them again";
+    return "was cut short while it was in use: what was cut counts afresh, and processes that "
+           "start "
+           "now are refused. End all that use it, move the file away, and start them again";
   }
-  return "was removed while it is in use: processes that start now make another one and count "
-         "apart. "
-         "Start this one again";
+  return "was moved or removed while it is in use: processes that start now make another one and "
+         "count apart. Start this one again";
 }
 
 }  // namespace

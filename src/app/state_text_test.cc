@@ -52,7 +52,7 @@ class StateTextTest : public ::testing::Test {
 void Attach(StateFile& file, std::string_view name, std::uint64_t identity, std::size_t bytes) {
   const auto region = file.Attach(
       {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
-      bytes, [](const StateFile::Fresh&) {});
+      bytes, [](const StateFile::Fresh&) { return true; });
   EXPECT_TRUE(region.has_value()) << region.error();
 }
 

@@ -47,6 +47,7 @@ bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Sta
   if (!cell.present() || cell.generation() != charge.generation) return true;
   if (!table.Knows(charge.when)) return true;
   // The slot knows its limit set; a reload may have given it another number than the stamp has.
+  if (cell.variant() >= layout.variants.size()) return true;  // In a file may be anything.
   for (const BoundLimit& limit : layout.variants[cell.variant()]) {
     limit.limit.GiveBack(cell.state() + limit.offset, now, charge.when, charge.cost);
   }

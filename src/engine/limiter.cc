@@ -97,9 +97,11 @@ std::expected<Tables, std::string> MakeTables(const policy::MemoryNeeds& needs,
 std::expected<std::shared_ptr<table::StateFile>, std::string> OpenState(
     const LimiterOptions& options) {
   if (options.state_file.empty()) return nullptr;
-  if (options.name.empty() || options.name.find('/') != std::string::npos) {
+  const auto bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < ' '; };
+  if (options.name.empty() || std::ranges::any_of(options.name, bad)) {
     return std::unexpected(
-        "A limiter in a file needs a name without a slash. Set LimiterOptions::name.");
+        "A limiter in a file needs a name without slashes and control characters. Set "
+        "LimiterOptions::name.");
   }
   return table::OpenOnce(options.state_file);
 }
@@ -110,13 +112,12 @@ class Limiter::Impl {
  public:
   static std::expected<Limiter, std::string> Create(policy::LimitSet set,
                                                     const LimiterOptions& options) {
-    auto file = OpenState(options);
-    if (!file) return std::unexpected(std::move(file.error()));
-    auto impl = std::make_unique<Impl>(std::move(set), options, std::move(*file));
-    const policy::MemoryNeeds needs{.memory = options.memory_bytes,
-                                    .rates_bytes = impl->rates_.slot_bytes,
-                                    .leases_bytes = impl->leases_.slot_bytes,
-                                    .sketch_ppm = policy::kDefaultSketchPpm};
+    using policy::Layout;
+    const policy::MemoryNeeds needs{
+        .memory = options.memory_bytes,
+        .rates_bytes = Layout::Lay({&set, 1}, Layout::Of::kRates).slot_bytes,
+        .leases_bytes = Layout::Lay({&set, 1}, Layout::Of::kLeases).slot_bytes,
+        .sketch_ppm = policy::kDefaultSketchPpm};
     const std::size_t least = policy::LeastMemory(needs);
     if (options.memory_bytes < least) {
       return std::unexpected("The memory of " + std::to_string(options.memory_bytes) +
@@ -124,6 +125,9 @@ class Limiter::Impl {
                              "at least " +
                              std::to_string(least) + ".");
     }
+    auto file = OpenState(options);
+    if (!file) return std::unexpected(std::move(file.error()));
+    auto impl = std::make_unique<Impl>(std::move(set), options, std::move(*file));
     std::optional<engine::Regions> regions;
     if (impl->file_ != nullptr) {
       regions.emplace(*impl->file_, options.name, impl->clock_.Read());
@@ -274,6 +278,7 @@ class Limiter::Impl {
                          : DecideWithLeases(hash, cost, now, decision);
     if (hindrance == engine::Hindrance::kNone) return;
     decision = {};
+    decision.limit = 0;  // Nobody knows which one binds; callers look it up.
     if (fails_open_) return;
     decision.verdict = Verdict::kLimited;
     decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = kSecondNs;

@@ -129,7 +129,7 @@ TEST_F(LimiterState, TimeIsKeptByWhoAsks) {
 TEST_F(LimiterState, WhatIsWrongIsTold) {
   LimiterOptions options = Options();
   options.name = "a/b";
-  EXPECT_THAT(Limiter::Create({"1/hour"}, options).error(), HasSubstr("a name without a slash"));
+  EXPECT_THAT(Limiter::Create({"1/hour"}, options).error(), HasSubstr("a name without slashes"));
   options = Options();
   options.state_file = (folder_ / "none" / "state").string();
   EXPECT_THAT(Limiter::Create({"1/hour"}, options).error(),
@@ -156,7 +156,7 @@ TEST_F(LimiterState, WhereAStoppedProcessHoldsTheKeyItIsDeniedOrAllowedAsTold) {
       held = !decision.allowed();
       if (held) {
         EXPECT_EQ(decision.retry_after_ns, 1'000'000'000U);
-        EXPECT_EQ(decision.limit, Decision::kNone);
+        EXPECT_EQ(closed.limits()[decision.limit].name, "per-day");
         EXPECT_TRUE(open.Peek("ada"));
       }
       child.Signal(SIGCONT);

@@ -128,16 +128,15 @@ bool LayoutMover::Move(const std::byte* old_state, std::uint8_t old_variant, std
   return !to.pairs.empty();
 }
 
-void LayoutMover::HandOn(table::Table& from, table::Table& to, Now now,
+bool LayoutMover::HandOn(table::Table& from, table::Table& to, Now now,
                          table::Table::Leave leave) const noexcept {
-  if (after_.of_leases()) {
-    from.MoveInto(to, *this, LeaseWeigher(bound_), now, leave);
-  } else {
-    from.MoveInto(to, *this, LimitWeigher(bound_), now, leave);
-  }
+  const bool complete = after_.of_leases()
+                            ? from.MoveInto(to, *this, LeaseWeigher(bound_), now, leave)
+                            : from.MoveInto(to, *this, LimitWeigher(bound_), now, leave);
   // A request that outlived its lease is in flight no more; under a longer one its end would be
   // taken for another's.
   to.ForgetStampsBefore(limit::SubtractSaturating(now.engine_ns, shortest_lease_ns_));
+  return complete;
 }
 
 LayoutMover::Rise SteepestRise(const std::vector<KeptLayout>& before,

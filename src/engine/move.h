@@ -23,7 +23,8 @@ class LayoutMover final : public table::Mover {
                           std::uint8_t& variant, Now now) const noexcept override;
 
   /// Hands all keys of `from` on, as the limits of the new layout take them.
-  void HandOn(table::Table& from, table::Table& to, Now now,
+  /// False: see Table::MoveInto.
+  bool HandOn(table::Table& from, table::Table& to, Now now,
               table::Table::Leave leave) const noexcept;
 
   /// Whether the bytes of both mean the same, so that nothing needs to move.

@@ -11,14 +11,13 @@ namespace sluicegate::engine {
 using table::BlockedSketch;
 using table::Table;
 
-// A long one ends in a hash of itself.
+// Of a long owner the beginning, and a hash that tells it from others.
 std::string Regions::NameOf(std::string_view part) const {
-  std::string name = owner_;
-  name.append("/").append(part);
   constexpr std::size_t kMost = table::StateEntry::kNameBytes - 1;
-  if (name.size() <= kMost) return name;
-  const std::string hash = std::to_string(SipHash(HashSecret{}, name));
-  return name.substr(0, kMost - hash.size() - 1) + "#" + hash;
+  const std::string tail = "/" + std::string(part);
+  if (owner_.size() + tail.size() <= kMost) return owner_ + tail;
+  const std::string hash = "#" + std::to_string(SipHash(HashSecret{}, owner_) % 1'000'000'000'000);
+  return owner_.substr(0, kMost - tail.size() - hash.size()) + hash + tail;
 }
 
 std::expected<Regions::TablePtr, std::string> Regions::AttachTable(const KeptLayout& layout,
@@ -28,14 +27,15 @@ std::expected<Regions::TablePtr, std::string> Regions::AttachTable(const KeptLay
     const std::vector<KeptLayout> before = KeptLayout::Read(fresh.described);
     const KeptLayout* old = FindPart(before, layout.part);
     if (old == nullptr || !Table::IsRegion(old->shape(), fresh.before->size())) {
-      return Table::Begin(*fresh.region, layout.shape(), fresh.id);
+      Table::Begin(*fresh.region, layout.shape(), fresh.id);
+      return true;
     }
     const auto from = Table::OfRegion(old->shape(), fresh.before, file_.owners(), nullptr);
     const LayoutMover mover(*old, layout);
     from->BeginSuccessor(*fresh.region, fresh.id, mover.keeps_stamps());
     const auto next = Table::OfRegion(layout.shape(), fresh.region, file_.owners(), sketch);
-    mover.HandOn(*from, *next, now_, Table::Leave::kUsable);
     afresh_.insert(mover.afresh().begin(), mover.afresh().end());
+    return mover.HandOn(*from, *next, now_, Table::Leave::kUsable);
   };
   auto region = file_.Attach(
       {.name = NameOf(layout.part), .description = layout.Text(), .lasts_ns = layout.LastsNs()},
@@ -55,10 +55,11 @@ std::expected<Regions::SketchPtr, std::string> Regions::AttachSketch(
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
     BlockedSketch::Begin(*fresh.region);
     const std::vector<KeptLayout> before = KeptLayout::Read(fresh.described);
-    if (before.empty() || !BlockedSketch::IsRegion(fresh.before->size())) return;
+    if (before.empty() || !BlockedSketch::IsRegion(fresh.before->size())) return true;
     const auto from = BlockedSketch::OfRegion(options.protect, fresh.before, file_.owners());
     BlockedSketch::OfRegion(options.protect, fresh.region, file_.owners())
         ->Take(*from, now_.engine_ns, SteepestRise(before, layouts).stretch());
+    return true;
   };
   auto region = file_.Attach(key, BlockedSketch::RegionBytes(options), prepare);
   if (!region) return std::unexpected(std::move(region.error()));

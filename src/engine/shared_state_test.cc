@@ -224,6 +224,17 @@ TEST_F(SharedState, AReloadTakesOverWhatWasCountedAndTheNextOneJoinsIt) {
   EXPECT_FALSE(one.Ask().allowed());
 }
 
+TEST_F(SharedState, ReloadsTakeNoMoreRoomThanTwoPoliciesNeed) {
+  Attached here = Attach(Api("limits: [5/day], memory: 512KiB"));
+  EXPECT_TRUE(here.Ask().allowed());
+  for (unsigned i = 0; i < 60; ++i) {
+    (void)here.Publish(Api("limits: [5/day, 9/hour], memory: 512KiB"));
+    (void)here.Publish(Api("limits: [5/day], memory: 512KiB"));
+  }
+  EXPECT_EQ(here.Ask().remaining, 3U);
+  EXPECT_LE(fs::file_size(Path()), 3 << 20U);
+}
+
 TEST_F(SharedState, ALeaseEndsInAnotherTableAfterAReload) {
   Attached here = Attach(Api("limits: [{concurrency: 1, lease: 1h}]"));
   const Decision held = here.Ask();

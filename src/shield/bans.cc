@@ -159,11 +159,14 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(table::StateFile&
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
     const auto before =
         fresh.before == nullptr ? nullptr : OfRegion(fresh.described, fresh.before, file.owners());
-    if (before == nullptr) return table::Table::Begin(*fresh.region, kShape, fresh.id);
+    if (before == nullptr) {
+      table::Table::Begin(*fresh.region, kShape, fresh.id);
+      return true;
+    }
     before->table_->BeginSuccessor(*fresh.region, fresh.id, false);
     const auto next = table::Table::OfRegion(kShape, fresh.region, file.owners(), nullptr);
-    before->table_->MoveInto(*next, BanMover(*TermsDescribed(fresh.described), terms), BanWeigher(),
-                             now, table::Table::Leave::kUsable);
+    return before->table_->MoveInto(*next, BanMover(*TermsDescribed(fresh.described), terms),
+                                    BanWeigher(), now, table::Table::Leave::kUsable);
   };
   auto region = file.Attach(
       {.name = std::move(name), .description = Describe(terms), .lasts_ns = LastsNs(terms)},

@@ -265,7 +265,8 @@ void BlockedSketch::Scan(std::uint64_t cells, std::uint64_t now_ns) noexcept {
     Publish({}, finished);
     words_->cursor = 0;
   } else {
-    if (words_->cursor == 0) {
+    if (words_->cursor == 0 || words_->cursor >= cells_per_row_) {  // A file may say anything.
+      words_->cursor = 0;
       words_->finished_before_pass = finished;
       words_->live_in_pass = {};
     }

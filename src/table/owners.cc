@@ -87,7 +87,7 @@ bool Owners::Reopen() noexcept {
 bool Owners::TryTake(unsigned slot) noexcept {
   if (!TryLockByte(file_, kLockBytes + slot)) return false;
   // Who gives things away raises the epoch, and then looks for locks.
-  if (shared_.epoch.load(std::memory_order_seq_cst) != epoch_) {
+  if (shared_.epoch.load(std::memory_order_seq_cst) != epoch_.load(std::memory_order_relaxed)) {
     UnlockByte(file_, kLockBytes + slot);
     return false;
   }

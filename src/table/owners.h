@@ -53,6 +53,11 @@ class Owners {
   /// Whether no process of that word lives. False for this process' own. For waiters: one or two
   /// system calls.
   [[nodiscard]] bool IsDead(std::uint32_t word) const noexcept;
+  /// Goes on in the epoch that this process has begun, and so do children that fork off from now
+  /// on. REQUIRES: it has a word, so that nobody else has begun one since.
+  void TakeEpoch() noexcept {
+    epoch_.store(shared_.epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
   /// Slots that other open file descriptions of this file hold now.
   [[nodiscard]] static unsigned CountOthers(int file) noexcept;
 
@@ -87,7 +92,7 @@ class Owners {
 
   Shared& shared_;
   const int file_;
-  const std::uint64_t epoch_;
+  std::atomic<std::uint64_t> epoch_;  // Relaxed.
   Own* const own_;
   int pid_;  // Who opened the file. Guarded by the mutex of all, as is the list.
   Owners* next_ = nullptr;

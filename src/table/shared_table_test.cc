@@ -89,12 +89,15 @@ class Attached {
  public:
   explicit Attached(const std::string& path) : file_(std::move(*StateFile::Open(path))) {
     const std::size_t bytes = Table::RegionBytes(kShape, 128 * 1024);
-    auto region = file_->Attach(
-        {.name = "test/rates", .description = "1"}, bytes,
-        [](const StateFile::Fresh& fresh) { Table::Begin(*fresh.region, kShape, fresh.id); });
+    auto region = file_->Attach({.name = "test/rates", .description = "1"}, bytes,
+                                [](const StateFile::Fresh& fresh) {
+                                  Table::Begin(*fresh.region, kShape, fresh.id);
+                                  return true;
+                                });
     table_ = Table::OfRegion(kShape, std::move(*region), file_->owners(), nullptr);
-    tally_region_ = std::move(*file_->Attach({.name = "test/tally", .description = "1"},
-                                             sizeof(Tally), [](const StateFile::Fresh&) {}));
+    tally_region_ =
+        std::move(*file_->Attach({.name = "test/tally", .description = "1"}, sizeof(Tally),
+                                 [](const StateFile::Fresh&) { return true; }));
   }
   [[nodiscard]] Table& table() { return *table_; }
   [[nodiscard]] Tally& tally() { return *reinterpret_cast<Tally*>(tally_region_->data()); }
@@ -329,6 +332,7 @@ TEST_F(SharedTable, AKilledParentsLockOfTheDirectoryIsFreeThoughItsIdleChildLive
                               voice.Say(static_cast<std::uint64_t>(::getpid()));
                             }
                             SleepForEver();
+                            return true;
                           });
   });
   const auto child = static_cast<pid_t>(parent.Hear());
@@ -385,9 +389,12 @@ TEST_F(SharedTable, OfAnotherVersionWhoIsAttachedGoesOnAndNobodyJoins) {
 class SharedSketch {
  public:
   explicit SharedSketch(const std::string& path) : file_(std::move(*StateFile::Open(path))) {
-    auto region = file_->Attach(
-        {.name = "test/sketch", .description = "1"}, BlockedSketch::RegionBytes(kOptions),
-        [](const StateFile::Fresh& fresh) { BlockedSketch::Begin(*fresh.region); });
+    auto region =
+        file_->Attach({.name = "test/sketch", .description = "1"},
+                      BlockedSketch::RegionBytes(kOptions), [](const StateFile::Fresh& fresh) {
+                        BlockedSketch::Begin(*fresh.region);
+                        return true;
+                      });
     sketch_ = BlockedSketch::OfRegion(false, std::move(*region), file_->owners());
   }
   [[nodiscard]] BlockedSketch& operator*() const { return *sketch_; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "limit/saturating.h"
 
@@ -49,6 +50,13 @@ void StateEntry::Use(std::uint64_t engine_ns) noexcept {
   }
 }
 
+bool StateEntry::IsLaterThan(const StateEntry& other) const noexcept {
+  const auto when = [](const StateEntry& entry) {
+    return std::pair(entry.used_ns.load(std::memory_order_relaxed), entry.serial);
+  };
+  return when(*this) > when(other);
+}
+
 bool StateEntry::IsOver(std::uint64_t engine_ns) const noexcept {
   return limit::AddSaturating(used_ns.load(std::memory_order_relaxed), lasts_ns) < engine_ns;
 }
@@ -76,6 +84,10 @@ std::string StateContents::Check(std::uint64_t file_bytes) const {
            "writes version " + std::to_string(kVersion) +
            ". Run the program that made it, or name another file; its counters cannot be taken "
            "over.";
+  }
+  if (head.was_cut.load(std::memory_order_relaxed) != 0) {
+    return "it was cut short while it was in use. End all processes that use it, and move it away; "
+           "counting begins afresh.";
   }
   if (head.directory_entries != kMostRegions) return not_ours("damaged (its directory's size)");
   if (file_bytes < head.file_bytes) {
@@ -109,14 +121,20 @@ std::vector<StateContents::Range> StateContents::Taken() const {
   return taken;
 }
 
-StateEntry* StateContents::FindLatest(std::string_view name, Which which) noexcept {
+StateEntry* StateContents::FindLatest(std::string_view name) noexcept {
   StateEntry* latest = nullptr;
   for (StateEntry& entry : directory) {
-    if (entry.is_free() || entry.Name() != StateEntry::Cut(name)) continue;
-    if (which == Which::kPrepared && !entry.is_prepared()) continue;
-    if (latest == nullptr || entry.serial > latest->serial) latest = &entry;
+    if (entry.is_free() || !entry.is_prepared() || entry.Name() != StateEntry::Cut(name)) continue;
+    if (latest == nullptr || entry.IsLaterThan(*latest)) latest = &entry;
   }
   return latest;
+}
+
+StateEntry* StateContents::FindUnfinished(std::string_view name) noexcept {
+  const auto found = std::ranges::find_if(directory, [name](const StateEntry& entry) {
+    return !entry.is_free() && !entry.is_prepared() && entry.Name() == StateEntry::Cut(name);
+  });
+  return found == directory.end() ? nullptr : &*found;
 }
 
 StateEntry* StateContents::FindFree() noexcept {
@@ -133,8 +151,8 @@ std::uint64_t StateContents::LastSerial() const noexcept {
 
 bool StateContents::IsSuperseded(const StateEntry& entry) const noexcept {
   return !entry.is_prepared() || std::ranges::any_of(directory, [&](const StateEntry& other) {
-    return !other.is_free() && other.serial > entry.serial && other.Name() == entry.Name() &&
-           other.is_prepared();
+    return !other.is_free() && other.is_prepared() && other.Name() == entry.Name() &&
+           other.IsLaterThan(entry);
   });
 }
 
@@ -148,31 +166,31 @@ std::uint64_t StateContents::FindRoom(std::uint64_t bytes) const {
   return at;
 }
 
+std::vector<StateEntry*> StateContents::Unneeded(std::uint64_t engine_ns) {
+  std::vector<StateEntry*> unneeded;
+  for (StateEntry& entry : directory) {
+    if (!entry.is_free() && IsSuperseded(entry)) unneeded.push_back(&entry);
+  }
+  for (StateEntry& entry : directory) {
+    if (!entry.is_free() && !IsSuperseded(entry) && entry.IsOver(engine_ns)) {
+      unneeded.push_back(&entry);
+    }
+  }
+  return unneeded;
+}
+
 // A child that has not asked for its word since its fork may have them mapped. So the epoch goes up
-// first, which such a child notices, and then nobody may be there. What is superseded goes first:
-// it must not be the latest of its name when the one in its place is over.
-void StateContents::FreeUnneeded(const Descriptors& of, std::uint64_t engine_ns) noexcept {
-  const auto superseded = [this](const StateEntry& entry) {
-    return !entry.is_free() && IsSuperseded(entry);
-  };
-  const auto over = [engine_ns](const StateEntry& entry) {
-    return !entry.is_free() && entry.IsOver(engine_ns);
-  };
-  if (std::ranges::none_of(directory, superseded) && std::ranges::none_of(directory, over)) return;
-  if (Owners::CountOthers(of.locks) > 0) return;
+// first, which such a child notices, and then nobody may be there.
+void StateContents::Free(const Descriptors& of, const std::vector<StateEntry*>& unneeded) noexcept {
+  if (unneeded.empty() || Owners::CountOthers(of.locks) > 0) return;
   owners.epoch.fetch_add(1, std::memory_order_seq_cst);
   if (Owners::CountOthers(of.locks) > 0) return;
-  const auto free_all = [this, file = of.file](const auto& goes) {
-    for (StateEntry& entry : directory) {
-      if (!goes(entry)) continue;
-      (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                        static_cast<off_t>(entry.offset),
-                        static_cast<off_t>(entry.end() - entry.offset));
-      entry.bytes = 0;
-    }
-  };
-  free_all(superseded);
-  free_all(over);
+  for (StateEntry* entry : unneeded) {
+    (void)::fallocate(of.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      static_cast<off_t>(entry->offset),
+                      static_cast<off_t>(entry->end() - entry->offset));
+    entry->bytes = 0;
+  }
 }
 
 }  // namespace sluicegate::table

@@ -31,6 +31,8 @@ struct StateHead {
   std::int64_t offset_ns;                // Engine time is boot time and this.
   std::atomic<std::uint64_t> engine_ns;  // The latest that was kept, and wall time then.
   std::atomic<std::int64_t> unix_ns;
+  std::atomic<std::uint32_t> was_cut;  // 1: somebody cut it short in use.
+  std::uint32_t unused;
 
   /// Keeps the time if it is a later one. Wall time belongs to the engine time that it was read
   /// with; between the two stores another process may put its own, which is as good.
@@ -64,6 +66,8 @@ struct StateEntry {
     return prepared.load(std::memory_order_acquire) == 1;
   }
   void Use(std::uint64_t engine_ns) noexcept;
+  /// Of one name the one that was used last counts; of two at once the later one.
+  [[nodiscard]] bool IsLaterThan(const StateEntry& other) const noexcept;
   /// Whether all that was counted in it is past.
   [[nodiscard]] bool IsOver(std::uint64_t engine_ns) const noexcept;
 };
@@ -85,9 +89,10 @@ struct StateContents {
   /// What is wrong with it, in a file of so many bytes; empty: it can be used.
   [[nodiscard]] std::string Check(std::uint64_t file_bytes) const;
 
-  enum class Which : std::uint8_t { kAny, kPrepared };
-  /// The latest region of that name; null: there is none.
-  [[nodiscard]] StateEntry* FindLatest(std::string_view name, Which which) noexcept;
+  /// The region of that name that counts; null: there is none.
+  [[nodiscard]] StateEntry* FindLatest(std::string_view name) noexcept;
+  /// One of that name that was not finished; null: there is none.
+  [[nodiscard]] StateEntry* FindUnfinished(std::string_view name) noexcept;
   [[nodiscard]] StateEntry* FindFree() noexcept;
   [[nodiscard]] std::uint64_t LastSerial() const noexcept;
   /// Whether another one took its place, or it was never finished.
@@ -98,26 +103,35 @@ struct StateContents {
     int file = -1;
     int locks = -1;  ///< Of the owners.
   };
-  /// Frees what no policy needs any more, if nobody is there who may still use it: what is
-  /// superseded, and what is over.
-  void FreeUnneeded(const Descriptors& of, std::uint64_t engine_ns) noexcept;
+  /// Frees what no policy needs any more, if nobody else is there who may still use it: what is
+  /// superseded, and what is over, but for what this process needs.
+  template <class IsNeeded>
+  void FreeUnneeded(const Descriptors& of, std::uint64_t engine_ns, const IsNeeded& is_needed) {
+    std::vector<StateEntry*> unneeded = Unneeded(engine_ns);
+    std::erase_if(unneeded, is_needed);
+    Free(of, unneeded);
+  }
 
  private:
   struct Range {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
   };
+  /// What is superseded comes first: it must not be the latest of its name when the one in its
+  /// place is over.
+  [[nodiscard]] std::vector<StateEntry*> Unneeded(std::uint64_t engine_ns);
+  void Free(const Descriptors& of, const std::vector<StateEntry*>& unneeded) noexcept;
   /// What lies where, in order: this, and the regions.
   [[nodiscard]] std::vector<Range> Taken() const;
 };
 
 // doc/table-format.md has these numbers.
-static_assert(sizeof(StateHead) == 88 && sizeof(StateEntry) == 96);
+static_assert(sizeof(StateHead) == 96 && sizeof(StateEntry) == 96);
 static_assert(offsetof(StateHead, version) == 8 && offsetof(StateHead, directory_entries) == 12);
 static_assert(offsetof(StateHead, file_bytes) == 16 && offsetof(StateHead, secret) == 24);
 static_assert(offsetof(StateHead, boot_id) == 40 && offsetof(StateHead, time_namespace) == 56);
 static_assert(offsetof(StateHead, offset_ns) == 64 && offsetof(StateHead, engine_ns) == 72);
-static_assert(offsetof(StateHead, unix_ns) == 80);
+static_assert(offsetof(StateHead, unix_ns) == 80 && offsetof(StateHead, was_cut) == 88);
 static_assert(offsetof(StateEntry, bytes) == 8 && offsetof(StateEntry, serial) == 16);
 static_assert(offsetof(StateEntry, used_ns) == 24 && offsetof(StateEntry, lasts_ns) == 32);
 static_assert(offsetof(StateEntry, prepared) == 40 && offsetof(StateEntry, name) == 48);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -215,7 +216,8 @@ std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Attached(const
   }
   Contents& contents = *opening.contents;
   const std::uint64_t now_ns = contents.head.engine_ns.load(std::memory_order_relaxed);
-  contents.FreeUnneeded({.file = opening.file.get(), .locks = locks}, now_ns);
+  contents.FreeUnneeded({.file = opening.file.get(), .locks = locks}, now_ns,
+                        [](const Entry*) { return false; });
   auto owners = Owners::Create(contents.owners, locks);
   if (owners == nullptr) return Refused(path, "there is no memory for this process' word in it.");
   if (owners->Word() == 0) {
@@ -253,7 +255,9 @@ void StateFile::Keep(Now now) noexcept {
   contents_->head.Keep(now);
   const std::unique_lock threads(mutex_, std::try_to_lock);
   if (!threads.owns_lock()) return;
-  for (Entry* entry : used_) entry->Use(now.engine_ns);
+  for (const auto& [entry, region] : used_) {
+    if (!region.expired()) entry->Use(now.engine_ns);
+  }
 }
 
 // What is beyond its end is gone. With zeros there counting begins afresh, for all processes alike.
@@ -262,6 +266,9 @@ bool StateFile::GrowBack(std::uint64_t bytes) noexcept {
   const auto to = static_cast<off_t>(file_bytes_.load(std::memory_order_relaxed));
   if (from >= to) return false;
   was_cut_.store(true, std::memory_order_relaxed);
+  // Before it is whole again, so that nobody takes it for a good one.
+  constexpr std::uint32_t kCut = 1;
+  (void)::pwrite(file_, &kCut, sizeof(kCut), offsetof(StateHead, was_cut));
   // Where there is no room for it, as much as is touched may still find some.
   return ::fallocate(file_, 0, from, to - from) == 0 || ::ftruncate(file_, to) == 0;
 }
@@ -276,22 +283,32 @@ bool StateFile::LiesAt(const std::string& path) const noexcept {
 StateFile::Condition StateFile::Inspect() noexcept {
   struct stat about{};
   if (::fstat(file_, &about) != 0) return Condition::kWhole;
-  const StateHead& head = contents_->head;
   (void)GrowBack(static_cast<std::uint64_t>(about.st_size));
+  if (!LiesAt(path_)) return Condition::kMoved;
   if (was_cut_.load(std::memory_order_relaxed)) return Condition::kCut;
   // Others make regions too.
-  file_bytes_.store(head.file_bytes, std::memory_order_relaxed);
-  return about.st_nlink == 0 ? Condition::kUnlinked : Condition::kWhole;
+  file_bytes_.store(contents_->head.file_bytes, std::memory_order_relaxed);
+  return Condition::kWhole;
 }
 
-// Another thread, or another process, may have mended it by now: so a first fault tries again. A
-// page that faults twice in a file that is long enough has no room on the disk.
+// Another thread, or another process, may have mended it by now, and somebody may cut it again and
+// again: so a fault tries again. What faults so often in a file that is long enough has no room on
+// the disk.
 bool StateFile::Mend(void* address) noexcept {
+  constexpr unsigned kTries = 100;
+  struct Fault {
+    std::uintptr_t page = 0;
+    unsigned times = 0;
+  };
+  static thread_local constinit Fault last;
   struct stat about{};
   if (::fstat(file_, &about) != 0) return false;
-  if (GrowBack(static_cast<std::uint64_t>(about.st_size))) return true;
   const auto page = reinterpret_cast<std::uintptr_t>(address) / kPage * kPage;
-  if (last_mended_.exchange(page, std::memory_order_relaxed) != page) return true;
+  if (GrowBack(static_cast<std::uint64_t>(about.st_size)) || page != last.page) {
+    last = {.page = page, .times = 0};
+    return true;
+  }
+  if (++last.times < kTries) return true;
   if (!was_cut_.load(std::memory_order_relaxed)) return false;
   void* at = reinterpret_cast<void*>(page);  // NOLINT(performance-no-int-to-ptr)
   return ::mmap(at, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
@@ -306,19 +323,27 @@ std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const Reg
   const std::lock_guard threads(mutex_);
   const DirectoryLock lock(locks_);
   if (!lock.held()) return Refused(path_, kBusy);
-  // What a maker of another one left unfinished does not count.
-  Entry* before = contents_->FindLatest(key.name, Contents::Which::kPrepared);
-  if (Fits(before, key, bytes)) {
-    Use(*before, key);
-    return Map(*before);
+  // What lies where nobody knows any more.
+  struct stat about{};
+  if (::fstat(file_, &about) != 0) return Refused(path_, "cannot look at it: " + Told(errno) + ".");
+  if (const std::string why = contents_->Check(static_cast<std::uint64_t>(about.st_size));
+      !why.empty()) {
+    return Refused(path_, why);
   }
-  Entry* entry = contents_->FindLatest(key.name, Contents::Which::kAny);
+  Entry* before = contents_->FindLatest(key.name);
+  if (Fits(before, key, bytes)) {
+    auto region = Map(*before);
+    if (region) Use(*before, key, *region);
+    return region;
+  }
+  FreeUnneeded(before);
+  Entry* entry = contents_->FindUnfinished(key.name);
   if (!Fits(entry, key, bytes)) {
     auto made = MakeEntry(key, bytes);
     if (!made) return Refused(path_, made.error());
     entry = *made;
   }
-  const auto region = Map(*entry);
+  auto region = Map(*entry);
   if (!region) return region;
   Fresh fresh{.region = *region,
               .before = nullptr,
@@ -331,10 +356,16 @@ std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const Reg
     fresh.before = std::move(*old);
     fresh.described = ReadDescription(file_, *before);
   }
-  prepare(fresh);
+  if (!prepare(fresh)) {
+    return Refused(path_,
+                   "a process that is stopped holds a part of what is to be taken over. Let it go "
+                   "on, or end it, then try again.");
+  }
   // What the entry says of it is not on the disk before the first page, which says what it is.
   (void)::msync(fresh.region->data(), std::min<std::size_t>(bytes, kPage), MS_SYNC);
-  Use(*entry, key);
+  // From now on it counts, unless somebody goes on with what was there.
+  if (before != nullptr) entry->Use(before->used_ns.load(std::memory_order_relaxed) + 1);
+  Use(*entry, key, *region);
   entry->prepared.store(1, std::memory_order_release);
   return region;
 }
@@ -361,16 +392,29 @@ std::expected<std::vector<StateFile::Region>, std::string> StateFile::MapAll() {
   return regions;
 }
 
+// A reload leaves the tables of before behind, so the next one finds room where nobody else is.
+void StateFile::FreeUnneeded(const Entry* before) {
+  if (owners_->Word() == 0) return;  // Then others may have begun an epoch.
+  std::erase_if(used_, [](const auto& used) { return used.second.expired(); });
+  const auto is_needed = [&](const Entry* entry) {
+    return entry == before ||
+           std::ranges::any_of(used_, [entry](const auto& used) { return used.first == entry; });
+  };
+  contents_->FreeUnneeded({.file = file_, .locks = locks_},
+                          contents_->head.engine_ns.load(std::memory_order_relaxed), is_needed);
+  owners_->TakeEpoch();
+}
+
 bool StateFile::Fits(const Entry* entry, const RegionKey& key, std::size_t bytes) const {
   return entry != nullptr && entry->bytes == bytes &&
          entry->description_bytes == key.description.size() &&
          ReadDescription(file_, *entry) == key.description;
 }
 
-void StateFile::Use(Entry& entry, const RegionKey& key) {
+void StateFile::Use(Entry& entry, const RegionKey& key, const std::shared_ptr<Mapping>& region) {
   entry.lasts_ns = std::max(entry.lasts_ns, key.lasts_ns);
   entry.Use(contents_->head.engine_ns.load(std::memory_order_relaxed));
-  if (std::ranges::find(used_, &entry) == used_.end()) used_.push_back(&entry);
+  used_.emplace_back(&entry, region);
 }
 
 // The size of the file is known before the entry that needs it, and the entry is whole before it

@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/siphash.h"
@@ -100,8 +101,8 @@ class StateFile {
   /// What became of the file itself meanwhile.
   enum class Condition : std::uint8_t {
     kWhole,
-    kCut,       ///< Somebody cut it short. It is whole again, and what was cut counts afresh.
-    kUnlinked,  ///< It has no name any more: who starts now makes another one and counts apart.
+    kCut,    ///< Somebody cut it short. It is whole again, and what was cut counts afresh.
+    kMoved,  ///< It is not where it was: who starts now makes another one and counts apart.
   };
   /// Call it once a second or so.
   [[nodiscard]] Condition Inspect() noexcept;
@@ -127,8 +128,9 @@ class StateFile {
   /// Those that nothing has superseded, mapped. For a look at them.
   [[nodiscard]] std::expected<std::vector<Region>, std::string> MapAll();
 
-  /// Fills it. The directory is locked meanwhile, for all processes.
-  using Prepare = std::function<void(const Fresh& fresh)>;
+  /// Fills it. The directory is locked meanwhile, for all processes. False: a living process keeps
+  /// what was there from being read.
+  using Prepare = std::function<bool(const Fresh& fresh)>;
   /// Maps the region of this key and size; makes it where there is none, or where its maker died
   /// before it was prepared. Regions that it supersedes stay until the file is opened alone.
   [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Attach(const RegionKey& key,
@@ -144,7 +146,8 @@ class StateFile {
   [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Map(
       const StateEntry& entry) const;
   [[nodiscard]] bool Fits(const StateEntry* entry, const RegionKey& key, std::size_t bytes) const;
-  void Use(StateEntry& entry, const RegionKey& key);
+  void FreeUnneeded(const StateEntry* before);
+  void Use(StateEntry& entry, const RegionKey& key, const std::shared_ptr<Mapping>& region);
   [[nodiscard]] std::expected<StateEntry*, std::string> MakeEntry(const RegionKey& key,
                                                                   std::size_t bytes);
   [[nodiscard]] bool GrowBack(std::uint64_t bytes) noexcept;  // Whether it was shorter.
@@ -155,12 +158,12 @@ class StateFile {
   StateContents* const contents_;  // The file's beginning, mapped.
   std::unique_ptr<Owners> owners_;
   std::mutex mutex_;  // Of this process' threads; the directory's lock is one for the process.
-  std::vector<StateEntry*> used_;  // Guarded by mutex_: what it has attached to.
+  // Guarded by mutex_: what this process has attached to, as long as somebody needs it.
+  std::vector<std::pair<StateEntry*, std::weak_ptr<Mapping>>> used_;
   const bool of_another_boot_;
   // Relaxed, as are the others.
   std::atomic<std::uint64_t> file_bytes_;  // As many as the file must have.
   std::atomic<bool> was_cut_{false};
-  std::atomic<std::uintptr_t> last_mended_{0};  // A page.
 };
 
 }  // namespace sluicegate::table

@@ -73,6 +73,7 @@ std::shared_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uin
       {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
       bytes, [mark](const StateFile::Fresh& fresh) {
         fresh.region->data()[0] = static_cast<std::byte>(mark);
+        return true;
       });
   EXPECT_TRUE(mapping.has_value()) << mapping.error();
   return mapping ? std::move(*mapping) : nullptr;
@@ -135,7 +136,7 @@ TEST_F(StateFileTest, RegionsLieApart) {
 TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
   {
     const auto file = Open();
-    (void)Attach(*file, "api/rates", 1, 'a');
+    const auto in_use = Attach(*file, "api/rates", 1, 'a');
     std::byte seen{0};
     const auto next = file->Attach({.name = "api/rates", .description = "2", .lasts_ns = kHour}, 64,
                                    [&](const StateFile::Fresh& fresh) {
@@ -144,13 +145,16 @@ TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
                                      EXPECT_EQ(fresh.described, "1");
                                      EXPECT_EQ(fresh.region->data()[0], std::byte{0});
                                      fresh.region->data()[0] = std::byte{'b'};
+                                     return true;
                                    });
     ASSERT_TRUE(next.has_value());
     EXPECT_EQ(seen, std::byte{'a'});
     // Back again: from the newest, not from what was left behind.
-    const auto back =
-        file->Attach({.name = "api/rates", .description = "1", .lasts_ns = kHour}, kBytes,
-                     [&](const StateFile::Fresh& fresh) { seen = fresh.before->data()[0]; });
+    const auto back = file->Attach({.name = "api/rates", .description = "1", .lasts_ns = kHour},
+                                   kBytes, [&](const StateFile::Fresh& fresh) {
+                                     seen = fresh.before->data()[0];
+                                     return true;
+                                   });
     ASSERT_TRUE(back.has_value());
     EXPECT_EQ(seen, std::byte{'b'});
     const auto other = Open();
@@ -172,8 +176,8 @@ TEST_F(StateFileTest, WhatIsOverGoes) {
   {
     const auto file = Open(at(1000));
     (void)Attach(*file, "api/rates", 1, 'a');
-    (void)Attach(*file, "api/rates", 2, 'b');
-    (void)Attach(*file, "web/rates", 1, 'c');
+    const auto api = Attach(*file, "api/rates", 2, 'b');
+    const auto web = Attach(*file, "web/rates", 1, 'c');
     file->Keep({.engine_ns = 2000 * kSecond, .unix_ns = 0});
   }
   {
@@ -243,11 +247,39 @@ TEST_F(StateFileTest, AnAccessBeyondTheEndIsMended) {
   EXPECT_EQ(child.Wait(), 0);
 }
 
+// Between its being whole again and anybody's moving it away newcomers would not know.
+TEST_F(StateFileTest, AFileThatWasCutInUseIsRefusedForGood) {
+  for (const std::uintmax_t left : {std::uintmax_t{4096}, std::uintmax_t{102'400}}) {
+    const auto file = Open();
+    (void)Attach(*file, "api/rates", 1, 'a');
+    fs::resize_file(Path(), left);
+    EXPECT_EQ(file->Inspect(), StateFile::Condition::kCut);
+    EXPECT_THAT(Refusal(), HasSubstr("it was cut short while it was in use."));
+    const auto more = file->Attach({.name = "web/rates", .description = "1"}, kBytes,
+                                   [](const auto&) { return true; });
+    ASSERT_FALSE(more.has_value()) << "it would lie over what others have";
+    EXPECT_THAT(more.error(), HasSubstr("it was cut short while it was in use."));
+    fs::remove(Path());
+  }
+}
+
+// Who tries another policy and gives up takes nothing from those who go on.
+TEST_F(StateFileTest, WhatIsInUseCountsAndNotWhatCameLast) {
+  const auto file = Open();
+  const auto region = Attach(*file, "api/rates", 1, 'a');
+  (void)Attach(*Open(), "api/rates", 2, 'b');
+  const Now now = file->ClockBy(SystemClock())->Read();
+  file->Keep({.engine_ns = now.engine_ns + kSecond, .unix_ns = now.unix_ns});
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'c')), 'a');
+  EXPECT_FALSE(Report().regions[0].superseded);
+  EXPECT_TRUE(Report().regions[1].superseded);
+}
+
 TEST_F(StateFileTest, AFileWithoutANameIsTold) {
   const auto file = Open();
   EXPECT_EQ(file->Inspect(), StateFile::Condition::kWhole);
   fs::remove(Path());
-  EXPECT_EQ(file->Inspect(), StateFile::Condition::kUnlinked);
+  EXPECT_EQ(file->Inspect(), StateFile::Condition::kMoved);
 }
 
 TEST_F(StateFileTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
@@ -260,6 +292,7 @@ TEST_F(StateFileTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
                             fresh.region->data()[5] = std::byte{1};
                             voice.Say(1);
                             SleepForEver();
+                            return true;
                           });
   });
   ASSERT_EQ(child.Hear(), 1U);
@@ -372,7 +405,7 @@ TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
     const auto file = Open();
     const auto region = Attach(*file, "api/rates", 1, 'a');
     const auto more = file->Attach({.name = "api/bans", .description = "1", .lasts_ns = kHour},
-                                   1 << 20, [](const auto&) {});
+                                   1 << 20, [](const auto&) { return true; });
     const bool told = !more && more.error().find(
                                    "there is no room for 1048576 bytes: No space left "
                                    "on device. Make room on the disk") != std::string::npos;

@@ -247,16 +247,20 @@ void Table::ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, co
   }
 }
 
-void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
+bool Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
                      Leave leave) noexcept {
   assert(next.shift_ == shift_);
   BlockedSketch* sketch = next.sketch_.get();
   // A sketch that is moved as well is so after its tables.
   if (leave == Leave::kSealed && sketch != nullptr && sketch_ != nullptr) sketch = sketch_.get();
+  bool complete = true;
   MovedKey key;
   for (std::uint64_t index = 0; index < buckets_; ++index) {
     Bucket& bucket = BucketAt(index);
-    if (bucket.lock.Lock(owners_) != Locked::kHeld) continue;
+    if (bucket.lock.Lock(owners_) != Locked::kHeld) {
+      complete = false;
+      continue;
+    }
     for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
       if (bucket.fingerprints[slot] == 0) continue;
       std::memset(key.state.data(), 0, next.shape_.state_bytes);
@@ -285,6 +289,7 @@ void Table::MoveInto(Table& next, const Mover& mover, const Weigher& weigher, No
   carry(next.words_->evictions_at_limit, words_->evictions_at_limit);
   carry(next.words_->forgotten, words_->forgotten);
   carry(next.words_->refusals, words_->refusals);
+  return complete;
 }
 
 void Table::ForgetStampsBefore(std::uint64_t engine_ns) noexcept {

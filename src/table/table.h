@@ -205,7 +205,8 @@ class Table {
   /// the lightest are evicted: into this table's sketch if it is sealed and has one, so that the
   /// new one can take that over; else into the new one. REQUIRES: `next` is a successor of this,
   /// and nobody uses it yet.
-  void MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
+  /// False: a living process kept buckets locked, whose keys are missing there.
+  bool MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
                 Leave leave = Leave::kSealed) noexcept;
 
   /// Whether a stamp of `when` still tells of something: not if that was past when it moved here.

@@ -167,10 +167,31 @@ class State(EndToEnd):
         self.assertIn("it is no state file of Sluicegate. Name another file, or move this one away.",
                       refused.stderr)
 
+    def test_a_start_that_fails_with_another_policy_takes_nothing_away(self):
+        door = self.door("3/day")
+        self.assertEqual(self.statuses(door, 2), [200, 200])
+        config = self.folder / "c.yaml"
+        config.write_text(
+            f"state: {{memory: 1MiB, file: {self.state}}}\n"
+            "rules:\n  - {name: a, key: [client], limits: [3/day, 9/hour]}\n"
+        )
+        result = run("gateway", "--config", str(config), "--listen", "127.0.0.1:0", "--upstream",
+                     self.upstream.url, "--admin", f"127.0.0.1:{door.admin_port}")
+        self.assertIn("Address already in use", result.stderr)
+        self.assertEqual(self.statuses(door, 1), [200])
+        wait_until(self.first_region_counts, "the next second")
+        door.kill()
+        self.assertEqual(self.statuses(self.door("3/day"), 1), [429])
+
+    def first_region_counts(self):
+        lines = run("state", str(self.state)).stdout.splitlines()
+        rates = [line for line in lines if line.startswith("a/rates")]
+        return "left behind" not in rates[0]
+
     def test_a_file_that_is_removed_in_use_is_told(self):
         door = self.door("3/day")
         os.unlink(self.state)
-        door.wait_for_log("was removed while it is in use")
+        door.wait_for_log("was moved or removed while it is in use")
         self.assertEqual(self.statuses(door, 1), [200])
 
     def four_doors(self):
