@@ -326,14 +326,27 @@ std::expected<std::vector<std::string>, std::string> Engine::Publish(
   // Two at once would bind to the same ruleset, and one of their new tables would be lost.
   const std::lock_guard lock(publishing_);
   const std::shared_ptr<const Ruleset> before = rulesets_.Get();
-  auto next = Ruleset::Bind(std::move(policy), before.get(), {.file = file_.get(), .now = now});
-  if (!next) return std::unexpected(std::move(next.error()));
+  bool leaves = false;
+  auto next = Ruleset::Bind(std::move(policy), before.get(),
+                            {.file = file_.get(), .now = now, .leaves = &leaves});
+  if (!next) {
+    if (leaves) GoOn(*before);
+    return std::unexpected(std::move(next.error()));
+  }
   // From here to the next ruleset nothing may fail: who meets a sealed table waits for it.
   for (Rebind& rebind : next->rebinds) rebind.Move(now);
   rulesets_.Publish(std::move(next->ruleset));
   std::vector<std::string> lines;
   for (const Rebind& rebind : next->rebinds) rebind.Tell(lines);
   return lines;
+}
+
+// Who waits for a newer ruleset gets one that is the same.
+void Engine::GoOn(const Ruleset& before) {
+  for (std::size_t i = 0; i < before.policy().rules().size(); ++i) {
+    Rebind::ComeBack(before.state(i), *file_);
+  }
+  rulesets_.Publish(std::make_shared<Ruleset>(before));
 }
 
 Report Engine::Statistics(Now now) const {

@@ -86,6 +86,7 @@ class Engine {
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
          std::shared_ptr<table::StateFile> file);
   void WaitForNewer(const Ruleset& rules) const noexcept;
+  void GoOn(const Ruleset& before);
 
   const HashSecret secret_;
   const std::shared_ptr<table::StateFile> file_;  // Null: in memory.

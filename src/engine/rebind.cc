@@ -1,6 +1,7 @@
 #include "engine/rebind.h"
 
 #include <algorithm>
+#include <chrono>
 #include <initializer_list>
 #include <utility>
 
@@ -159,6 +160,37 @@ std::expected<Rebind::TablePtr, std::string> Rebind::MakeTable(const Predecessor
   steps_.push_back({.move = move, .what = leases ? "keys with requests in flight" : ""});
   afresh_.insert(mover->afresh().begin(), mover->afresh().end());
   return to;
+}
+
+namespace {
+
+template <class Use>
+void ForEachTable(const RuleState& state, const Use& use) {
+  for (const auto& table : {state.table, state.leases, state.overflow, state.parents}) {
+    if (table != nullptr) use(*table);
+  }
+  for (const auto& ceiling : state.ceilings) {
+    if (ceiling != nullptr) use(*ceiling);
+  }
+  if (state.bans != nullptr) use(*state.bans);
+}
+
+}  // namespace
+
+// Threads of this process then wait for what comes, as where a table moves; a decision takes a
+// microsecond, so a millisecond is enough for those that have begun, unless one gets no core.
+Regions::BeforeCopying Rebind::LeaverOf(const Storage& storage, const RuleState* before) {
+  if (before == nullptr || storage.leaves == nullptr) return {};
+  return [before, leaves = storage.leaves] {
+    *leaves = true;
+    ForEachTable(*before, [](auto& table) { table.Depart(); });
+    constexpr std::chrono::milliseconds kGrace{10};
+    table::Nap(kGrace);
+  };
+}
+
+void Rebind::ComeBack(const RuleState& before, table::StateFile& file) noexcept {
+  ForEachTable(before, [&file](auto& table) { table.ComeBack(file.owners()); });
 }
 
 Rebind::Predecessor Rebind::CeilingOf(unsigned prefix_bits) const {

@@ -25,13 +25,16 @@ class Rebind {
   Rebind(const policy::Rule* old, const RuleState* before, const policy::Rule& rule,
          const Storage& storage)
       : old_(old), before_(before), rule_(rule), plan_(policy::PlanMemory(rule)) {
-    if (storage.file != nullptr) regions_.emplace(*storage.file, rule.name(), storage.now);
+    if (storage.file == nullptr) return;
+    regions_.emplace(*storage.file, rule.name(), storage.now, LeaverOf(storage, before));
   }
 
   /// The tables: those of before where they still fit, else new ones.
   [[nodiscard]] std::expected<RuleState, std::string> MakeState();
   /// Fills the new ones from those of before.
   void Move(Now now) noexcept;
+  /// Where nothing came of it: the rule goes on with the tables of before.
+  static void ComeBack(const RuleState& before, table::StateFile& file) noexcept;
   /// A line for each limit that nothing could be moved to, and for what found no place.
   void Tell(std::vector<std::string>& lines) const;
 
@@ -54,6 +57,9 @@ class Rebind {
   [[nodiscard]] std::expected<TablePtr, std::string> MakeTable(const Predecessor& before,
                                                                const Wanted& wanted);
   [[nodiscard]] Predecessor CeilingOf(unsigned prefix_bits) const;
+  /// Makes this process leave the tables of before, and wait for those who are about to lock one.
+  [[nodiscard]] static Regions::BeforeCopying LeaverOf(const Storage& storage,
+                                                       const RuleState* before);
 
   const policy::Rule* old_;
   const RuleState* before_;

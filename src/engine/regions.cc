@@ -20,10 +20,15 @@ std::string Regions::NameOf(std::string_view part) const {
   return owner_.substr(0, kMost - tail.size() - hash.size()) + hash + tail;
 }
 
+void Regions::Announce(const table::StateFile::Fresh& fresh) {
+  if (fresh.before != nullptr && before_copying_) std::exchange(before_copying_, {})();
+}
+
 std::expected<Regions::TablePtr, std::string> Regions::AttachTable(const KeptLayout& layout,
                                                                    std::size_t bytes,
                                                                    SketchPtr sketch) {
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    Announce(fresh);
     const std::vector<KeptLayout> before = KeptLayout::Read(fresh.described);
     const KeptLayout* old = FindPart(before, layout.part);
     if (old == nullptr || !Table::IsRegion(old->shape(), fresh.before->size())) {
@@ -53,6 +58,7 @@ std::expected<Regions::SketchPtr, std::string> Regions::AttachSketch(
     key.lasts_ns = std::max(key.lasts_ns, layout.LastsNs());
   }
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    Announce(fresh);
     BlockedSketch::Begin(*fresh.region);
     const std::vector<KeptLayout> before = KeptLayout::Read(fresh.described);
     if (before.empty() || !BlockedSketch::IsRegion(fresh.before->size())) return true;
@@ -68,7 +74,8 @@ std::expected<Regions::SketchPtr, std::string> Regions::AttachSketch(
 
 std::expected<std::shared_ptr<shield::Bans>, std::string> Regions::AttachBans(
     const shield::PenaltyTerms& terms, std::size_t bytes) {
-  return shield::Bans::Attach(file_, NameOf("bans"), bytes, terms, now_);
+  const auto announce = [this](const table::StateFile::Fresh& fresh) { Announce(fresh); };
+  return shield::Bans::Attach(file_, NameOf("bans"), bytes, terms, now_, announce);
 }
 
 }  // namespace sluicegate::engine

@@ -5,10 +5,12 @@
 
 #include <cstddef>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/kept_layout.h"
@@ -20,9 +22,11 @@ namespace sluicegate::engine {
 
 class Regions {
  public:
+  /// Called once, before anything is copied that this process may use under another policy.
+  using BeforeCopying = std::function<void()>;
   /// `owner`: the rule's or limiter's name. `now`: when what is there is taken over.
-  Regions(table::StateFile& file, std::string_view owner, Now now)
-      : file_(file), owner_(owner), now_(now) {}
+  Regions(table::StateFile& file, std::string_view owner, Now now, BeforeCopying before = {})
+      : file_(file), owner_(owner), now_(now), before_copying_(std::move(before)) {}
 
   using SketchPtr = std::shared_ptr<table::BlockedSketch>;
   using TablePtr = std::shared_ptr<table::Table>;
@@ -41,10 +45,12 @@ class Regions {
 
  private:
   [[nodiscard]] std::string NameOf(std::string_view part) const;
+  void Announce(const table::StateFile::Fresh& fresh);
 
   table::StateFile& file_;
   const std::string owner_;
   const Now now_;
+  BeforeCopying before_copying_;  // Nothing: nobody is to know, or all know already.
   std::set<std::string> afresh_;
 };
 

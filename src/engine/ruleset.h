@@ -44,6 +44,7 @@ struct Bound;
 struct Storage {
   table::StateFile* file = nullptr;  ///< Null: in memory. Outlives the ruleset.
   Now now{};                         ///< When what is there is taken over.
+  bool* leaves = nullptr;  ///< Out: decisions under the ruleset of before wait for this one.
 };
 
 class Ruleset {

@@ -12,73 +12,17 @@
 #include <vector>
 
 #include "base/seed_for_test.h"
-#include "base/temporary_folder_for_test.h"
-#include "config/load.h"
-#include "engine/engine.h"
+#include "engine/attached_for_test.h"
 #include "table/process_for_test.h"
-#include "table/state_file.h"
 
 namespace sluicegate::engine {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using Voice = Process::Voice;
 namespace fs = std::filesystem;
 
-constexpr Now kNow{.engine_ns = 1'000'000'000'000, .unix_ns = 1'800'000'000'000'000'000};
-
-Now After(std::uint64_t seconds) {
-  return {.engine_ns = kNow.engine_ns + seconds * 1'000'000'000,
-          .unix_ns = kNow.unix_ns + static_cast<std::int64_t>(seconds) * 1'000'000'000};
-}
-
-std::string Api(const std::string& terms) {
-  return "{state: {memory: 1MiB}, rules: [{name: api, key: [client], " + terms + "}]}";
-}
-
-// One process' engine.
-class Attached {
- public:
-  Attached(const std::string& path, const std::string& yaml)
-      : file_(std::move(*table::StateFile::Open(path))) {
-    auto policy = config::ParsePolicy(yaml);
-    EXPECT_TRUE(policy.has_value()) << policy.error()[0].what;
-    auto engine = Engine::Attach(*policy, file_, kNow, lines_);
-    EXPECT_TRUE(engine.has_value()) << engine.error();
-    engine_ = std::move(*engine);
-  }
-  Decision Ask(std::uint8_t client = 1, Now now = kNow, std::uint64_t cost = 1) {
-    const Request request{.client = IpAddress::V4({10, 0, 0, client}),
-                          .method = "GET",
-                          .path = "/",
-                          .host = "a",
-                          .cost = cost};
-    return *engine_->Decide(*engine_->rulesets().Get(), request, now, &receipt_);
-  }
-  void GiveBack(const Decision& decision, Now now) {
-    engine_->GiveBack(*engine_->rulesets().Get(), decision.stamp, now);
-  }
-  std::vector<std::string> Publish(const std::string& yaml) {
-    auto lines = engine_->Publish(*config::ParsePolicy(yaml), kNow);
-    EXPECT_TRUE(lines.has_value()) << lines.error();
-    return lines.value_or(std::vector<std::string>{});
-  }
-  [[nodiscard]] Engine& engine() { return *engine_; }
-  [[nodiscard]] const std::vector<std::string>& lines() const { return lines_; }
-
- private:
-  std::shared_ptr<table::StateFile> file_;
-  std::vector<std::string> lines_;
-  std::unique_ptr<Engine> engine_;
-  Receipt receipt_;
-};
-
-class SharedState : public ::testing::Test {
+class SharedState : public StateFolder {
  protected:
-  [[nodiscard]] std::string Path() const { return folder_ / "state"; }
-  [[nodiscard]] Attached Attach(const std::string& yaml) const { return {Path(), yaml}; }
-
   // Asks until it is denied, and says how often it was not.
   Process AskAll(const std::string& yaml) {
     return Process([this, yaml](Voice voice) {
@@ -119,8 +63,6 @@ class SharedState : public ::testing::Test {
     for (std::uint64_t& word : answer) word = process.Hear();
     return answer;
   }
-
-  TemporaryFolder folder_;
 };
 
 TEST_F(SharedState, ProcessesShareOneQuota) {
@@ -148,101 +90,6 @@ TEST_F(SharedState, ARestartKeepsCountsBansAndWhatIsInFlight) {
   EXPECT_TRUE(here.Ask(1).allowed());
   EXPECT_FALSE(here.Ask(1).allowed());
   EXPECT_EQ(here.engine().Statistics(kNow).rules[0].keys_in_flight, 2U);
-}
-
-TEST_F(SharedState, AnotherQuotaOfTheSameLimitGoesOnWithWhatIsThere) {
-  {
-    Attached here = Attach(Api("limits: [5/day]"));
-    for (unsigned i = 0; i < 4; ++i) EXPECT_TRUE(here.Ask().allowed());
-  }
-  Attached here = Attach(Api("limits: [6/day]"));
-  EXPECT_TRUE(here.Ask(1, kNow, 2).allowed());
-  EXPECT_FALSE(here.Ask().allowed());
-}
-
-// What is in the file says what it is, so nobody has to be there who knows.
-TEST_F(SharedState, ARestartWithAnotherPolicyTakesOverWhatIsThere) {
-  const std::string before =
-      Api("limits: [5/day, {burst: 9, refill: 1/h}, {concurrency: 9, lease: 1h}],"
-          "overrides: [{when: {client: 10.0.0.3}, limits: [7/day]}],"
-          "penalty: {violations: 3, within: 1m, ban: 1h}");
-  {
-    Attached here = Attach(before);
-    for (unsigned i = 0; i < 3; ++i) EXPECT_TRUE(here.Ask(1).allowed());
-    for (unsigned i = 0; i < 12; ++i) (void)here.Ask(2);
-    for (unsigned i = 0; i < 6; ++i) EXPECT_TRUE(here.Ask(3).allowed());
-  }
-  // Another order, another price, a limit more, another lease, another override before it, other
-  // penalty terms, another size.
-  Attached here =
-      Attach(Api("limits: [{burst: 9, refill: 1/2h}, 100/hour, 5/day, {concurrency: 9, lease: 2h}],"
-                 "overrides: [{when: {client: 10.0.0.4}, limits: [1/day]},"
-                 "            {when: {client: 10.0.0.3}, limits: [7/day, 9/hour]}],"
-                 "penalty: {violations: 4, within: 2m, ban: 1h}, memory: 300KiB"));
-  EXPECT_THAT(here.lines(), ElementsAre("rule api: limit per-hour counts afresh: no limit of its "
-                                        "algorithm and window was there before"));
-  EXPECT_EQ(here.Ask(2, After(60)).verdict, Verdict::kBanned);
-  EXPECT_TRUE(here.Ask(1).allowed());
-  EXPECT_TRUE(here.Ask(1).allowed());
-  EXPECT_FALSE(here.Ask(1).allowed());
-  EXPECT_TRUE(here.Ask(3).allowed());
-  EXPECT_FALSE(here.Ask(3).allowed());
-  EXPECT_EQ(here.engine().Statistics(kNow).rules[0].keys_in_flight, 2U);
-}
-
-TEST_F(SharedState, ARestartWithDearerUnitsLetsNoEvictedOffenderIn) {
-  const auto yaml = [](std::string_view refill) {
-    return "{state: {memory: 16KiB}, rules: [{name: api, key: [client], limits: [{burst: 1, "
-           "refill: " +
-           std::string(refill) + "}]}]}";
-  };
-  {
-    Attached here = Attach(yaml("1/h"));
-    for (unsigned i = 0; i < 250; ++i) (void)here.Ask(static_cast<std::uint8_t>(i));
-  }
-  Attached here = Attach(yaml("1/4h"));
-  for (unsigned i = 0; i < 250; ++i) {
-    EXPECT_FALSE(here.Ask(static_cast<std::uint8_t>(i), After(2 * 3600)).allowed()) << i;
-  }
-}
-
-// Others that did not reload go on with theirs.
-TEST_F(SharedState, AReloadTakesOverWhatWasCountedAndTheNextOneJoinsIt) {
-  Attached one = Attach(Api("limits: [5/day]"));
-  Attached other = Attach(Api("limits: [5/day]"));
-  for (unsigned i = 0; i < 3; ++i) EXPECT_TRUE(one.Ask().allowed());
-  EXPECT_THAT(one.Publish(Api("limits: [5/day, 100/hour]")),
-              ::testing::Contains(::testing::HasSubstr("limit per-hour counts afresh")));
-  EXPECT_TRUE(other.Ask().allowed());
-  EXPECT_TRUE(one.Ask().allowed());
-  EXPECT_TRUE(one.Ask().allowed());
-  EXPECT_FALSE(one.Ask().allowed());
-  (void)other.Publish(Api("limits: [5/day, 100/hour]"));
-  EXPECT_FALSE(other.Ask().allowed());
-  // And back: from what is newest.
-  EXPECT_THAT(one.Publish(Api("limits: [5/day]")), IsEmpty());
-  EXPECT_FALSE(one.Ask().allowed());
-}
-
-TEST_F(SharedState, ReloadsTakeNoMoreRoomThanTwoPoliciesNeed) {
-  Attached here = Attach(Api("limits: [5/day], memory: 512KiB"));
-  EXPECT_TRUE(here.Ask().allowed());
-  for (unsigned i = 0; i < 60; ++i) {
-    (void)here.Publish(Api("limits: [5/day, 9/hour], memory: 512KiB"));
-    (void)here.Publish(Api("limits: [5/day], memory: 512KiB"));
-  }
-  EXPECT_EQ(here.Ask().remaining, 3U);
-  EXPECT_LE(fs::file_size(Path()), 3 << 20U);
-}
-
-TEST_F(SharedState, ALeaseEndsInAnotherTableAfterAReload) {
-  Attached here = Attach(Api("limits: [{concurrency: 1, lease: 1h}]"));
-  const Decision held = here.Ask();
-  EXPECT_FALSE(here.Ask().allowed());
-  (void)here.Publish(Api("limits: [{concurrency: 1, lease: 1h}], memory: 256KiB"));
-  EXPECT_FALSE(here.Ask().allowed());
-  here.GiveBack(held, kNow);
-  EXPECT_TRUE(here.Ask().allowed());
 }
 
 TEST_F(SharedState, EvictedOffendersAreRememberedByAll) {

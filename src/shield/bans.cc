@@ -153,10 +153,11 @@ std::unique_ptr<Bans> Bans::OfRegion(std::string_view description,
       new Bans(table::Table::OfRegion(kShape, std::move(region), owners, nullptr)));
 }
 
-std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(table::StateFile& file,
-                                                               std::string name, std::size_t bytes,
-                                                               const PenaltyTerms& terms, Now now) {
+std::expected<std::unique_ptr<Bans>, std::string> Bans::Attach(
+    table::StateFile& file, std::string name, std::size_t bytes, const PenaltyTerms& terms, Now now,
+    const std::function<void(const table::StateFile::Fresh&)>& before_copying) {
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
+    before_copying(fresh);
     const auto before =
         fresh.before == nullptr ? nullptr : OfRegion(fresh.described, fresh.before, file.owners());
     if (before == nullptr) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -64,7 +65,7 @@ class Bans {
   /// that name, of whatever size and terms, is copied into it.
   [[nodiscard]] static std::expected<std::unique_ptr<Bans>, std::string> Attach(
       table::StateFile& file, std::string name, std::size_t bytes, const PenaltyTerms& terms,
-      Now now);
+      Now now, const std::function<void(const table::StateFile::Fresh&)>& before_copying);
   /// What Attach says of such a region: "bans", and what a violation weighs.
   [[nodiscard]] static std::string Describe(const PenaltyTerms& terms);
   /// A look at a region of that description; null: it is no bans.
@@ -101,6 +102,9 @@ class Bans {
   /// Keys of which something is remembered; see Table::EstimateLive.
   [[nodiscard]] std::uint64_t EstimateLive(Now now) const noexcept;
   [[nodiscard]] std::size_t bytes() const noexcept { return table_->bytes(); }
+  /// See table::Table.
+  void Depart() { table_->Depart(); }
+  void ComeBack(table::Owners& owners) noexcept { table_->ComeBack(owners); }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return table_->capacity(); }
 
  private:

@@ -21,7 +21,7 @@ Locked BucketLock::LockSlowly(Owners* owners, std::uint32_t word) noexcept {
     owners->CountStuck();
     return Locked::kStuck;
   };
-  if (word == kFree) return give_up();
+  if (word == kFree) return owners->are_gone() ? Locked::kSealed : give_up();
   for (unsigned waits = 0;; ++waits) {
     std::uint32_t seen = word_.load(std::memory_order_relaxed);
     if (seen == kSealed) return Locked::kSealed;

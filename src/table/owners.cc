@@ -101,7 +101,15 @@ bool Owners::TryTake(unsigned slot) noexcept {
   return true;
 }
 
+// Never destroyed, and in no list: a fork has nothing to do with it.
+Owners& Owners::Gone() {
+  static auto* const shared = new Shared{};
+  static auto* const gone = new Owners(*shared);
+  return *gone;
+}
+
 std::uint32_t Owners::Take() noexcept {
+  if (are_gone()) return 0;
   const std::lock_guard lock(all_mutex);
   const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
   if (word != 0) return word;  // Another thread was faster.

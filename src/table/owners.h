@@ -58,6 +58,9 @@ class Owners {
   void TakeEpoch() noexcept {
     epoch_.store(shared_.epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
+  /// Stands for the owners in a table that this process has left: has no word, for ever.
+  [[nodiscard]] static Owners& Gone();
+  [[nodiscard]] bool are_gone() const noexcept { return file_ < 0; }
   /// Slots that other open file descriptions of this file hold now.
   [[nodiscard]] static unsigned CountOthers(int file) noexcept;
 
@@ -84,6 +87,8 @@ class Owners {
     std::atomic<std::uint64_t> stuck;
   };
 
+  explicit Owners(Shared& shared)
+      : shared_(shared), file_(-1), epoch_(0), own_(new Own{}), pid_(0) {}
   Owners(Shared& shared, int file, Own* own) noexcept;
   [[nodiscard]] std::uint32_t Take() noexcept;
   [[nodiscard]] bool TryTake(unsigned slot) noexcept;

@@ -209,6 +209,13 @@ class Table {
   bool MoveInto(Table& next, const Mover& mover, const Weigher& weigher, Now now,
                 Leave leave = Leave::kSealed) noexcept;
 
+  /// From now on this process finds it sealed, whatever others do with it: for as long as its keys
+  /// are copied. Who is about to lock a bucket may still do so for some microseconds. REQUIRES: it
+  /// is a table in a region.
+  void Depart() { owners_.store(&Owners::Gone(), std::memory_order_relaxed); }
+  /// Undoes Depart.
+  void ComeBack(Owners& owners) noexcept { owners_.store(&owners, std::memory_order_relaxed); }
+
   /// Whether a stamp of `when` still tells of something: not if that was past when it moved here.
   [[nodiscard]] bool Knows(Now when) const noexcept {
     return when.engine_ns >= words_->stamps_from_ns;
@@ -301,14 +308,15 @@ class Table {
   // As in the words, for as long as this lives, whatever becomes of a file.
   const std::uint32_t id_;
   const unsigned shift_;
-  Owners* const owners_;  // Null for a table of this process alone.
+  // Null for a table of this process alone. Relaxed.
+  std::atomic<Owners*> owners_;
   const std::shared_ptr<BlockedSketch> sketch_;
 };
 
 inline Cell::Cell(Table& table, Bucket& bucket, std::uint32_t fingerprint,
                   std::uint8_t above) noexcept
     : table_(&table), bucket_(&bucket), fingerprint_(fingerprint), above_(above) {
-  const Locked locked = bucket.lock.Lock(table.owners_);
+  const Locked locked = bucket.lock.Lock(table.owners_.load(std::memory_order_relaxed));
   if (locked != Locked::kHeld) {
     bucket_ = nullptr;
     state_ = Table::never_seen;
