@@ -47,6 +47,7 @@ std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) {
     return nullptr;
   }
   ForkHandlers::Install();
+  (void)Gone();  // Made before any thread has a table, as Table::Depart hands it on relaxed.
   return std::unique_ptr<Owners>(new Owners(shared, file, new (page) Own{}));
 }
 
