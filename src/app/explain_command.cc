@@ -220,8 +220,11 @@ void TellDecision(const policy::Policy& policy, const Decision& decision, std::s
     fmt::print("{}.\n", decision.verdict == Verdict::kExempt ? "" : ": no limit applies to it");
     return;
   }
-  fmt::print("; what binds is {}: {} of {} left.\n", BindingText(policy, decision),
-             decision.remaining, decision.quota);
+  fmt::print("; what binds is {}", BindingText(policy, decision));
+  if (decision.limit != Decision::kNone) {
+    fmt::print(": {} of {} left", decision.remaining, decision.quota);
+  }
+  fmt::print(".\n");
   if (!decision.allowed() && decision.retry_after_ns == Decision::kNever) {
     fmt::print("It costs more than the limit can ever hold: lower its cost or raise the limit.\n");
   } else if (!decision.allowed()) {

@@ -10,6 +10,9 @@ bool IsThere(const std::string& path) { return !path.empty() && ::access(path.c_
 
 std::expected<LiveState, std::string> LookAtState(std::shared_ptr<const policy::Policy> policy) {
   const std::string& path = policy->settings().state_file;
+  if (auto may = table::StateFile::CheckAccess(path); !may) {
+    return std::unexpected(std::move(may.error()));
+  }
   LiveState live;
   auto report = table::StateFile::Read(path);
   if (!report) return std::unexpected(std::move(report.error()));

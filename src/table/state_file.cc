@@ -45,6 +45,22 @@ std::string CheckOwner(const struct stat& about) {
   return {};
 }
 
+// No links: where others may write the folder, one could lead anywhere.
+int OpenOwn(const std::string& path, int more) {
+  return ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | more, 0600);
+}
+
+// Of what OpenOwn gave.
+std::string CheckOwn(int file) {
+  if (file < 0 && errno == ELOOP) {
+    return "it is a symbolic link, which could lead anywhere. Name the file itself.";
+  }
+  if (file < 0) return "cannot open it: " + Told(errno) + ". Check the path and its permissions.";
+  struct stat about{};
+  if (::fstat(file, &about) != 0) return "cannot look at it: " + Told(errno) + ".";
+  return CheckOwner(about);
+}
+
 // Empty where it cannot be read, which is then no region's that anybody asks for.
 std::string ReadDescription(int file, const Entry& entry) {
   std::string text(entry.description_bytes, '\0');
@@ -178,15 +194,17 @@ std::string StateFile::Opening::EnterBoot(const Machine& machine) {
 
 std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Open(const std::string& path,
                                                                        const Machine& machine) {
-  // No links: where others may write the folder, one could lead anywhere.
-  Opening opening(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (opening.file.get() < 0) return CannotOpen(path);
-  struct stat about{};
-  if (::fstat(opening.file.get(), &about) != 0) {
-    return Refused(path, "cannot look at it: " + Told(errno) + ".");
-  }
-  if (const std::string why = CheckOwner(about); !why.empty()) return Refused(path, why);
+  Opening opening(OpenOwn(path, O_CREAT));
+  const std::string why = CheckOwn(opening.file.get());
+  if (!why.empty()) return Refused(path, why);
   return Attached(path, opening, machine);
+}
+
+std::expected<void, std::string> StateFile::CheckAccess(const std::string& path) {
+  const OpenFile file(OpenOwn(path, 0));
+  const std::string why = CheckOwn(file.get());
+  if (!why.empty()) return Refused(path, why);
+  return {};
 }
 
 // Locks in the copy are those of dead processes: nobody has its slots.

@@ -70,6 +70,10 @@ class StateFile {
   StateFile(const StateFile&) = delete;
   StateFile& operator=(const StateFile&) = delete;
 
+  /// Whether Open would find it and may have it, as far as its place and its owner go. Makes
+  /// nothing.
+  [[nodiscard]] static std::expected<void, std::string> CheckAccess(const std::string& path);
+
   /// A copy of the file in memory, attached to by this process alone: for whoever wants to look at
   /// what is there. It was taken while others wrote, and takes as much memory as the file.
   [[nodiscard]] static std::expected<std::unique_ptr<StateFile>, std::string> OpenCopy(

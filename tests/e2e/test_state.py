@@ -144,6 +144,11 @@ class State(EndToEnd):
         told = run("explain", "--config", config, "--client", "127.0.0.1", "GET", "/").stdout
         self.assertIn("it would now be limited", told)
         self.assertRegex(told, r"It would be allowed in \d+")
+        self.state.chmod(0o666)
+        self.assertIn("everybody may write it", run("check", config).stderr)
+        refused = run("explain", "--config", config, "--client", "127.0.0.1", "GET", "/")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("everybody may write it", refused.stderr)
 
     def test_a_restart_with_another_policy_takes_over_what_it_can(self):
         door = self.door("3/day")
