@@ -213,7 +213,7 @@ std::string BindingText(const policy::Policy& policy, const Decision& decision) 
   return fmt::format("{} of rule {}{}", limit, rule.name(), network);
 }
 
-// `when`: "A first request would", or "Now it would".
+/// `when`: "A first request would".
 void TellDecision(const policy::Policy& policy, const Decision& decision, std::string_view when) {
   fmt::print("\n{} be {}", when, VerdictName(decision.verdict));
   if (decision.rule == Decision::kNone) {
@@ -261,8 +261,9 @@ struct AskedState {
   std::shared_ptr<table::StateFile> copy;  // Null: in memory.
   std::unique_ptr<engine::Engine> engine;
   Now now;
-  std::string when;
+  std::string when;  // Begins the sentence that tells the decision.
 };
+
 std::expected<AskedState, std::string> AskState(const PolicySource::PolicyPtr& policy) {
   const std::string& path = policy->settings().state_file;
   if (!IsThere(path)) {

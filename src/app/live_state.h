@@ -4,7 +4,6 @@
 
 #include <expected>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "app/policy_source.h"

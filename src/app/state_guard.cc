@@ -24,8 +24,7 @@ void OnBusError(int signal, siginfo_t* info, void* /*context*/) {
 const char* TextOf(Condition condition) {
   if (condition == Condition::kCut) {
     return "was cut short while it was in use: what was cut counts afresh, and processes that "
-           "start "
-           "now are refused. End all that use it, move the file away, and start them again";
+           "start now are refused. End all that use it, move the file away, and start them again";
   }
   return "was moved or removed while it is in use: processes that start now make another one and "
          "count apart. Start this one again";

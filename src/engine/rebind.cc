@@ -177,8 +177,8 @@ void ForEachTable(const RuleState& state, const Use& use) {
 
 }  // namespace
 
-// Threads of this process then wait for what comes, as where a table moves; a decision takes a
-// microsecond, so a millisecond is enough for those that have begun, unless one gets no core.
+// Threads of this process then wait for what comes, as where a table moves. Those that have begun a
+// decision need a microsecond for it, so they are through by then, unless one gets no core.
 Regions::BeforeCopying Rebind::LeaverOf(const Storage& storage, const RuleState* before) {
   if (before == nullptr || storage.leaves == nullptr) return {};
   return [before, leaves = storage.leaves] {

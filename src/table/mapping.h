@@ -14,6 +14,12 @@ namespace sluicegate::table {
 
 inline constexpr std::size_t kPage = 4096;
 
+/// Up to the next multiple of a page, or of another unit.
+[[nodiscard]] constexpr std::uint64_t RoundUp(std::uint64_t bytes,
+                                              std::uint64_t unit = kPage) noexcept {
+  return (bytes + unit - 1) / unit * unit;
+}
+
 class Mapping {
  public:
   /// Maps `bytes` zeroed bytes, aligned to a page, and touches all of them. The error says what the

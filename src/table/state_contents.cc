@@ -14,10 +14,6 @@ namespace {
 // Where the system gives such to files, a large region has them from its beginning on.
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20U;
 
-constexpr std::uint64_t RoundUp(std::uint64_t bytes, std::uint64_t unit = kPage) {
-  return (bytes + unit - 1) / unit * unit;
-}
-
 }  // namespace
 
 void StateHead::Keep(Now now) noexcept {

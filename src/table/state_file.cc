@@ -46,6 +46,11 @@ std::string CheckOwner(const struct stat& about) {
   return {};
 }
 
+// errno has it.
+std::string WhyNotOpened() {
+  return "cannot open it: " + Told(errno) + ". Check the path and its permissions.";
+}
+
 // No links: where others may write the folder, one could lead anywhere.
 int OpenOwn(const std::string& path, int more) {
   return ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | more, 0600);
@@ -56,7 +61,7 @@ std::string CheckOwn(int file) {
   if (file < 0 && errno == ELOOP) {
     return "it is a symbolic link, which could lead anywhere. Name the file itself.";
   }
-  if (file < 0) return "cannot open it: " + Told(errno) + ". Check the path and its permissions.";
+  if (file < 0) return WhyNotOpened();
   struct stat about{};
   if (::fstat(file, &about) != 0) return "cannot look at it: " + Told(errno) + ".";
   return CheckOwner(about);
@@ -69,14 +74,6 @@ std::string ReadDescription(int file, const Entry& entry) {
       ::pread(file, text.data(), text.size(), static_cast<off_t>(entry.offset + entry.bytes));
   if (read != static_cast<ssize_t>(text.size())) text.clear();
   return text;
-}
-
-std::unexpected<std::string> CannotOpen(const std::string& path) {
-  return Refused(path, "cannot open it: " + Told(errno) + ". Check the path and its permissions.");
-}
-
-constexpr std::uint64_t WholePages(std::uint64_t bytes) {
-  return (bytes + kPage - 1) / kPage * kPage;
 }
 
 // All of a file but its holes into an empty one. The error is the system's.
@@ -194,7 +191,7 @@ std::expected<void, std::string> StateFile::CheckAccess(const std::string& path)
 std::expected<std::unique_ptr<StateFile>, std::string> StateFile::OpenCopy(const std::string& path,
                                                                            const Machine& machine) {
   const OpenFile original(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (original.get() < 0) return CannotOpen(path);
+  if (original.get() < 0) return Refused(path, WhyNotOpened());
   Opening opening(::memfd_create("state", MFD_CLOEXEC));
   if (opening.file.get() < 0 || !Copy(original.get(), opening.file.get())) {
     return Refused(path, "cannot copy it into memory: " + Told(errno) +
@@ -435,7 +432,7 @@ std::expected<StateEntry*, std::string> StateFile::MakeEntry(const RegionKey& ke
   const std::uint64_t whole = bytes + key.description.size();
   const std::uint64_t offset = contents_->FindRoom(whole);
   const int error =
-      ::posix_fallocate(file_, static_cast<off_t>(offset), static_cast<off_t>(WholePages(whole)));
+      ::posix_fallocate(file_, static_cast<off_t>(offset), static_cast<off_t>(RoundUp(whole)));
   if (error != 0) {
     return std::unexpected("there is no room for " + std::to_string(bytes) + " bytes: " +
                            Told(error) + ". Make room on the disk, or lower state.memory.");
@@ -445,7 +442,7 @@ std::expected<StateEntry*, std::string> StateFile::MakeEntry(const RegionKey& ke
       static_cast<ssize_t>(key.description.size())) {
     return std::unexpected("cannot write what a region is for: " + Told(errno) + ".");
   }
-  file_bytes_.store(std::max(contents_->head.file_bytes, offset + WholePages(whole)),
+  file_bytes_.store(std::max(contents_->head.file_bytes, offset + RoundUp(whole)),
                     std::memory_order_relaxed);
   contents_->head.file_bytes = file_bytes_.load(std::memory_order_relaxed);
   entry->offset = offset;
@@ -465,7 +462,7 @@ std::expected<StateFileReport, std::string> StateFile::Read(const std::string& p
                                                             const Machine& machine) {
   const OpenFile file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat about{};
-  if (file.get() < 0 || ::fstat(file.get(), &about) != 0) return CannotOpen(path);
+  if (file.get() < 0 || ::fstat(file.get(), &about) != 0) return Refused(path, WhyNotOpened());
   if (!S_ISREG(about.st_mode)) return Refused(path, "it is no regular file. Name a file.");
   const auto contents = std::make_unique<Contents>();
   if (::pread(file.get(), static_cast<void*>(contents.get()), sizeof(Contents), 0) !=
