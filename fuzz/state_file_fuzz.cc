@@ -79,7 +79,7 @@ std::string Edited(std::string_view edits) {
 
 // As doc/table-format.md has it.
 constexpr std::uint64_t kPage = 4'096;
-constexpr std::uint64_t kDirectory = 4'096;
+constexpr std::uint64_t kDirectory = 45'056;
 constexpr std::uint64_t kEntries = 1'024;
 constexpr std::uint64_t kEntryBytes = 96;
 constexpr std::uint64_t kRegions = kDirectory + kEntries * kEntryBytes;

@@ -104,16 +104,16 @@ std::string StateText(std::string_view path, const table::StateFileReport& repor
   for (const Region& region : report.regions) {
     const auto found = contents.find(region.name);
     const bool known = !region.superseded && found != contents.end();
-    const std::string left = region.superseded ? "left behind" : "";
+    const std::string left =
+        region.superseded ? "left behind, used by " + ProcessesText(region.users) : "";
     columns.Add(Printable(region.name), BytesText(region.bytes),
                 known ? UseText(found->second) : "", known ? HoldsText(found->second) : left);
   }
   page += "\n" + columns.Text();
   if (std::ranges::any_of(report.regions, &Region::superseded)) {
     page +=
-        "\nWhat is left behind was another policy's, or was never finished. It goes when a "
-        "process\n"
-        "opens the file and no other one is attached.\n";
+        "\nWhat is left behind was another policy's, or is not finished. It goes when no process\n"
+        "uses it and one starts or takes another policy.\n";
   }
   return page;
 }

@@ -68,19 +68,19 @@ TEST_F(StateTextTest, TellsTimeProcessesAndRegions) {
     EXPECT_THAT(Text(), HasSubstr("attached     1 process\n"));
   }
   EXPECT_EQ(Text(),
-            "state: a state file of version 1, 176.0 KiB, 3 region(s).\n"
+            "state: a state file of version 1, 216.0 KiB, 3 region(s).\n"
             "attached     no process\n"
             "written      since this boot\n"
             "engine time  1,234 s, kept at 2026-11-26T12:33:35Z\n"
             "\n"
             "region               bytes  in use  holds\n"
-            "per-client/rates  64.0 KiB          left behind\n"
+            "per-client/rates  64.0 KiB          left behind, used by no process\n"
             "per-client/bans      100 B\n"
             "per-client/rates   1.5 KiB\n"
             "\n"
-            "What is left behind was another policy's, or was never finished. It goes when a "
+            "What is left behind was another policy's, or is not finished. It goes when no "
             "process\n"
-            "opens the file and no other one is attached.\n");
+            "uses it and one starts or takes another policy.\n");
   EXPECT_EQ(State(Path()), 0);
 }
 
@@ -118,7 +118,7 @@ TEST_F(StateTextTest, TellsWhatRegionsHold) {
 TEST_F(StateTextTest, AFileWithNothingInItYet) {
   (void)Open();
   EXPECT_THAT(Text(), HasSubstr("engine time  5 s, kept at 20"));
-  EXPECT_THAT(Text(), HasSubstr("100.0 KiB, 0 region(s).\n"));
+  EXPECT_THAT(Text(), HasSubstr("140.0 KiB, 0 region(s).\n"));
 }
 
 TEST_F(StateTextTest, LooksAndLeavesEverythingAsItIs) {

@@ -38,6 +38,14 @@ std::expected<std::uint64_t, Hindrance> RetryAfterOf(std::span<const Claim> clai
   return latest_ns;
 }
 
+Decision Undecided() noexcept {
+  constexpr std::uint64_t kSoonNs = 1'000'000'000;
+  Decision decision;
+  decision.verdict = Verdict::kLimited;
+  decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = kSoonNs;
+  return decision;
+}
+
 bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
                     Now now) noexcept {
   assert(table.id() == charge.table);

@@ -61,6 +61,10 @@ struct Attempt {
 [[nodiscard]] std::expected<std::uint64_t, Hindrance> RetryAfterOf(std::span<const Claim> claims,
                                                                    Now now) noexcept;
 
+/// What is told where what a client has left cannot be known, and the rule fails closed: to come
+/// back soon. Which process keeps it from being known goes on or dies; nobody knows when.
+[[nodiscard]] Decision Undecided() noexcept;
+
 /// Gives a charge back to the slice that was charged, on every limit of its slot's limit set;
 /// nothing if it expired or its slot has another key now, or if its bucket cannot be had: then it
 /// stays charged. False: the table has moved. Thread-safe.

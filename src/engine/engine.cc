@@ -88,15 +88,11 @@ std::optional<Decision> Banned(const Ruleset& rules, std::span<const Hit> hits, 
   return decision;
 }
 
-// What a rule that fails closed answers where its state cannot be had: nobody knows what the client
-// has left. The process that holds it goes on or dies; nobody knows when, so soon.
+// What a rule that fails closed answers where its state cannot be had.
 Decision Unknown(const Ruleset& rules, std::uint16_t rule) noexcept {
-  constexpr std::uint64_t kSoonNs = 1'000'000'000;
   rules.state(rule).counters->Add(Count::kLimited);
-  Decision decision;
-  decision.verdict = Verdict::kLimited;
+  Decision decision = Undecided();
   decision.rule = rule;
-  decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = kSoonNs;
   return decision;
 }
 

@@ -277,11 +277,8 @@ class Limiter::Impl {
         Leases().empty() ? engine::DecideClaims({&rates, 1}, now, decision).hindrance
                          : DecideWithLeases(hash, cost, now, decision);
     if (hindrance == engine::Hindrance::kNone) return;
-    decision = {};
+    decision = fails_open_ ? Decision{} : engine::Undecided();
     decision.limit = 0;  // Nobody knows which one binds; callers look it up.
-    if (fails_open_) return;
-    decision.verdict = Verdict::kLimited;
-    decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = kSecondNs;
   }
 
   [[nodiscard]] engine::Claim RatesOf(std::uint64_t hash, std::uint64_t cost) const noexcept {

@@ -1,6 +1,7 @@
 // Limiters of several processes on one file.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -55,6 +56,44 @@ TEST_F(LimiterState, ProcessesShareOneQuotaAndARestartFindsIt) {
   Limiter after = Make({"20000/day", "20000/hour"});
   EXPECT_FALSE(after.Check("ada"));
   EXPECT_TRUE(after.Check("bob"));
+}
+
+// As of a server that opens what root alone may, drops its privileges, and forks its workers.
+TEST_F(LimiterState, WorkersThatMayNotOpenTheFileShareTheQuotaAsWell) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can drop privileges";
+  constexpr unsigned kWorkers = 3;
+  constexpr std::uint64_t kQuota = 20'000;
+  Process server([this](Process::Voice voice) {
+    Limiter mine = Make({"20000/day"});
+    const auto spend = [&] {
+      std::uint64_t admitted = 0;
+      while (mine.Check("ada")) ++admitted;
+      // And what a worker makes by itself.
+      LimiterOptions options = Options();
+      options.name = "of workers";
+      Limiter more = Make({"2/day"}, options);
+      voice.Say(admitted + 1);
+      voice.Say(1 + (more.Check("ada") ? 1U : 0U));
+    };
+    if (::setgid(65534) != 0 || ::setuid(65534) != 0) return;
+    ::alarm(60);  // Nobody's death ends it any more.
+    for (unsigned i = 1; i < kWorkers; ++i) {
+      if (::fork() == 0) {
+        ::alarm(60);
+        spend();
+        ::_exit(0);
+      }
+    }
+    spend();
+  });
+  std::uint64_t said = 0;
+  for (unsigned i = 0; i < 2 * kWorkers; ++i) {
+    const std::uint64_t word = server.Hear();
+    ASSERT_NE(word, 0U) << i;
+    said += word - 1;
+  }
+  EXPECT_EQ(said, kQuota + 2) << "the quota and that of what they made";
+  EXPECT_FALSE(Make({"20000/day"}).Check("ada"));
 }
 
 TEST_F(LimiterState, WhatIsInFlightIsSharedAndGivenBack) {

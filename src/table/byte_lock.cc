@@ -10,7 +10,14 @@
 namespace sluicegate::table {
 namespace {
 
-int LockCommand(int file, int command, std::int64_t byte, short type, struct flock& lock) noexcept {
+struct Command {
+  int by_description;
+  int by_process;
+};
+constexpr Command kSet{.by_description = F_OFD_SETLK, .by_process = F_SETLK};
+constexpr Command kGet{.by_description = F_OFD_GETLK, .by_process = F_GETLK};
+
+int Do(Command command, LockFile file, std::int64_t byte, short type, struct flock& lock) noexcept {
   lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
@@ -18,26 +25,27 @@ int LockCommand(int file, int command, std::int64_t byte, short type, struct flo
   lock.l_len = 1;
   int result = 0;
   do {
-    result = ::fcntl(file, command, &lock);
+    result =
+        ::fcntl(file.file, file.by_process ? command.by_process : command.by_description, &lock);
   } while (result != 0 && errno == EINTR);
   return result;
 }
 
 }  // namespace
 
-bool TryLockByte(int file, std::int64_t byte) noexcept {
+bool TryLockByte(LockFile file, std::int64_t byte) noexcept {
   struct flock lock{};
-  return LockCommand(file, F_OFD_SETLK, byte, F_WRLCK, lock) == 0;
+  return Do(kSet, file, byte, F_WRLCK, lock) == 0;
 }
 
-void UnlockByte(int file, std::int64_t byte) noexcept {
+void UnlockByte(LockFile file, std::int64_t byte) noexcept {
   struct flock lock{};
-  (void)LockCommand(file, F_OFD_SETLK, byte, F_UNLCK, lock);
+  (void)Do(kSet, file, byte, F_UNLCK, lock);
 }
 
-bool IsByteLocked(int file, std::int64_t byte) noexcept {
+bool IsByteLocked(LockFile file, std::int64_t byte) noexcept {
   struct flock lock{};
-  return LockCommand(file, F_OFD_GETLK, byte, F_WRLCK, lock) != 0 || lock.l_type != F_UNLCK;
+  return Do(kGet, file, byte, F_WRLCK, lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 int OpenAgain(int file) noexcept {

@@ -1,11 +1,14 @@
 // OpenFile and DirectoryLock: what a StateFile holds while it opens a file, and while it changes
-// its directory. Bound to one thread; neither copies nor moves.
+// its directory; and how it says what is wrong. Bound to one thread; neither copies nor moves.
 #pragma once
 
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "table/bucket.h"
@@ -15,6 +18,15 @@
 namespace sluicegate::table {
 
 inline constexpr std::int64_t kDirectoryByte = kLockBytes + Owners::kMost;
+
+[[nodiscard]] inline std::unexpected<std::string> Refused(const std::string& path,
+                                                          std::string_view why) {
+  return std::unexpected("state file " + path + ": " + std::string(why));
+}
+inline constexpr std::string_view kBusy =
+    "another process has locked it for 10 seconds. End the one that is stopped, or let it go on.";
+inline constexpr std::string_view kNoSlot =
+    "256 processes are attached to it, which is the most. End some of them.";
 
 /// Closes at the end, unless somebody took it.
 class OpenFile {
@@ -37,10 +49,10 @@ class OpenFile {
 };
 
 /// The directory's lock, which the kernel takes off who dies. Whoever holds it works for
-/// milliseconds, or copies a table; a process that is stopped meanwhile must not stop all others.
+/// milliseconds; a process that is stopped meanwhile must not stop all others.
 class DirectoryLock {
  public:
-  explicit DirectoryLock(int file) noexcept : file_(file) {
+  explicit DirectoryLock(LockFile file) noexcept : file_(file) {
     constexpr unsigned kNaps = 10'000;  // Of a millisecond.
     for (unsigned naps = 0; naps < kNaps; ++naps) {
       held_ = TryLockByte(file_, kDirectoryByte);
@@ -56,7 +68,7 @@ class DirectoryLock {
   [[nodiscard]] bool held() const noexcept { return held_; }
 
  private:
-  const int file_;
+  const LockFile file_;
   bool held_ = false;
 };
 

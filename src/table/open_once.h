@@ -1,5 +1,6 @@
 // OpenOnce: a state file, once in a process. Each open one takes one of the file's 256 places for
-// processes, so the limiters of a program share theirs. Thread-safe.
+// processes, so the limiters of a program share theirs; and the record locks that a forked child
+// may have are lost when it closes another opening. Thread-safe.
 #pragma once
 
 #include <expected>

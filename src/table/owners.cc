@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <mutex>
 #include <new>
 
@@ -19,6 +21,22 @@ namespace {
 std::mutex all_mutex;     // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 Owners* first = nullptr;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
+// Of one slot, in the bits of all.
+struct SlotBit {
+  explicit SlotBit(unsigned slot) noexcept
+      : word(slot / 64), mask(std::uint64_t{1} << (slot % 64)) {}
+  void Set(Owners::Part& part) const noexcept {
+    part.users[word].fetch_or(mask, std::memory_order_seq_cst);
+  }
+  void Clear(Owners::Part& part) const noexcept {
+    if ((part.users[word].load(std::memory_order_relaxed) & mask) == 0) return;
+    part.users[word].fetch_and(~mask, std::memory_order_release);
+  }
+
+  unsigned word;
+  std::uint64_t mask;
+};
+
 }  // namespace
 
 struct ForkHandlers {
@@ -26,7 +44,7 @@ struct ForkHandlers {
   static void InParent() noexcept { all_mutex.unlock(); }
   static void InChild() noexcept {
     for (Owners* owners = first; owners != nullptr; owners = owners->next_) {
-      (void)owners->Reopen();
+      (void)owners->TakeAny();
     }
     all_mutex.unlock();
   }
@@ -39,7 +57,7 @@ struct ForkHandlers {
   }
 };
 
-std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) {
+std::unique_ptr<Owners> Owners::Create(Shared& shared, Descriptors descriptors) {
   void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return nullptr;
   if (::madvise(page, kPage, MADV_WIPEONFORK) != 0) {
@@ -48,15 +66,11 @@ std::unique_ptr<Owners> Owners::Create(Shared& shared, int file) {
   }
   ForkHandlers::Install();
   (void)Gone();  // Made before any thread has a table, as Table::Depart hands it on relaxed.
-  return std::unique_ptr<Owners>(new Owners(shared, file, new (page) Own{}));
+  return std::unique_ptr<Owners>(new Owners(shared, descriptors, new (page) Own{}));
 }
 
-Owners::Owners(Shared& shared, int file, Own* own) noexcept
-    : shared_(shared),
-      file_(file),
-      epoch_(shared.epoch.load(std::memory_order_acquire)),
-      own_(own),
-      pid_(::getpid()) {
+Owners::Owners(Shared& shared, Descriptors descriptors, Own* own) noexcept
+    : shared_(shared), descriptors_(descriptors), own_(own), pid_(::getpid()) {
   const std::lock_guard lock(all_mutex);
   next_ = first;
   before_ = &first;
@@ -70,27 +84,37 @@ Owners::~Owners() {
     *before_ = next_;
     if (next_ != nullptr) next_->before_ = before_;
     const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
-    if (word != 0) UnlockByte(file_, kLockBytes + word % kMost);
+    if (word != 0) UnlockByte(lock_file(), kLockBytes + word % kMost);
   }
   ::munmap(own_, kPage);
 }
 
-// Onto the same descriptor, which others go on using.
-bool Owners::Reopen() noexcept {
-  const int fresh = OpenAgain(file_);
-  if (fresh < 0) return false;
-  const bool moved = ::dup3(fresh, file_, O_CLOEXEC) >= 0;
-  ::close(fresh);
-  if (moved) pid_ = ::getpid();
-  return moved;
+// Onto the same descriptor, which others go on using. In its place at least not the parent's: that
+// one's locks would live as long as this process.
+void Owners::OpenOwn() noexcept {
+  const int fresh = OpenAgain(descriptors_.locks);
+  const bool opened = fresh >= 0 && ::dup3(fresh, descriptors_.locks, O_CLOEXEC) >= 0;
+  if (fresh >= 0) ::close(fresh);
+  if (!opened) (void)::dup3(descriptors_.file, descriptors_.locks, O_CLOEXEC);
+  by_process_.store(!opened, std::memory_order_relaxed);
+  pid_ = ::getpid();
 }
 
-bool Owners::TryTake(unsigned slot) noexcept {
-  if (!TryLockByte(file_, kLockBytes + slot)) return false;
-  // Who gives things away raises the epoch, and then looks for locks.
-  if (shared_.epoch.load(std::memory_order_seq_cst) != epoch_.load(std::memory_order_relaxed)) {
-    UnlockByte(file_, kLockBytes + slot);
-    return false;
+// Who gives a part away raises its turn, and then looks for users; who comes to use one says so,
+// and then looks at the turn. So one of the two sees the other.
+std::uint32_t Owners::Enter(unsigned slot) noexcept {
+  const SlotBit bit(slot);
+  for (Part& part : shared_.parts) bit.Clear(part);  // What the one before had used.
+  bool are_there = true;
+  for (const Used& used : used_) {
+    Part& part = shared_.parts[used.part];
+    bit.Set(part);
+    are_there = are_there && part.turn.load(std::memory_order_seq_cst) == used.turn;
+  }
+  if (!are_there) {
+    for (const Used& used : used_) bit.Clear(shared_.parts[used.part]);
+    UnlockByte(lock_file(), kLockBytes + slot);
+    return 0;
   }
   Slot& mine = shared_.slots[slot];
   // Whatever the file had there.
@@ -99,7 +123,7 @@ bool Owners::TryTake(unsigned slot) noexcept {
   mine.pid.store(static_cast<std::uint32_t>(pid_), std::memory_order_relaxed);
   mine.generation.store(generation, std::memory_order_release);
   own_->word.store(generation * kMost + slot, std::memory_order_release);
-  return true;
+  return generation * kMost + slot;
 }
 
 // Never destroyed, and in no list: a fork has nothing to do with it.
@@ -109,35 +133,80 @@ Owners& Owners::Gone() {
   return *gone;
 }
 
+// Under the mutex of all.
+std::uint32_t Owners::TakeAny() noexcept {
+  const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
+  if (word != 0) return word;  // Another thread was faster.
+  if (pid_ != ::getpid()) OpenOwn();
+  for (unsigned slot = 0; slot < kMost; ++slot) {
+    if (TryLockByte(lock_file(), kLockBytes + slot)) return Enter(slot);
+  }
+  return 0;
+}
+
 std::uint32_t Owners::Take() noexcept {
   if (are_gone()) return 0;
   const std::lock_guard lock(all_mutex);
-  const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
-  if (word != 0) return word;  // Another thread was faster.
-  // A fork that called no handlers.
-  if (pid_ != ::getpid() && !Reopen()) return 0;
-  for (unsigned slot = 0; slot < kMost; ++slot) {
-    if (TryTake(slot)) return own_->word.load(std::memory_order_relaxed);
-  }
-  return 0;
+  return TakeAny();
 }
 
 // The generation is looked at before and after: a process that takes the slot in between locks it
 // first and writes its generation then. None at all means that the file was cut.
 bool Owners::IsDead(std::uint32_t word) const noexcept {
-  if (word == own_->word.load(std::memory_order_relaxed)) return false;
+  if (word == own_->word.load(std::memory_order_acquire)) return false;
   const unsigned slot = word % kMost;
   const auto left = [&] {
     const std::uint32_t now = shared_.slots[slot].generation.load(std::memory_order_acquire);
     return now != 0 && now != word / kMost;
   };
-  return left() || !IsByteLocked(file_, kLockBytes + slot) || left();
+  return left() || !IsByteLocked(lock_file(), kLockBytes + slot) || left();
 }
 
-unsigned Owners::CountOthers(int file) noexcept {
-  unsigned others = 0;
+void Owners::Use(unsigned part) {
+  const std::lock_guard lock(all_mutex);
+  Part& it = shared_.parts[part];
+  used_.push_back({.part = part, .turn = it.turn.load(std::memory_order_relaxed)});
+  SlotBit(own_->word.load(std::memory_order_relaxed) % kMost).Set(it);
+}
+
+void Owners::Leave(unsigned part) noexcept {
+  const std::lock_guard lock(all_mutex);
+  const auto found = std::ranges::find(used_, part, &Used::part);
+  if (found == used_.end()) return;
+  used_.erase(found);
+  const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
+  if (word == 0 || std::ranges::find(used_, part, &Used::part) != used_.end()) return;
+  SlotBit(word % kMost).Clear(shared_.parts[part]);
+}
+
+bool Owners::IsUsed(unsigned part) const noexcept {
+  const std::uint32_t own = own_->word.load(std::memory_order_acquire);
+  const auto& users = shared_.parts[part].users;
+  for (unsigned i = 0; i < users.size(); ++i) {
+    std::uint64_t bits = users[i].load(std::memory_order_seq_cst);
+    for (; bits != 0; bits &= bits - 1) {
+      const unsigned slot = i * 64 + static_cast<unsigned>(std::countr_zero(bits));
+      if (own != 0 && slot == own % kMost) return true;
+      if (IsByteLocked(lock_file(), kLockBytes + slot)) return true;
+    }
+  }
+  return false;
+}
+
+bool Owners::GiveAway(unsigned part) noexcept {
+  if (IsUsed(part)) return false;
+  std::atomic<std::uint64_t>& turn = shared_.parts[part].turn;
+  const std::uint64_t before = turn.load(std::memory_order_relaxed);
+  turn.store(before + 1, std::memory_order_seq_cst);
+  if (!IsUsed(part)) return true;
+  turn.store(before, std::memory_order_release);
+  return false;
+}
+
+std::bitset<Owners::kMost> Owners::Others(LockFile file) noexcept {
+  std::bitset<kMost> others;
   for (unsigned slot = 0; slot < kMost; ++slot) {
-    others += IsByteLocked(file, kLockBytes + slot) ? 1U : 0U;
+    others[slot] = IsByteLocked(file, kLockBytes + slot);
   }
   return others;
 }

@@ -1,21 +1,28 @@
-// Owners: which processes hold locks in a file that they share, and which of these are dead.
+// Owners: which processes share a file, what of it each uses, and which of them are dead.
 //
-// A process takes a slot by an OFD lock on a byte of the file that belongs to it; the kernel drops
-// that lock when the process ends, however it ends, and says so across pid namespaces. What it
-// writes into a lock is its word: the slot, and how many processes had the slot before it. A word
-// is dead if its slot has another process now, or none.
+// A process takes a slot by the kernel's lock on a byte of the file that belongs to it; that is
+// dropped when the process ends, however it ends, across pid namespaces. What it writes into locks
+// of its own is its word: the slot, and how many processes had the slot before it. A word is dead
+// if its slot has another process now, or none.
 //
-// A child process has a slot of its own from the first time that it asks for its word: the page
-// with the word is wiped when a process forks, and the file is opened anew, as a child keeps its
-// parent's lock alive by the open file that it has inherited.
+// A forked child has a slot of its own from its first moment (of a fork that calls no handlers:
+// from the first time that it asks for its word): the page with the word is wiped when a process
+// forks, and the file is opened anew, as a child would keep its parent's lock alive by the open
+// file that it has inherited. Where it may not open it, its locks are the process' own.
+//
+// The file is in parts, which are given to one after the other. A process says what it uses by a
+// bit for its slot; a part is given away once no living process does. A child uses what its parent
+// did, and finds out when it takes its slot whether that is still there.
 //
 // Thread-safe. Owns nothing but its slot; neither copies nor moves. The slots lie in the file.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "table/byte_lock.h"
 
@@ -23,29 +30,38 @@ namespace sluicegate::table {
 
 class Owners {
  public:
-  static constexpr unsigned kMost = 256;  ///< Processes at once.
+  static constexpr unsigned kMost = 256;        ///< Processes at once.
+  static constexpr unsigned kMostParts = 1024;  ///< Of the file.
   /// In the file; all zero: never used.
   struct Slot {
     std::atomic<std::uint32_t> generation;  ///< 1 to kGenerations: counts its processes, and wraps.
     std::atomic<std::uint32_t> pid;         ///< As its own namespace has it: for people.
   };
+  /// In the file; all zero: never used.
+  struct Part {
+    std::atomic<std::uint64_t> turn;                           ///< Goes up when it is given away.
+    std::array<std::atomic<std::uint64_t>, kMost / 64> users;  ///< A bit for each slot.
+  };
   struct Shared {
-    /// Goes up when something is given to others that processes without a slot might still use.
-    std::atomic<std::uint64_t> epoch;
     std::array<Slot, kMost> slots;
+    std::array<Part, kMostParts> parts;
   };
 
-  /// `file` is the only descriptor of its open file description in this process, and nothing is
-  /// mapped by it: a forked child would keep its locks alive by its mappings. It and `shared`
-  /// outlive this. Null: the system has no page for the word.
-  [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, int file);
+  struct Descriptors {
+    int file = -1;  ///< What is mapped.
+    /// Of the same file, for locks: the only descriptor of its open file description in this
+    /// process, and nothing is mapped by it, as a forked child would keep the locks alive.
+    int locks = -1;
+  };
+  /// The descriptors and `shared` outlive this. Null: the system has no page for the word.
+  [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, Descriptors descriptors);
   /// Lets go of the slot.
   ~Owners();
   Owners(const Owners&) = delete;
   Owners& operator=(const Owners&) = delete;
 
-  /// What this process writes into locks; takes a slot if it has none. 0: all are taken, or the
-  /// file could not be opened again after a fork, or is of another epoch since this was made.
+  /// What this process writes into locks; takes a slot if it has none. 0: all are taken, or what a
+  /// parent used was given away before this process had one.
   [[nodiscard]] std::uint32_t Word() noexcept {
     const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
     return word != 0 ? word : Take();
@@ -53,16 +69,26 @@ class Owners {
   /// Whether no process of that word lives. False for this process' own. For waiters: one or two
   /// system calls.
   [[nodiscard]] bool IsDead(std::uint32_t word) const noexcept;
-  /// Goes on in the epoch that this process has begun, and so do children that fork off from now
-  /// on. REQUIRES: it has a word, so that nobody else has begun one since.
-  void TakeEpoch() noexcept {
-    epoch_.store(shared_.epoch.load(std::memory_order_relaxed), std::memory_order_relaxed);
+
+  /// From now on the part is not given away, until this process leaves it as often as it used it.
+  /// REQUIRES: it has a word, and nobody gives parts away meanwhile.
+  void Use(unsigned part);
+  void Leave(unsigned part) noexcept;
+  /// Whether a living process uses it. Up to 256 system calls.
+  [[nodiscard]] bool IsUsed(unsigned part) const noexcept;
+  /// False: a living process uses it. REQUIRES: nobody else gives parts away or begins to use one,
+  /// but by a fork.
+  [[nodiscard]] bool GiveAway(unsigned part) noexcept;
+
+  /// For more locks of this process.
+  [[nodiscard]] LockFile lock_file() const noexcept {
+    return {.file = descriptors_.locks, .by_process = by_process_.load(std::memory_order_relaxed)};
   }
   /// Stands for the owners in a table that this process has left: has no word, for ever.
   [[nodiscard]] static Owners& Gone();
-  [[nodiscard]] bool are_gone() const noexcept { return file_ < 0; }
-  /// Slots that other open file descriptions of this file hold now.
-  [[nodiscard]] static unsigned CountOthers(int file) noexcept;
+  [[nodiscard]] bool are_gone() const noexcept { return descriptors_.file < 0; }
+  /// Which slots other holders of locks have now.
+  [[nodiscard]] static std::bitset<kMost> Others(LockFile file) noexcept;
 
   /// Buckets' locks that this process took over from a dead one. It counts from its start, or from
   /// the fork that made it; so does the one below.
@@ -87,19 +113,27 @@ class Owners {
     std::atomic<std::uint64_t> stuck;
   };
 
-  explicit Owners(Shared& shared)
-      : shared_(shared), file_(-1), epoch_(0), own_(new Own{}), pid_(0) {}
-  Owners(Shared& shared, int file, Own* own) noexcept;
+  // What this process uses, and whose turn it was then.
+  struct Used {
+    unsigned part = 0;
+    std::uint64_t turn = 0;
+  };
+
+  explicit Owners(Shared& shared) : shared_(shared), own_(new Own{}), pid_(0) {}
+  Owners(Shared& shared, Descriptors descriptors, Own* own) noexcept;
   [[nodiscard]] std::uint32_t Take() noexcept;
-  [[nodiscard]] bool TryTake(unsigned slot) noexcept;
-  [[nodiscard]] bool Reopen() noexcept;
+  [[nodiscard]] std::uint32_t TakeAny() noexcept;
+  [[nodiscard]] std::uint32_t Enter(unsigned slot) noexcept;
+  void OpenOwn() noexcept;
   friend struct ForkHandlers;
 
   Shared& shared_;
-  const int file_;
-  std::atomic<std::uint64_t> epoch_;  // Relaxed.
+  const Descriptors descriptors_;
+  std::atomic<bool> by_process_{false};  // Changes before this process has its word.
   Own* const own_;
-  int pid_;  // Who opened the file. Guarded by the mutex of all, as is the list.
+  // Guarded by the mutex of all, as is the list.
+  int pid_;  // Who opened the file.
+  std::vector<Used> used_;
   Owners* next_ = nullptr;
   Owners** before_ = nullptr;
 };

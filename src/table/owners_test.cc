@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +23,7 @@ constexpr std::size_t kBytes = sizeof(Owners::Shared);
 class SlotFile {
  public:
   SlotFile() : file_(::memfd_create("owners", MFD_CLOEXEC)) {
-    if (file_ < 0 || ::ftruncate(file_, kBytes) != 0) std::abort();
+    if (file_ < 0 || ::ftruncate(file_, kBytes) != 0 || ::fchmod(file_, 0600) != 0) std::abort();
     shared_ = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
   }
   ~SlotFile() {
@@ -48,19 +49,25 @@ class SlotFile {
 class Attached {
  public:
   explicit Attached(const SlotFile& file)
-      : file_(file.Open()), owners_(Owners::Create(file.shared(), file_)) {}
+      : file_(file.Open()),
+        locks_(file.Open()),
+        owners_(Owners::Create(file.shared(), {.file = file_, .locks = locks_})) {}
   ~Attached() {
     owners_.reset();
+    ::close(locks_);
     ::close(file_);
   }
   Attached(const Attached&) = delete;
   Attached& operator=(const Attached&) = delete;
   [[nodiscard]] Owners& operator*() const { return *owners_; }
   [[nodiscard]] Owners* operator->() const { return owners_.get(); }
-  [[nodiscard]] unsigned CountOthers() const { return Owners::CountOthers(file_); }
+  [[nodiscard]] std::size_t CountOthers() const {
+    return Owners::Others(owners_->lock_file()).count();
+  }
 
  private:
   int file_;
+  int locks_;
   std::unique_ptr<Owners> owners_;
 };
 
@@ -245,16 +252,138 @@ TEST(Owners, WhereAllSlotsAreTakenThereIsNoWordUntilOneIsFree) {
   EXPECT_EQ(late->Word() % Owners::kMost, 7U);
 }
 
-TEST(Owners, OfAnotherEpochThereIsNoWordForWhoHadNone) {
+TEST(Owners, APartThatALivingProcessUsesIsNotGivenAway) {
   const SlotFile file;
-  const Attached with(file);
-  const Attached without(file);
-  const std::uint32_t word = with->Word();
-  file.shared().epoch.fetch_add(1);
-  EXPECT_EQ(with->Word(), word);
-  EXPECT_EQ(without->Word(), 0U);
-  const Attached later(file);
-  EXPECT_TRUE(IsWord(later->Word()));
+  const Attached here(file);
+  (void)here->Word();
+  Process child([&](Voice voice) {
+    const Attached there(file);
+    (void)there->Word();
+    there->Use(7);
+    there->Use(7);
+    voice.Say(1);
+    SleepForEver();
+  });
+  ASSERT_EQ(child.Hear(), 1U);
+  EXPECT_FALSE(here->GiveAway(7));
+  EXPECT_TRUE(here->GiveAway(8)) << "nobody has it";
+  child.Kill();
+  EXPECT_TRUE(here->GiveAway(7));
+  // Its own, too, as often as it uses it.
+  here->Use(7);
+  here->Use(7);
+  here->Leave(7);
+  EXPECT_FALSE(here->GiveAway(7));
+  here->Leave(7);
+  EXPECT_TRUE(here->GiveAway(7));
+}
+
+TEST(Owners, WhoTakesADeadOnesSlotDoesNotUseWhatThatUsed) {
+  const SlotFile file;
+  Process child([&](Voice voice) {
+    const Attached there(file);
+    voice.Say(there->Word());
+    there->Use(7);
+    voice.Say(1);
+    SleepForEver();
+  });
+  const auto word = static_cast<std::uint32_t>(child.Hear());
+  ASSERT_EQ(child.Hear(), 1U);
+  child.Kill();
+  const Attached heir(file);
+  EXPECT_EQ(heir->Word() % Owners::kMost, word % Owners::kMost);
+  const Attached here(file);
+  (void)here->Word();
+  EXPECT_TRUE(here->GiveAway(7));
+}
+
+TEST(Owners, AChildUsesWhatItsParentDidAndCanLeaveItAlone) {
+  const SlotFile file;
+  const Attached here(file);
+  (void)here->Word();
+  here->Use(7);
+  Process child([&](Voice voice) {
+    voice.Say(1);
+    (void)voice.Hear();
+    here->Leave(7);
+    voice.Say(2);
+    SleepForEver();
+  });
+  ASSERT_EQ(child.Hear(), 1U);
+  here->Leave(7);
+  EXPECT_FALSE(here->GiveAway(7)) << "the child has it still";
+  child.Say(1);
+  ASSERT_EQ(child.Hear(), 2U);
+  EXPECT_TRUE(here->GiveAway(7));
+}
+
+// Only a fork that calls no handlers gives it the time to be late.
+TEST(Owners, AChildWhosePartsWereGivenAwayMeanwhileHasNoWord) {
+  for (const bool given_away : {false, true}) {
+    const SlotFile file;
+    const Attached here(file);
+    (void)here->Word();
+    here->Use(7);
+    Process child(
+        [&](Voice voice) {
+          voice.Say(1);
+          (void)voice.Hear();
+          voice.Say(here->Word());
+        },
+        &::_Fork);
+    ASSERT_EQ(child.Hear(), 1U);
+    if (given_away) {
+      here->Leave(7);
+      ASSERT_TRUE(here->GiveAway(7));
+    }
+    child.Say(1);
+    EXPECT_EQ(IsWord(child.Hear()), !given_away);
+  }
+}
+
+// As a server's workers are that fork after it dropped its privileges: they may not open the file.
+TEST(Owners, AChildThatMayNotOpenTheFileHasAWordAllTheSame) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can drop privileges";
+  for (pid_t (*fork)() : {&::fork, &::_Fork}) {
+    const SlotFile file;
+    Process parent([&](Voice voice) {
+      const Attached there(file);
+      const auto own = static_cast<std::uint32_t>(voice.Hear());
+      const std::uint32_t parents = there->Word();
+      voice.Say(parents);
+      if (::setgid(65534) != 0 || ::setuid(65534) != 0) return;
+      ::alarm(60);  // Nobody's death ends it any more.
+      for (unsigned i = 0; i < 2; ++i) {
+        if (fork() != 0) continue;
+        ::alarm(60);
+        const std::uint32_t word = there->Word();
+        const bool good = there->lock_file().by_process && !there->IsDead(parents) &&
+                          !there->IsDead(own) && IsWord(word);
+        voice.Say(good ? word : 0);
+        SleepForEver();
+      }
+      SleepForEver();
+    });
+    const Attached here(file);
+    const std::uint32_t own = here->Word();
+    parent.Say(own);
+    const auto parents = static_cast<std::uint32_t>(parent.Hear());
+    const auto one = static_cast<std::uint32_t>(parent.Hear());
+    const auto two = static_cast<std::uint32_t>(parent.Hear());
+    ASSERT_TRUE(IsWord(parents) && IsWord(one) && IsWord(two));
+    EXPECT_EQ((std::set{own, parents, one, two}).size(), 4U);
+    for (const std::uint32_t word : {parents, one, two}) EXPECT_FALSE(here->IsDead(word));
+    const auto kill = [&](std::uint32_t word) {
+      ::kill(static_cast<pid_t>(file.shared().slots[word % Owners::kMost].pid.load()), SIGKILL);
+      while (!here->IsDead(word)) ::usleep(1000);
+    };
+    kill(one);
+    EXPECT_FALSE(here->IsDead(parents)) << "its child had its open file";
+    EXPECT_FALSE(here->IsDead(two));
+    kill(parents);
+    EXPECT_FALSE(here->IsDead(two));
+    kill(two);
+  }
 }
 
 // What a foreign hand may have written there.

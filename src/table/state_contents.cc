@@ -126,13 +126,6 @@ StateEntry* StateContents::FindLatest(std::string_view name) noexcept {
   return latest;
 }
 
-StateEntry* StateContents::FindUnfinished(std::string_view name) noexcept {
-  const auto found = std::ranges::find_if(directory, [name](const StateEntry& entry) {
-    return !entry.is_free() && !entry.is_prepared() && entry.Name() == StateEntry::Cut(name);
-  });
-  return found == directory.end() ? nullptr : &*found;
-}
-
 StateEntry* StateContents::FindFree() noexcept {
   const auto found = std::ranges::find_if(directory, &StateEntry::is_free);
   return found == directory.end() ? nullptr : &*found;
@@ -152,6 +145,17 @@ bool StateContents::IsSuperseded(const StateEntry& entry) const noexcept {
   });
 }
 
+unsigned StateContents::CountUsers(const StateEntry& entry,
+                                   const std::bitset<Owners::kMost>& living) const {
+  const auto& users = owners.parts[PartOf(entry)].users;
+  unsigned count = 0;
+  for (unsigned slot = 0; slot < Owners::kMost; ++slot) {
+    const std::uint64_t word = users[slot / 64].load(std::memory_order_relaxed);
+    count += living[slot] && (word >> (slot % 64) & 1U) != 0 ? 1U : 0U;
+  }
+  return count;
+}
+
 std::uint64_t StateContents::FindRoom(std::uint64_t bytes) const {
   const std::uint64_t unit = bytes >= kHugePage ? kHugePage : kPage;
   std::uint64_t at = 0;
@@ -162,31 +166,31 @@ std::uint64_t StateContents::FindRoom(std::uint64_t bytes) const {
   return at;
 }
 
-std::vector<StateEntry*> StateContents::Unneeded(std::uint64_t engine_ns) {
-  std::vector<StateEntry*> unneeded;
-  for (StateEntry& entry : directory) {
-    if (!entry.is_free() && IsSuperseded(entry)) unneeded.push_back(&entry);
-  }
-  for (StateEntry& entry : directory) {
-    if (!entry.is_free() && !IsSuperseded(entry) && entry.IsOver(engine_ns)) {
-      unneeded.push_back(&entry);
-    }
-  }
-  return unneeded;
+bool StateContents::IsAloneOfItsName(const StateEntry& entry) const noexcept {
+  return std::ranges::none_of(directory, [&](const StateEntry& other) {
+    return &other != &entry && !other.is_free() && other.Name() == entry.Name();
+  });
 }
 
-// A child that has not asked for its word since its fork may have them mapped. So the epoch goes up
-// first, which such a child notices, and then nobody may be there.
-void StateContents::Free(const Descriptors& of, const std::vector<StateEntry*>& unneeded) noexcept {
-  if (unneeded.empty() || Owners::CountOthers(of.locks) > 0) return;
-  owners.epoch.fetch_add(1, std::memory_order_seq_cst);
-  if (Owners::CountOthers(of.locks) > 0) return;
-  for (StateEntry* entry : unneeded) {
-    (void)::fallocate(of.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      static_cast<off_t>(entry->offset),
-                      static_cast<off_t>(entry->end() - entry->offset));
-    entry->bytes = 0;
+// Who is superseded and still in use must not be the latest of its name again because the one in
+// its place is over.
+void StateContents::FreeUnneeded(int file, Owners& users, std::uint64_t engine_ns) noexcept {
+  for (StateEntry& entry : directory) {
+    if (!entry.is_free() && IsSuperseded(entry)) Free(file, users, entry);
   }
+  for (StateEntry& entry : directory) {
+    if (!entry.is_free() && entry.IsOver(engine_ns) && IsAloneOfItsName(entry)) {
+      Free(file, users, entry);
+    }
+  }
+}
+
+void StateContents::Free(int file, Owners& users, StateEntry& entry) noexcept {
+  if (!users.GiveAway(PartOf(entry))) return;
+  (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    static_cast<off_t>(entry.offset),
+                    static_cast<off_t>(entry.end() - entry.offset));
+  entry.bytes = 0;
 }
 
 }  // namespace sluicegate::table

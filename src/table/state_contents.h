@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -75,13 +76,13 @@ struct StateEntry {
 struct StateContents {
   static constexpr std::array<char, 8> kMagic = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 't'};
   static constexpr std::uint32_t kVersion = 1;
-  static constexpr unsigned kMostRegions = 1024;
+  static constexpr unsigned kMostRegions = Owners::kMostParts;
   static constexpr std::size_t kOwnersAt = 1024;
 
   StateHead head;
   std::array<std::byte, kOwnersAt - sizeof(StateHead)> unused_head;
   Owners::Shared owners;
-  std::array<std::byte, kPage - kOwnersAt - sizeof(Owners::Shared)> unused_owners;
+  std::array<std::byte, 11 * kPage - kOwnersAt - sizeof(Owners::Shared)> unused_owners;
   std::array<StateEntry, kMostRegions> directory;
 
   /// Makes a file of zeros one of this machine, without regions.
@@ -91,36 +92,30 @@ struct StateContents {
 
   /// The region of that name that counts; null: there is none.
   [[nodiscard]] StateEntry* FindLatest(std::string_view name) noexcept;
-  /// One of that name that was not finished; null: there is none.
-  [[nodiscard]] StateEntry* FindUnfinished(std::string_view name) noexcept;
   [[nodiscard]] StateEntry* FindFree() noexcept;
+  /// Which part of the owners' it is.
+  [[nodiscard]] unsigned PartOf(const StateEntry& entry) const noexcept {
+    return static_cast<unsigned>(&entry - directory.data());
+  }
   [[nodiscard]] std::uint64_t LastSerial() const noexcept;
   /// Whether another one took its place, or it was never finished.
   [[nodiscard]] bool IsSuperseded(const StateEntry& entry) const noexcept;
+  /// How many of the processes that live, by their slots, use it.
+  [[nodiscard]] unsigned CountUsers(const StateEntry& entry,
+                                    const std::bitset<Owners::kMost>& living) const;
   /// Where so many bytes are free, as far ahead as they are.
   [[nodiscard]] std::uint64_t FindRoom(std::uint64_t bytes) const;
-  struct Descriptors {
-    int file = -1;
-    int locks = -1;  ///< Of the owners.
-  };
-  /// Frees what no policy needs any more, if nobody else is there who may still use it: what is
-  /// superseded, and what is over, but for what this process needs.
-  template <class IsNeeded>
-  void FreeUnneeded(const Descriptors& of, std::uint64_t engine_ns, const IsNeeded& is_needed) {
-    std::vector<StateEntry*> unneeded = Unneeded(engine_ns);
-    std::erase_if(unneeded, is_needed);
-    Free(of, unneeded);
-  }
+  /// Frees what no policy needs any more and no living process uses: what is superseded, and what
+  /// is over. `file`: the file itself.
+  void FreeUnneeded(int file, Owners& users, std::uint64_t engine_ns) noexcept;
 
  private:
   struct Range {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
   };
-  /// What is superseded comes first: it must not be the latest of its name when the one in its
-  /// place is over.
-  [[nodiscard]] std::vector<StateEntry*> Unneeded(std::uint64_t engine_ns);
-  void Free(const Descriptors& of, const std::vector<StateEntry*>& unneeded) noexcept;
+  [[nodiscard]] bool IsAloneOfItsName(const StateEntry& entry) const noexcept;
+  void Free(int file, Owners& users, StateEntry& entry) noexcept;
   /// What lies where, in order: this, and the regions.
   [[nodiscard]] std::vector<Range> Taken() const;
 };
@@ -136,10 +131,10 @@ static_assert(offsetof(StateEntry, bytes) == 8 && offsetof(StateEntry, serial) =
 static_assert(offsetof(StateEntry, used_ns) == 24 && offsetof(StateEntry, lasts_ns) == 32);
 static_assert(offsetof(StateEntry, prepared) == 40 && offsetof(StateEntry, name) == 48);
 static_assert(offsetof(StateEntry, description_bytes) == 44);
-static_assert(offsetof(Owners::Shared, slots) == 8 && sizeof(Owners::Slot) == 8);
-static_assert(sizeof(Owners::Shared) == 2056);
-static_assert(offsetof(StateContents, owners) == 1024 &&
-              offsetof(StateContents, directory) == 4096);
-static_assert(sizeof(StateContents) == 102400);
+static_assert(sizeof(Owners::Slot) == 8 && sizeof(Owners::Part) == 40);
+static_assert(offsetof(Owners::Part, users) == 8 && offsetof(Owners::Shared, parts) == 2048);
+static_assert(offsetof(StateContents, owners) == 1024 && sizeof(Owners::Shared) == 43008);
+static_assert(offsetof(StateContents, directory) == 45056);
+static_assert(sizeof(StateContents) == 143360);
 
 }  // namespace sluicegate::table

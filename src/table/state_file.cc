@@ -24,13 +24,6 @@ using Entry = StateEntry;
 
 std::string Told(int error) { return std::strerror(error); }
 
-std::unexpected<std::string> Refused(const std::string& path, std::string_view why) {
-  return std::unexpected("state file " + path + ": " + std::string(why));
-}
-
-constexpr std::string_view kBusy =
-    "another process has locked it for 10 seconds. End the one that is stopped, or let it go on.";
-
 // Only who may write into it at all should be able to.
 std::string CheckOwner(const struct stat& about) {
   if (!S_ISREG(about.st_mode)) {
@@ -67,15 +60,6 @@ std::string CheckOwn(int file) {
   return CheckOwner(about);
 }
 
-// Empty where it cannot be read, which is then no region's that anybody asks for.
-std::string ReadDescription(int file, const Entry& entry) {
-  std::string text(entry.description_bytes, '\0');
-  const ssize_t read =
-      ::pread(file, text.data(), text.size(), static_cast<off_t>(entry.offset + entry.bytes));
-  if (read != static_cast<ssize_t>(text.size())) text.clear();
-  return text;
-}
-
 // All of a file but its holes into an empty one. The error is the system's.
 bool Copy(int from, int to) {
   struct stat about{};
@@ -104,6 +88,9 @@ struct StateFile::Opening {
   [[nodiscard]] std::string MapContents();
   [[nodiscard]] std::string BeginOrCheck(const Machine& machine);
   [[nodiscard]] std::string EnterBoot(const Machine& machine);
+  [[nodiscard]] std::size_t CountOthers() const {
+    return Owners::Others({.file = locks.get()}).count();
+  }
 
   OpenFile file;
   OpenFile locks{-1};
@@ -142,7 +129,7 @@ std::string StateFile::Opening::BeginOrCheck(const Machine& machine) {
   const bool fresh =
       bytes == 0 || (bytes == sizeof(Contents) && contents->head.magic == std::array<char, 8>{});
   if (!fresh) return contents->Check(bytes);
-  if (const unsigned others = Owners::CountOthers(locks.get()); others > 0) {
+  if (const std::size_t others = CountOthers(); others > 0) {
     return "it was emptied while " + std::to_string(others) +
            (others == 1 ? " process is" : " processes are") +
            " attached to it. End all, then start again.";
@@ -153,7 +140,7 @@ std::string StateFile::Opening::BeginOrCheck(const Machine& machine) {
 
 std::string StateFile::Opening::EnterBoot(const Machine& machine) {
   StateHead& head = contents->head;
-  const bool alone = Owners::CountOthers(locks.get()) == 0;
+  const bool alone = CountOthers() == 0;
   of_another_boot = head.boot_id != machine.boot_id;
   if (of_another_boot && !alone) {
     return "processes of another machine are attached to it. Name a file of this machine.";
@@ -204,8 +191,7 @@ std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Attached(const
                                                                            Opening& opening,
                                                                            const Machine& machine) {
   if (const std::string why = opening.OpenLocks(); !why.empty()) return Refused(path, why);
-  const int locks = opening.locks.get();
-  const DirectoryLock lock(locks);
+  const DirectoryLock lock({.file = opening.locks.get()});
   if (!lock.held()) return Refused(path, kBusy);
   if (const std::string why = opening.MapContents(); !why.empty()) return Refused(path, why);
   for (const auto step : {&Opening::BeginOrCheck, &Opening::EnterBoot}) {
@@ -213,14 +199,12 @@ std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Attached(const
     if (!why.empty()) return Refused(path, why);
   }
   Contents& contents = *opening.contents;
-  const std::uint64_t now_ns = contents.head.engine_ns.load(std::memory_order_relaxed);
-  contents.FreeUnneeded({.file = opening.file.get(), .locks = locks}, now_ns,
-                        [](const Entry*) { return false; });
-  auto owners = Owners::Create(contents.owners, locks);
+  auto owners =
+      Owners::Create(contents.owners, {.file = opening.file.get(), .locks = opening.locks.get()});
   if (owners == nullptr) return Refused(path, "there is no memory for this process' word in it.");
-  if (owners->Word() == 0) {
-    return Refused(path, "256 processes are attached to it, which is the most. End some of them.");
-  }
+  if (owners->Word() == 0) return Refused(path, kNoSlot);
+  contents.FreeUnneeded(opening.file.get(), *owners,
+                        contents.head.engine_ns.load(std::memory_order_relaxed));
   return std::unique_ptr<StateFile>(new StateFile(path, opening, std::move(owners)));
 }
 
@@ -230,8 +214,8 @@ StateFile::StateFile(std::string path, Opening& opening, std::unique_ptr<Owners>
       locks_(opening.locks.Release()),
       contents_(std::exchange(opening.contents, nullptr)),
       owners_(std::move(owners)),
-      of_another_boot_(opening.of_another_boot),
-      file_bytes_(contents_->head.file_bytes) {}
+      regions_(path_, file_, *contents_, *owners_),
+      of_another_boot_(opening.of_another_boot) {}
 
 StateFile::~StateFile() {
   owners_.reset();  // Before its file closes.
@@ -248,20 +232,15 @@ std::unique_ptr<const Clock> StateFile::ClockBy(const Clock& machine) const {
   return MakeStateClock(machine, offset_ns());
 }
 
-// A thread that attaches a region keeps its time for itself when it is done.
 void StateFile::Keep(Now now) noexcept {
   contents_->head.Keep(now);
-  const std::unique_lock threads(mutex_, std::try_to_lock);
-  if (!threads.owns_lock()) return;
-  for (const auto& [entry, region] : used_) {
-    if (!region.expired()) entry->Use(now.engine_ns);
-  }
+  regions_.Keep(now.engine_ns);
 }
 
 // What is beyond its end is gone. With zeros there counting begins afresh, for all processes alike.
 bool StateFile::GrowBack(std::uint64_t bytes) noexcept {
   const auto from = static_cast<off_t>(bytes);
-  const auto to = static_cast<off_t>(file_bytes_.load(std::memory_order_relaxed));
+  const auto to = static_cast<off_t>(regions_.file_bytes());
   if (from >= to) return false;
   was_cut_.store(true, std::memory_order_relaxed);
   // Before it is whole again, so that nobody takes it for a good one.
@@ -271,11 +250,12 @@ bool StateFile::GrowBack(std::uint64_t bytes) noexcept {
   return ::fallocate(file_, 0, from, to - from) == 0 || ::ftruncate(file_, to) == 0;
 }
 
+// Whoever dropped the right to look into the folder since believes it.
 bool StateFile::LiesAt(const std::string& path) const noexcept {
   struct stat here{};
   struct stat there{};
-  return ::fstat(file_, &here) == 0 && ::lstat(path.c_str(), &there) == 0 &&
-         here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+  if (::lstat(path.c_str(), &there) != 0) return errno == EACCES;
+  return ::fstat(file_, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 StateFile::Condition StateFile::Inspect() noexcept {
@@ -284,8 +264,7 @@ StateFile::Condition StateFile::Inspect() noexcept {
   (void)GrowBack(static_cast<std::uint64_t>(about.st_size));
   if (!LiesAt(path_)) return Condition::kMoved;
   if (was_cut_.load(std::memory_order_relaxed)) return Condition::kCut;
-  // Others make regions too.
-  file_bytes_.store(contents_->head.file_bytes, std::memory_order_relaxed);
+  regions_.ReadFileBytes();
   return Condition::kWhole;
 }
 
@@ -313,151 +292,6 @@ bool StateFile::Mend(void* address) noexcept {
                 0) == at;
 }
 
-// A region that is not prepared has a dead maker, or one that failed: who lives holds the lock
-// until it is.
-std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Attach(const RegionKey& key,
-                                                                       std::size_t bytes,
-                                                                       const Prepare& prepare) {
-  const std::lock_guard threads(mutex_);
-  const DirectoryLock lock(locks_);
-  if (!lock.held()) return Refused(path_, kBusy);
-  // What lies where nobody knows any more.
-  struct stat about{};
-  if (::fstat(file_, &about) != 0) return Refused(path_, "cannot look at it: " + Told(errno) + ".");
-  if (const std::string why = contents_->Check(static_cast<std::uint64_t>(about.st_size));
-      !why.empty()) {
-    return Refused(path_, why);
-  }
-  Entry* before = contents_->FindLatest(key.name);
-  if (Fits(before, key, bytes)) {
-    auto region = Map(*before);
-    if (region) Use(*before, key, *region);
-    return region;
-  }
-  FreeUnneeded(before);
-  Entry* entry = contents_->FindUnfinished(key.name);
-  if (!Fits(entry, key, bytes)) {
-    auto made = MakeEntry(key, bytes);
-    if (!made) return Refused(path_, made.error());
-    entry = *made;
-  }
-  auto region = Map(*entry);
-  if (!region) return region;
-  Fresh fresh{.region = *region,
-              .before = nullptr,
-              .described = {},
-              .id = static_cast<std::uint32_t>(entry->serial) | 1U << 31U};
-  std::memset(fresh.region->data(), 0, bytes);
-  if (before != nullptr) {
-    auto old = Map(*before);
-    if (!old) return old;
-    fresh.before = std::move(*old);
-    fresh.described = ReadDescription(file_, *before);
-  }
-  if (!prepare(fresh)) {
-    return Refused(path_,
-                   "a process that is stopped holds a part of what is to be taken over. Let it go "
-                   "on, or end it, then try again.");
-  }
-  // What the entry says of it is not on the disk before the first page, which says what it is.
-  (void)::msync(fresh.region->data(), std::min<std::size_t>(bytes, kPage), MS_SYNC);
-  // From now on it counts, unless somebody goes on with what was there.
-  if (before != nullptr) entry->Use(before->used_ns.load(std::memory_order_relaxed) + 1);
-  Use(*entry, key, *region);
-  entry->prepared.store(1, std::memory_order_release);
-  return region;
-}
-
-std::expected<std::shared_ptr<Mapping>, std::string> StateFile::Map(const Entry& entry) const {
-  auto mapping = Mapping::OfFile(file_, entry.offset, entry.bytes);
-  if (!mapping) return Refused(path_, mapping.error());
-  return std::shared_ptr<Mapping>(std::move(*mapping));
-}
-
-std::expected<std::vector<StateFile::Region>, std::string> StateFile::MapAll() {
-  const std::lock_guard threads(mutex_);
-  const DirectoryLock lock(locks_);
-  if (!lock.held()) return Refused(path_, kBusy);
-  std::vector<Region> regions;
-  for (const Entry& entry : contents_->directory) {
-    if (entry.is_free() || contents_->IsSuperseded(entry)) continue;
-    auto bytes = Map(entry);
-    if (!bytes) return std::unexpected(std::move(bytes.error()));
-    regions.push_back({.name = std::string(entry.Name()),
-                       .description = ReadDescription(file_, entry),
-                       .bytes = std::move(*bytes)});
-  }
-  return regions;
-}
-
-// A reload leaves the tables of before behind, so the next one finds room where nobody else is.
-void StateFile::FreeUnneeded(const Entry* before) {
-  if (owners_->Word() == 0) return;  // Then others may have begun an epoch.
-  std::erase_if(used_, [](const auto& used) { return used.second.expired(); });
-  const auto is_needed = [&](const Entry* entry) {
-    return entry == before ||
-           std::ranges::any_of(used_, [entry](const auto& used) { return used.first == entry; });
-  };
-  contents_->FreeUnneeded({.file = file_, .locks = locks_},
-                          contents_->head.engine_ns.load(std::memory_order_relaxed), is_needed);
-  owners_->TakeEpoch();
-}
-
-bool StateFile::Fits(const Entry* entry, const RegionKey& key, std::size_t bytes) const {
-  return entry != nullptr && entry->bytes == bytes &&
-         entry->description_bytes == key.description.size() &&
-         ReadDescription(file_, *entry) == key.description;
-}
-
-void StateFile::Use(Entry& entry, const RegionKey& key, const std::shared_ptr<Mapping>& region) {
-  entry.lasts_ns = std::max(entry.lasts_ns, key.lasts_ns);
-  entry.Use(contents_->head.engine_ns.load(std::memory_order_relaxed));
-  used_.emplace_back(&entry, region);
-}
-
-// The size of the file is known before the entry that needs it, and the entry is whole before it
-// counts.
-std::expected<StateEntry*, std::string> StateFile::MakeEntry(const RegionKey& key,
-                                                             std::size_t bytes) {
-  Entry* entry = contents_->FindFree();
-  if (entry == nullptr) {
-    return std::unexpected(
-        "its directory is full. End all its processes once: what a policy had before, and what "
-        "can matter no more, goes then.");
-  }
-  if (key.description.size() > Entry::kMostDescription) {
-    return std::unexpected(
-        "a rule's limits take more than 1 MiB to describe. Use fewer overrides.");
-  }
-  const std::uint64_t whole = bytes + key.description.size();
-  const std::uint64_t offset = contents_->FindRoom(whole);
-  const int error =
-      ::posix_fallocate(file_, static_cast<off_t>(offset), static_cast<off_t>(RoundUp(whole)));
-  if (error != 0) {
-    return std::unexpected("there is no room for " + std::to_string(bytes) + " bytes: " +
-                           Told(error) + ". Make room on the disk, or lower state.memory.");
-  }
-  if (::pwrite(file_, key.description.data(), key.description.size(),
-               static_cast<off_t>(offset + bytes)) !=
-      static_cast<ssize_t>(key.description.size())) {
-    return std::unexpected("cannot write what a region is for: " + Told(errno) + ".");
-  }
-  file_bytes_.store(std::max(contents_->head.file_bytes, offset + RoundUp(whole)),
-                    std::memory_order_relaxed);
-  contents_->head.file_bytes = file_bytes_.load(std::memory_order_relaxed);
-  entry->offset = offset;
-  entry->serial = contents_->LastSerial() + 1;
-  entry->used_ns.store(0, std::memory_order_relaxed);
-  entry->lasts_ns = key.lasts_ns;
-  entry->prepared.store(0, std::memory_order_relaxed);
-  entry->description_bytes = static_cast<std::uint32_t>(key.description.size());
-  entry->name = {};
-  std::ranges::copy(Entry::Cut(key.name), entry->name.begin());
-  std::atomic_thread_fence(std::memory_order_release);
-  entry->bytes = bytes;
-  return entry;
-}
-
 std::expected<StateFileReport, std::string> StateFile::Read(const std::string& path,
                                                             const Machine& machine) {
   const OpenFile file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
@@ -480,12 +314,14 @@ std::expected<StateFileReport, std::string> StateFile::Read(const std::string& p
                          .engine_ns = head.engine_ns.load(std::memory_order_relaxed),
                          .unix_ns = head.unix_ns.load(std::memory_order_relaxed),
                          .regions = {}};
-  report.owners = Owners::CountOthers(file.get());
+  const std::bitset<Owners::kMost> living = Owners::Others({.file = file.get()});
+  report.owners = static_cast<unsigned>(living.count());
   for (const Entry& entry : contents->directory) {
     if (entry.is_free()) continue;
     report.regions.push_back({.name = std::string(entry.Name()),
                               .bytes = entry.bytes,
-                              .description = ReadDescription(file.get(), entry),
+                              .description = RegionDirectory::ReadDescription(file.get(), entry),
+                              .users = contents->CountUsers(entry, living),
                               .superseded = contents->IsSuperseded(entry)});
   }
   return report;

@@ -13,32 +13,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/siphash.h"
-#include "limit/saturating.h"
 #include "sluicegate/time.h"
 #include "table/machine.h"
 #include "table/mapping.h"
 #include "table/owners.h"
+#include "table/region_directory.h"
 #include "table/state_contents.h"
 
 namespace sluicegate::table {
-
-/// What a region is, apart from its bytes. A value type.
-struct RegionKey {
-  std::string name;  ///< Whose: at most 47 bytes count. What came before has the same.
-  /// All that its bytes mean: the same for all processes that may share it. It is kept in the file,
-  /// so that what comes after can read it.
-  std::string description;
-  /// How long after its last use anything in it matters.
-  std::uint64_t lasts_ns = limit::kMaxU64;
-};
 
 /// What `sluicegate state` tells of a file, without attaching to it. A value type.
 struct StateFileReport {
@@ -52,7 +39,8 @@ struct StateFileReport {
     std::string name;
     std::uint64_t bytes = 0;
     std::string description;
-    bool superseded = false;  ///< Another policy's: kept while others may still use it.
+    unsigned users = 0;       ///< Processes that use it now.
+    bool superseded = false;  ///< Another policy's: kept while others use it.
   };
   std::vector<Region> regions;
 };
@@ -97,9 +85,11 @@ class StateFile {
   void Keep(Now now) noexcept;
   [[nodiscard]] Owners& owners() noexcept { return *owners_; }
   /// How many are attached to it now, this one included. For people: 256 system calls, some 50 us.
-  [[nodiscard]] unsigned processes() const noexcept { return Owners::CountOthers(locks_) + 1; }
+  [[nodiscard]] unsigned processes() const noexcept {
+    return static_cast<unsigned>(Owners::Others(owners_->lock_file()).count()) + 1;
+  }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  /// Whether this very file lies there.
+  /// Whether this very file lies there. True where the system does not let this process look.
   [[nodiscard]] bool LiesAt(const std::string& path) const noexcept;
 
   /// What became of the file itself meanwhile.
@@ -114,32 +104,17 @@ class StateFile {
   /// `address` can be tried once more. False: that was something else. Safe in a signal handler.
   [[nodiscard]] bool Mend(void* address) noexcept;
 
-  /// A region that nobody had before, all zero.
-  struct Fresh {
-    std::shared_ptr<Mapping> region;
-    std::shared_ptr<Mapping> before;  ///< What had its name; null if nothing did.
-    std::string described;            ///< What that was.
-    /// For a table in it: the same for all processes, no other region's, and none that a table of
-    /// one process has.
-    std::uint32_t id = 0;
-  };
-  /// A region that is there.
-  struct Region {
-    std::string name;
-    std::string description;
-    std::shared_ptr<Mapping> bytes;
-  };
-  /// Those that nothing has superseded, mapped. For a look at them.
-  [[nodiscard]] std::expected<std::vector<Region>, std::string> MapAll();
-
-  /// Fills it. The directory is locked meanwhile, for all processes. False: a living process keeps
-  /// what was there from being read.
-  using Prepare = std::function<bool(const Fresh& fresh)>;
-  /// Maps the region of this key and size; makes it where there is none, or where its maker died
-  /// before it was prepared. Regions that it supersedes stay until the file is opened alone.
-  [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Attach(const RegionKey& key,
-                                                                            std::size_t bytes,
-                                                                            const Prepare& prepare);
+  using Fresh = RegionDirectory::Fresh;
+  using Prepare = RegionDirectory::Prepare;
+  using Region = RegionDirectory::Region;
+  /// As RegionDirectory's.
+  [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Attach(
+      const RegionKey& key, std::size_t bytes, const Prepare& prepare) {
+    return regions_.Attach(key, bytes, prepare);
+  }
+  [[nodiscard]] std::expected<std::vector<Region>, std::string> MapAll() {
+    return regions_.MapAll();
+  }
 
  private:
   struct Opening;
@@ -147,13 +122,6 @@ class StateFile {
   StateFile(std::string path, Opening& opening, std::unique_ptr<Owners> owners) noexcept;
   [[nodiscard]] static std::expected<std::unique_ptr<StateFile>, std::string> Attached(
       const std::string& path, Opening& opening, const Machine& machine);
-  [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Map(
-      const StateEntry& entry) const;
-  [[nodiscard]] bool Fits(const StateEntry* entry, const RegionKey& key, std::size_t bytes) const;
-  void FreeUnneeded(const StateEntry* before);
-  void Use(StateEntry& entry, const RegionKey& key, const std::shared_ptr<Mapping>& region);
-  [[nodiscard]] std::expected<StateEntry*, std::string> MakeEntry(const RegionKey& key,
-                                                                  std::size_t bytes);
   [[nodiscard]] bool GrowBack(std::uint64_t bytes) noexcept;  // Whether it was shorter.
 
   const std::string path_;
@@ -161,13 +129,9 @@ class StateFile {
   const int locks_;                // Opened apart: see Owners::Create.
   StateContents* const contents_;  // The file's beginning, mapped.
   std::unique_ptr<Owners> owners_;
-  std::mutex mutex_;  // Of this process' threads; the directory's lock is one for the process.
-  // Guarded by mutex_: what this process has attached to, as long as somebody needs it.
-  std::vector<std::pair<StateEntry*, std::weak_ptr<Mapping>>> used_;
+  RegionDirectory regions_;
   const bool of_another_boot_;
-  // Relaxed, as are the others.
-  std::atomic<std::uint64_t> file_bytes_;  // As many as the file must have.
-  std::atomic<bool> was_cut_{false};
+  std::atomic<bool> was_cut_{false};  // Relaxed.
 };
 
 }  // namespace sluicegate::table

@@ -16,8 +16,8 @@
 #include <fstream>
 #include <string>
 
-#include "base/temporary_folder_for_test.h"
 #include "table/process_for_test.h"
+#include "table/state_file_for_test.h"
 
 namespace sluicegate::table {
 namespace {
@@ -29,56 +29,7 @@ using ::testing::SizeIs;
 using Voice = Process::Voice;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kSecond = 1'000'000'000;
-constexpr std::uint64_t kHour = 3600 * kSecond;
-constexpr std::size_t kBytes = 3 * 4096 - 64;  // No whole number of pages.
-
-Machine MachineOfBoot(unsigned char boot, std::uint64_t boottime_ns, std::int64_t unix_ns) {
-  Machine machine{
-      .boot_id = {}, .time_namespace = 7, .boottime_ns = boottime_ns, .unix_ns = unix_ns};
-  machine.boot_id[0] = std::byte{boot};
-  return machine;
-}
-
-class StateFileTest : public ::testing::Test {
- protected:
-  [[nodiscard]] std::string Path() const { return folder_ / "state"; }
-  [[nodiscard]] std::unique_ptr<StateFile> Open(const Machine& machine = Machine::Here()) const {
-    auto file = StateFile::Open(Path(), machine);
-    EXPECT_TRUE(file.has_value()) << file.error();
-    return file ? std::move(*file) : nullptr;
-  }
-  [[nodiscard]] std::string Refusal(const Machine& machine = Machine::Here()) const {
-    const auto file = StateFile::Open(Path(), machine);
-    return file ? "" : file.error();
-  }
-  void Write(std::size_t at, std::string_view bytes) const {
-    std::fstream file(Path(), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(at));
-    file << bytes;
-  }
-  [[nodiscard]] StateFileReport Report() const {
-    auto report = StateFile::Read(Path());
-    EXPECT_TRUE(report.has_value()) << report.error();
-    return report ? *report : StateFileReport{};
-  }
-
-  TemporaryFolder folder_;
-};
-
-// A region whose first byte tells who prepared it.
-std::shared_ptr<Mapping> Attach(StateFile& file, std::string_view name, std::uint64_t identity,
-                                char mark, std::size_t bytes = kBytes) {
-  auto mapping = file.Attach(
-      {.name = std::string(name), .description = std::to_string(identity), .lasts_ns = kHour},
-      bytes, [mark](const StateFile::Fresh& fresh) {
-        fresh.region->data()[0] = static_cast<std::byte>(mark);
-        return true;
-      });
-  EXPECT_TRUE(mapping.has_value()) << mapping.error();
-  return mapping ? std::move(*mapping) : nullptr;
-}
-char MarkOf(const Mapping& mapping) { return static_cast<char>(mapping.data()[0]); }
+class StateFileTest : public StateFileFixture {};
 
 TEST_F(StateFileTest, WhatIsWrittenComesBackAndTheSecretStays) {
   HashSecret secret;
@@ -115,82 +66,9 @@ TEST_F(StateFileTest, ProcessesSeeOneAnothersBytes) {
   EXPECT_EQ(region->data()[1], std::byte{42});
 }
 
-TEST_F(StateFileTest, RegionsLieApart) {
-  const auto file = Open();
-  const auto one = Attach(*file, "api/rates", 1, 'a');
-  const auto two = Attach(*file, "api/bans", 1, 'b');
-  const auto three = Attach(*file, "web/rates", 1, 'c', 1);
-  std::memset(two->data(), 0xFF, two->size());
-  EXPECT_EQ(MarkOf(*one), 'a');
-  EXPECT_EQ(one->data()[kBytes - 1], std::byte{0});
-  EXPECT_EQ(MarkOf(*three), 'c');
-  const StateFileReport report = Report();
-  EXPECT_EQ(report.owners, 1U);
-  EXPECT_EQ(report.version, StateFile::kVersion);
-  ASSERT_THAT(report.regions, SizeIs(3));
-  EXPECT_EQ(report.regions[1].name, "api/bans");
-  EXPECT_EQ(report.regions[1].bytes, kBytes);
-}
-
 // Another policy's region is filled from what had its name, which goes once nobody may use it.
-TEST_F(StateFileTest, WhatAnotherPolicyHadIsHandedOnAndGoesLater) {
-  {
-    const auto file = Open();
-    const auto in_use = Attach(*file, "api/rates", 1, 'a');
-    std::byte seen{0};
-    const auto next = file->Attach({.name = "api/rates", .description = "2", .lasts_ns = kHour}, 64,
-                                   [&](const StateFile::Fresh& fresh) {
-                                     seen = fresh.before->data()[0];
-                                     EXPECT_EQ(fresh.before->size(), kBytes);
-                                     EXPECT_EQ(fresh.described, "1");
-                                     EXPECT_EQ(fresh.region->data()[0], std::byte{0});
-                                     fresh.region->data()[0] = std::byte{'b'};
-                                     return true;
-                                   });
-    ASSERT_TRUE(next.has_value());
-    EXPECT_EQ(seen, std::byte{'a'});
-    // Back again: from the newest, not from what was left behind.
-    const auto back = file->Attach({.name = "api/rates", .description = "1", .lasts_ns = kHour},
-                                   kBytes, [&](const StateFile::Fresh& fresh) {
-                                     seen = fresh.before->data()[0];
-                                     return true;
-                                   });
-    ASSERT_TRUE(back.has_value());
-    EXPECT_EQ(seen, std::byte{'b'});
-    const auto other = Open();
-    EXPECT_THAT(Report().regions, SizeIs(3)) << "somebody is attached";
-  }
-  const auto file = Open();
-  const StateFileReport report = Report();
-  ASSERT_THAT(report.regions, SizeIs(1));
-  EXPECT_EQ(report.regions[0].bytes, kBytes);
-  EXPECT_FALSE(report.regions[0].superseded);
-}
-
 // Longer after its last use than anything in it lasts, a region goes too; and with it not what it
 // took the place of.
-TEST_F(StateFileTest, WhatIsOverGoes) {
-  const auto at = [](std::uint64_t seconds) {
-    return MachineOfBoot(1, seconds * kSecond, static_cast<std::int64_t>(seconds * kSecond));
-  };
-  {
-    const auto file = Open(at(1000));
-    (void)Attach(*file, "api/rates", 1, 'a');
-    const auto api = Attach(*file, "api/rates", 2, 'b');
-    const auto web = Attach(*file, "web/rates", 1, 'c');
-    file->Keep({.engine_ns = 2000 * kSecond, .unix_ns = 0});
-  }
-  {
-    const auto file = Open(at(5599));
-    EXPECT_EQ(MarkOf(*Attach(*file, "api/rates", 2, 'd')), 'b') << "3,599 s after its last use";
-    EXPECT_THAT(Report().regions, SizeIs(2));
-  }
-  const auto file = Open(at(5601));
-  const StateFileReport report = Report();
-  ASSERT_THAT(report.regions, SizeIs(1)) << "web is over, and nobody had it meanwhile";
-  EXPECT_EQ(report.regions[0].name, "api/rates");
-}
-
 TEST_F(StateFileTest, ACopyIsAttachedToByNobodyElse) {
   const auto file = Open();
   const auto region = Attach(*file, "api/rates", 1, 'a');
@@ -230,7 +108,7 @@ TEST_F(StateFileTest, AnAccessBeyondTheEndIsMended) {
     };
     ::sigaction(SIGBUS, &action, nullptr);
     const std::size_t whole = fs::file_size(Path());
-    fs::resize_file(Path(), 102'400 + 5'000);
+    fs::resize_file(Path(), sizeof(StateContents) + 5'000);
     region->data()[60 * kBytes] = std::byte{7};
     bool good = MarkOf(*region) == 'a' && region->data()[60 * kBytes] == std::byte{7} &&
                 fs::file_size(Path()) == whole;
@@ -249,7 +127,7 @@ TEST_F(StateFileTest, AnAccessBeyondTheEndIsMended) {
 
 // Between its being whole again and anybody's moving it away newcomers would not know.
 TEST_F(StateFileTest, AFileThatWasCutInUseIsRefusedForGood) {
-  for (const std::uintmax_t left : {std::uintmax_t{4096}, std::uintmax_t{102'400}}) {
+  for (const std::uintmax_t left : {std::uintmax_t{4096}, std::uintmax_t{sizeof(StateContents)}}) {
     const auto file = Open();
     (void)Attach(*file, "api/rates", 1, 'a');
     fs::resize_file(Path(), left);
@@ -264,42 +142,11 @@ TEST_F(StateFileTest, AFileThatWasCutInUseIsRefusedForGood) {
 }
 
 // Who tries another policy and gives up takes nothing from those who go on.
-TEST_F(StateFileTest, WhatIsInUseCountsAndNotWhatCameLast) {
-  const auto file = Open();
-  const auto region = Attach(*file, "api/rates", 1, 'a');
-  (void)Attach(*Open(), "api/rates", 2, 'b');
-  const Now now = file->ClockBy(SystemClock())->Read();
-  file->Keep({.engine_ns = now.engine_ns + kSecond, .unix_ns = now.unix_ns});
-  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'c')), 'a');
-  EXPECT_FALSE(Report().regions[0].superseded);
-  EXPECT_TRUE(Report().regions[1].superseded);
-}
-
 TEST_F(StateFileTest, AFileWithoutANameIsTold) {
   const auto file = Open();
   EXPECT_EQ(file->Inspect(), StateFile::Condition::kWhole);
   fs::remove(Path());
   EXPECT_EQ(file->Inspect(), StateFile::Condition::kMoved);
-}
-
-TEST_F(StateFileTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
-  const auto file = Open();
-  Process child([this](Voice voice) {
-    const auto mine = StateFile::Open(Path());
-    if (!mine) return;
-    (void)(*mine)->Attach({.name = "api/rates", .description = "1", .lasts_ns = kHour}, kBytes,
-                          [&](const StateFile::Fresh& fresh) {
-                            fresh.region->data()[5] = std::byte{1};
-                            voice.Say(1);
-                            SleepForEver();
-                            return true;
-                          });
-  });
-  ASSERT_EQ(child.Hear(), 1U);
-  child.Kill();
-  const auto region = Attach(*file, "api/rates", 1, 'b');
-  EXPECT_EQ(MarkOf(*region), 'b');
-  EXPECT_EQ(region->data()[5], std::byte{0});
 }
 
 TEST_F(StateFileTest, EngineTimeGoesOnOverBootsAndNeverBack) {
@@ -360,11 +207,12 @@ TEST_F(StateFileTest, AFileThatWasCutShortIsRefused) {
 
 TEST_F(StateFileTest, ADamagedDirectoryIsRefused) {
   (void)Attach(*Open(), "api/rates", 1, 'a');
-  Write(4096, std::string("\0\0\0\0\0\0\1\0", 8));
+  constexpr std::size_t kEntry = offsetof(StateContents, directory);
+  Write(kEntry, std::string("\0\0\0\0\0\0\1\0", 8));
   EXPECT_THAT(Refusal(), HasSubstr("it is damaged (a region beyond its end)."));
-  Write(4096, std::string(8, '\0'));
+  Write(kEntry, std::string(8, '\0'));
   EXPECT_THAT(Refusal(), HasSubstr("it is damaged (regions that overlap)."));
-  Write(4096 + 44, "\xFF\xFF\xFF\xFF");
+  Write(kEntry + 44, "\xFF\xFF\xFF\xFF");
   EXPECT_THAT(Refusal(), HasSubstr("it is damaged (a description's size)."));
 }
 
@@ -441,25 +289,6 @@ TEST_F(StateFileTest, AnotherUserIsToldWhatIsMissing) {
 }
 
 // The kernel takes its lock off a maker that dies at any moment.
-TEST_F(StateFileTest, MakersThatAreKilledLeaveAFileThatCanBeMade) {
-  for (unsigned round = 0; round < 40; ++round) {
-    Process child([this](Voice voice) {
-      voice.Say(1);
-      for (std::uint64_t i = 1;; ++i) {
-        const auto mine = StateFile::Open(Path());
-        if (mine) (void)Attach(**mine, "api/rates", i, 'c', 4096 * (1 + i % 5));
-      }
-    });
-    ASSERT_EQ(child.Hear(), 1U);
-    ::usleep(round * 150);
-    child.Kill();
-    const auto file = Open();
-    ASSERT_NE(file, nullptr) << round;
-    const auto region = Attach(*file, "api/bans", 1, 'd');
-    EXPECT_EQ(MarkOf(*region), 'd');
-  }
-}
-
 TEST(MachineTest, ThisOneHasABootAndTime) {
   const Machine machine = Machine::Here();
   EXPECT_NE(machine.boot_id, Machine{}.boot_id);

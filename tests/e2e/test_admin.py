@@ -167,8 +167,8 @@ class Alarm(EndToEnd):
         places are those of doc/table-format.md: a bucket is before the states of its keys."""
         with state.open("r+b") as file:
             data = file.read()
-            (generation,) = struct.unpack_from("<I", data, 1032 + 8 * slot)
-            lines = (slice(at, at + 64) for at in range(102400, len(data), 64))
+            (generation,) = struct.unpack_from("<I", data, 1024 + 8 * slot)
+            lines = (slice(at, at + 64) for at in range(143360, len(data), 64))
             bucket = next(line.start for line in lines if data[line] != before[line])
             file.seek(bucket + 48)
             self.assertEqual(file.read(4), bytes(4))
