@@ -9,11 +9,14 @@
 // fit, the one that used the least of its limits gives way (doc/library.md, "Memory").
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +28,22 @@
 
 namespace sluicegate {
 
+/// A ban that violations earn. A value type.
+struct Penalty {
+  /// So many within this time begin a ban: a token bucket, so a violation is forgotten each
+  /// `within / violations`.
+  std::uint64_t violations = 5;
+  Duration within = std::chrono::minutes(1);
+  Duration ban = std::chrono::minutes(5);
+};
+
+/// What is known of a key. A value type.
+struct KeyUse {
+  std::array<std::uint64_t, 8> used{};  ///< Units in use of each limit, in the order of limits().
+  std::uint64_t violations = 0;         ///< That count towards a ban; banned: as many as earn one.
+  std::uint64_t ban_left_ns = 0;        ///< 0: not banned.
+};
+
 /// What a limiter needs beside its limits.
 struct LimiterOptions {
   std::size_t memory_bytes = std::size_t{16} << 20U;  ///< For all keys together, taken at once.
@@ -35,6 +54,8 @@ struct LimiterOptions {
   std::string name = "limiter";  ///< In the file: limiters of one name count together.
   /// Whether a key whose state a stopped process holds is allowed, instead of denied for a second.
   bool fails_open = false;
+  /// What RecordViolation counts towards. None: it does nothing.
+  std::optional<Penalty> penalty = std::nullopt;
 };
 
 /// A limit in the form that is at hand: a text such as "60/minute", or a Limit. A value type.
@@ -88,6 +109,14 @@ class Limiter {
   /// What the key has left, charging nothing: a decision of cost 0, so always allowed.
   [[nodiscard]] Decision Peek(std::string_view key) noexcept { return Check(key, 0); }
 
+  /// Counts a violation of the key: what one is, is the caller's to say, a denial for example.
+  /// True if it begins a ban; until its end Check says Verdict::kBanned. During a ban, or without
+  /// LimiterOptions::penalty, it does nothing.
+  bool RecordViolation(std::string_view key) noexcept;
+
+  /// What is known of the key. Charges nothing. Of a key that a stopped process holds: nothing.
+  [[nodiscard]] KeyUse Look(std::string_view key) noexcept;
+
   /// Undoes the charge of an allowed decision, once; a second time would give back what others
   /// were charged. Does nothing for a denied decision, a charge that expired, or one of another
   /// limiter.
@@ -104,6 +133,10 @@ class Limiter {
   /// How many keys fit: with something of their rates used, or, where there are only limits of
   /// units in flight, with some in flight.
   [[nodiscard]] std::uint64_t capacity() const noexcept;
+
+  /// Keys with something of their limits in use. It looks at each place for a key, some 10 ns
+  /// each, or at a sample of 6 million.
+  [[nodiscard]] std::uint64_t EstimateLive() noexcept;
 
   /// Keys that had used something of a limit and gave way to others since the limiter was made: if
   /// this grows, it needs more memory. Those at a limit stay denied until they are clear again.

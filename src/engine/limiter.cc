@@ -5,153 +5,52 @@
 #include <array>
 #include <atomic>
 #include <cassert>
-#include <optional>
+#include <tuple>
 #include <vector>
 
 #include "base/siphash.h"
 #include "engine/decide_inline.h"
-#include "engine/regions.h"
-#include "limit/compiled_limit.h"
-#include "policy/capacity.h"
-#include "table/open_once.h"
+#include "engine/limiter_tables.h"
+#include "engine/weigher.h"
+#include "limit/saturating.h"
 #include "table/table.h"
 
 namespace sluicegate {
 namespace {
 
-std::string NoSuchNumber(std::size_t count) {
-  if (count == 0)
-    return "There are no limits. Write at least one, like Limiter::Create({\"60/minute\"}).";
-  return "There are " + std::to_string(count) + " limits, and a limiter has at most " +
-         std::to_string(policy::kMaxLimitsPerRule) + ". Leave out those that others imply.";
-}
-
-// Compiles the limits, in their order, into a layout of one slot.
-std::expected<policy::LimitSet, std::string> CompileLimits(std::vector<Limit> limits) {
-  if (limits.empty() || limits.size() > policy::kMaxLimitsPerRule)
-    return std::unexpected(NoSuchNumber(limits.size()));
-  (void)limit::ResolveRefills(limits);  // A bucket left without a refill is told by its Compile.
-  policy::LimitSet set;
-  for (Limit& limit : limits) {
-    const auto compiled = limit::CompiledLimit::Compile(limit);
-    if (!compiled) return std::unexpected(compiled.error());
-    if (limit.name.empty()) limit.name = limit::DefaultName(limit);
-    if (std::ranges::find(set.limits, limit.name, &policy::RuleLimit::name) != set.limits.end()) {
-      return std::unexpected("Two limits are called " + limit.name +
-                             ". Leave one out, or set its Limit::name.");
-    }
-    set.limits.push_back({.limit = *compiled, .name = limit.name, .written = limit});
-  }
-  return set;
-}
-
-// What a limiter keeps: as a rule of a policy, without what a rule has beside its limits.
-struct Tables {
-  std::shared_ptr<table::Table> rates;     // Null: all limits are of units in flight.
-  std::shared_ptr<table::Table> leases;    // Null: none is.
-  std::shared_ptr<table::Table> overflow;  // As leases.
-};
-
-// Its limits as its tables hold them.
-struct Layouts {
-  engine::KeptLayout rates;
-  engine::KeptLayout leases;
-  engine::KeptLayout overflow;
-};
-
-// `regions`: of a limiter in a file; else null.
-std::expected<Tables, std::string> MakeTables(const policy::MemoryNeeds& needs,
-                                              const Layouts& layouts, engine::Regions* regions) {
-  const policy::MemoryPlan plan = policy::PlanMemory(needs);
-  std::string error;
-  const auto take = [&error](auto made) {
-    if (!made) error = std::move(made.error());
-    return made ? std::move(*made) : nullptr;
-  };
-  std::shared_ptr<table::BlockedSketch> sketch;
-  if (plan.sketch > 0 && regions != nullptr) {
-    sketch = take(regions->AttachSketch({layouts.rates}, {.bytes = plan.sketch}));
-  } else if (plan.sketch > 0) {
-    sketch = take(table::BlockedSketch::Create({.bytes = plan.sketch}));
-  }
-  const auto make = [&](const engine::KeptLayout& layout, std::size_t bytes,
-                        std::shared_ptr<table::BlockedSketch> victims) {
-    std::shared_ptr<table::Table> table;
-    if (bytes == 0 || !error.empty()) return table;
-    if (regions != nullptr) {
-      table = take(regions->AttachTable(layout, bytes, std::move(victims)));
-    } else {
-      table = take(table::Table::Create(layout.shape(), bytes, std::move(victims)));
-    }
-    return table;
-  };
-  Tables tables;
-  tables.rates = make(layouts.rates, plan.table, sketch);
-  tables.leases = make(layouts.leases, plan.leases, nullptr);
-  tables.overflow = make(layouts.overflow, plan.overflow, nullptr);
-  if (!error.empty()) return std::unexpected(std::move(error));
-  return tables;
-}
-
-// Null: in memory.
-std::expected<std::shared_ptr<table::StateFile>, std::string> OpenState(
-    const LimiterOptions& options) {
-  if (options.state_file.empty()) return nullptr;
-  const auto bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < ' '; };
-  if (options.name.empty() || std::ranges::any_of(options.name, bad)) {
-    return std::unexpected(
-        "A limiter in a file needs a name without slashes and control characters. Set "
-        "LimiterOptions::name.");
-  }
-  return table::OpenOnce(options.state_file);
-}
+constexpr std::size_t kMostLimits = policy::kMaxLimitsPerRule;
+static_assert(kMostLimits == std::tuple_size_v<decltype(KeyUse::used)>);
 
 }  // namespace
 
 class Limiter::Impl {
  public:
-  static std::expected<Limiter, std::string> Create(policy::LimitSet set,
+  static std::expected<Limiter, std::string> Create(engine::LimiterLimits limits,
                                                     const LimiterOptions& options) {
-    using policy::Layout;
-    const policy::MemoryNeeds needs{
-        .memory = options.memory_bytes,
-        .rates_bytes = Layout::Lay({&set, 1}, Layout::Of::kRates).slot_bytes,
-        .leases_bytes = Layout::Lay({&set, 1}, Layout::Of::kLeases).slot_bytes,
-        .sketch_ppm = policy::kDefaultSketchPpm};
-    const std::size_t least = policy::LeastMemory(needs);
-    if (options.memory_bytes < least) {
-      return std::unexpected("The memory of " + std::to_string(options.memory_bytes) +
-                             " bytes has no room for one bucket of keys. Write a memory_bytes of "
-                             "at least " +
-                             std::to_string(least) + ".");
-    }
-    auto file = OpenState(options);
+    auto file = engine::OpenLimiterState(options);
     if (!file) return std::unexpected(std::move(file.error()));
-    auto impl = std::make_unique<Impl>(std::move(set), options, std::move(*file));
-    std::optional<engine::Regions> regions;
-    if (impl->file_ != nullptr) {
-      regions.emplace(*impl->file_, options.name, impl->clock_.Read());
-    }
-    auto tables = MakeTables(needs, impl->Kept(), regions ? &*regions : nullptr);
+    auto impl = std::make_unique<Impl>(std::move(limits), options, std::move(*file));
+    auto tables =
+        engine::LimiterTables::Make(impl->limits_, options, impl->file_.get(), impl->clock_.Read());
     if (!tables) return std::unexpected(std::move(tables.error()));
     impl->tables_ = std::move(*tables);
     return Limiter(std::move(impl));
   }
-  Impl(policy::LimitSet set, const LimiterOptions& options, std::shared_ptr<table::StateFile> file)
+  Impl(engine::LimiterLimits limits, const LimiterOptions& options,
+       std::shared_ptr<table::StateFile> file)
       : file_(std::move(file)),
         fails_open_(options.fails_open),
-        set_(std::move(set)),
-        rates_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kRates)),
-        leases_(policy::Layout::Lay({&set_, 1}, policy::Layout::Of::kLeases)),
+        penalty_(engine::TermsOf(options.penalty.value_or(Penalty{}))),
+        limits_(std::move(limits)),
         machine_clock_(options.clock == nullptr ? SystemClock() : *options.clock),
         state_clock_(file_ == nullptr ? nullptr : file_->ClockBy(machine_clock_)),
         clock_(state_clock_ == nullptr ? machine_clock_ : *state_clock_),
         hasher_(file_ == nullptr ? HashSecret::Random() : file_->secret()),
-        limits_(file_ != nullptr      ? Limits::kInFile
-                : !Leases().empty()   ? Limits::kWithLeases
-                : Rates().size() == 1 ? Limits::kOneRate
-                                      : Limits::kRates) {
-    for (const policy::RuleLimit& limit : set_.limits) written_.push_back(limit.written);
+        way_(file_ != nullptr || options.penalty ? Way::kApart
+             : !Leases().empty()                 ? Way::kWithLeases
+             : Rates().size() == 1               ? Way::kOneRate
+                                                 : Way::kRates) {
+    for (const policy::RuleLimit& limit : limits_.set.limits) written_.push_back(limit.written);
   }
 
   // Nothing but the hash stands before the fetch, so that a core that waits for one key's bucket
@@ -186,7 +85,7 @@ class Limiter::Impl {
   void GiveBack(const Decision& decision) noexcept {
     const Stamp& charge = decision.stamp;
     if (tables_.rates != nullptr && charge.table == tables_.rates->id()) {
-      (void)engine::GiveBackCharge(*tables_.rates, rates_, charge, clock_.Read());
+      (void)engine::GiveBackCharge(*tables_.rates, limits_.rates, charge, clock_.Read());
     }
     Release(decision);
   }
@@ -202,7 +101,33 @@ class Limiter::Impl {
     lease.table = table.id();
     lease.generation = decision.held.generation;
     if (decision.held.place == kOverflow) lease.hash = 0;
-    (void)engine::GiveBackCharge(table, leases_, lease, clock_.Read());
+    (void)engine::GiveBackCharge(table, limits_.leases, lease, clock_.Read());
+  }
+
+  bool RecordViolation(std::string_view key) noexcept {
+    if (tables_.bans == nullptr) return false;
+    const std::uint64_t hash = SipHasher(hasher_).HashWhole(key);
+    return tables_.bans->RecordViolation(hash, penalty_, clock_.Read()).ban_ns > 0;
+  }
+
+  [[nodiscard]] KeyUse Look(std::string_view key) noexcept {
+    const std::uint64_t hash = SipHasher(hasher_).HashWhole(key);
+    const Now now = clock_.Read();
+    KeyUse use;
+    Look(tables_.rates.get(), Rates(), hash, now, use);
+    Look(tables_.leases.get(), Leases(), hash, now, use);
+    if (tables_.bans == nullptr) return use;
+    const shield::Bans::Record ban = tables_.bans->Find(hash, now);
+    use.ban_left_ns = ban.left_ns;
+    use.violations = ban.left_ns > 0 ? penalty_.violations
+                                     : limit::DivideRoundingUp(ban.debt_ns, penalty_.interval_ns());
+    return use;
+  }
+
+  [[nodiscard]] std::uint64_t EstimateLive() noexcept {
+    const bool rated = tables_.rates != nullptr;
+    const engine::LimitWeigher weigher(rated ? limits_.rates : limits_.leases);
+    return (rated ? tables_.rates : tables_.leases)->EstimateLive(weigher, clock_.Read());
   }
 
   [[nodiscard]] std::span<const Limit> limits() const noexcept { return written_; }
@@ -225,6 +150,17 @@ class Limiter::Impl {
   static constexpr std::size_t kHeadersAhead = 32;
   static constexpr std::size_t kStatesAhead = 16;
 
+  static void Look(table::Table* table, std::span<const policy::BoundLimit> limits,
+                   std::uint64_t hash, Now now, KeyUse& use) noexcept {
+    if (table == nullptr) return;
+    const table::Cell cell = table->Lock(hash);
+    if (!cell.present()) return;
+    for (const policy::BoundLimit& limit : limits) {
+      const std::uint64_t left = limit.limit.Remaining(cell.state() + limit.offset, now);
+      use.used[limit.index] = limit::SubtractSaturating(limit.limit.quota(), left);
+    }
+  }
+
   void FetchHeader(std::uint64_t hash) const noexcept {
     if (tables_.rates != nullptr) tables_.rates->PrefetchHeader(hash);
     if (tables_.leases != nullptr) tables_.leases->PrefetchHeader(hash);
@@ -235,36 +171,49 @@ class Limiter::Impl {
   }
 
   [[nodiscard]] std::span<const policy::BoundLimit> Rates() const noexcept {
-    return rates_.variants[0];
+    return limits_.rates.variants[0];
   }
   [[nodiscard]] std::span<const policy::BoundLimit> Leases() const noexcept {
-    return leases_.variants[0];
+    return limits_.leases.variants[0];
   }
 
-  [[nodiscard]] Layouts Kept() const {
-    return {.rates = engine::KeptLayout::Of("rates", set_, rates_),
-            .leases = engine::KeptLayout::Of("leases", set_, leases_),
-            .overflow = engine::KeptLayout::Of("overflow", set_, leases_)};
-  }
-
-  // In memory nothing can hinder a decision.
+  // In memory nothing can hinder a decision on limits alone.
   void Decide(std::uint64_t hash, std::uint64_t cost, Now now, Decision& decision) noexcept {
-    switch (limits_) {
-      case Limits::kOneRate:
+    switch (way_) {
+      case Way::kOneRate:
         return DecideRates<1>(hash, cost, now, decision);
-      case Limits::kRates:
+      case Way::kRates:
         return DecideRates<std::dynamic_extent>(hash, cost, now, decision);
-      case Limits::kWithLeases:
+      case Way::kWithLeases:
         return (void)DecideWithLeases(hash, cost, now, decision);
-      case Limits::kInFile:
+      case Way::kApart:
         break;
     }
-    DecideInFile(hash, cost, now, decision);
+    DecideApart(hash, cost, now, decision);
+  }
+
+  [[gnu::noinline]] void DecideApart(std::uint64_t hash, std::uint64_t cost, Now now,
+                                     Decision& decision) noexcept {
+    if (file_ != nullptr) KeepTime(now);
+    if (tables_.bans != nullptr) {
+      const shield::Bans::Record ban = tables_.bans->Find(hash, now);
+      if (ban.left_ns > 0) {
+        decision.verdict = Verdict::kBanned;
+        decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = ban.left_ns;
+        decision.key_hash = hash;
+        return;
+      }
+      if (ban.stuck) return DecideWithoutState(decision);
+    }
+    engine::Claim rates = RatesOf(hash, cost);
+    const engine::Hindrance hindrance =
+        Leases().empty() ? engine::DecideClaims({&rates, 1}, now, decision).hindrance
+                         : DecideWithLeases(hash, cost, now, decision);
+    if (hindrance != engine::Hindrance::kNone) DecideWithoutState(decision);
   }
 
   // No loop of its own keeps the file's time, so those who ask do.
-  [[gnu::noinline]] void DecideInFile(std::uint64_t hash, std::uint64_t cost, Now now,
-                                      Decision& decision) noexcept {
+  void KeepTime(Now now) noexcept {
     constexpr std::uint64_t kSecondNs = 1'000'000'000;
     std::uint64_t due_ns = keep_due_ns_.load(std::memory_order_relaxed);
     if (now.engine_ns >= due_ns &&
@@ -272,18 +221,16 @@ class Limiter::Impl {
                                              std::memory_order_relaxed)) {
       file_->Keep(now);
     }
-    engine::Claim rates = RatesOf(hash, cost);
-    const engine::Hindrance hindrance =
-        Leases().empty() ? engine::DecideClaims({&rates, 1}, now, decision).hindrance
-                         : DecideWithLeases(hash, cost, now, decision);
-    if (hindrance == engine::Hindrance::kNone) return;
+  }
+
+  void DecideWithoutState(Decision& decision) const noexcept {
     decision = fails_open_ ? Decision{} : engine::Undecided();
     decision.limit = 0;  // Nobody knows which one binds; callers look it up.
   }
 
   [[nodiscard]] engine::Claim RatesOf(std::uint64_t hash, std::uint64_t cost) const noexcept {
     return {.table = tables_.rates.get(),
-            .layout = &rates_,
+            .layout = &limits_.rates,
             .limits = Rates(),
             .hash = hash,
             .cost = cost};
@@ -312,7 +259,7 @@ class Limiter::Impl {
                                                   Decision& decision) noexcept {
     const bool own = place == kOwn;
     const engine::Claim lease{.table = own ? tables_.leases.get() : tables_.overflow.get(),
-                              .layout = &leases_,
+                              .layout = &limits_.leases,
                               .limits = Leases(),
                               .hash = own ? hash : 0,
                               .cost = cost,
@@ -342,17 +289,17 @@ class Limiter::Impl {
   // Constant after construction, or thread-safe.
   const std::shared_ptr<table::StateFile> file_;  // Null: in memory. Outlives the tables.
   const bool fails_open_;
-  const policy::LimitSet set_;
-  const policy::Layout rates_;
-  const policy::Layout leases_;
-  Tables tables_;
+  const shield::PenaltyTerms penalty_;
+  const engine::LimiterLimits limits_;
+  engine::LimiterTables tables_;
   const Clock& machine_clock_;
   const std::unique_ptr<const Clock> state_clock_;  // Null: in memory.
   const Clock& clock_;
   std::atomic<std::uint64_t> keep_due_ns_{0};
   const SipHasher hasher_;  // Of no bytes yet; each key goes into a copy.
-  enum class Limits : std::uint8_t { kOneRate, kRates, kWithLeases, kInFile };
-  const Limits limits_;
+  // How it decides: as fast as its limits let it; kApart has a file, or a penalty.
+  enum class Way : std::uint8_t { kOneRate, kRates, kWithLeases, kApart };
+  const Way way_;
   std::vector<Limit> written_;
 };
 
@@ -373,9 +320,9 @@ std::expected<Limiter, std::string> Limiter::Create(std::initializer_list<LimitL
 
 std::expected<Limiter, std::string> Limiter::Create(std::span<const Limit> limits,
                                                     const LimiterOptions& options) {
-  auto set = CompileLimits({limits.begin(), limits.end()});
-  if (!set) return std::unexpected(std::move(set.error()));
-  return Impl::Create(std::move(*set), options);
+  auto compiled = engine::LimiterLimits::Compile({limits.begin(), limits.end()});
+  if (!compiled) return std::unexpected(std::move(compiled.error()));
+  return Impl::Create(std::move(*compiled), options);
 }
 
 Decision Limiter::Check(std::string_view key, std::uint64_t cost) noexcept {
@@ -400,6 +347,18 @@ void Limiter::CheckMany(std::span<const std::string_view> keys, std::span<Decisi
   assert(impl_ != nullptr && "a moved-from limiter was asked");
   impl_->CheckMany(keys.first(std::min(keys.size(), decisions.size())), decisions, cost);
 }
+
+bool Limiter::RecordViolation(std::string_view key) noexcept {
+  assert(impl_ != nullptr && "a moved-from limiter was asked");
+  return impl_->RecordViolation(key);
+}
+
+KeyUse Limiter::Look(std::string_view key) noexcept {
+  assert(impl_ != nullptr && "a moved-from limiter was asked");
+  return impl_->Look(key);
+}
+
+std::uint64_t Limiter::EstimateLive() noexcept { return impl_->EstimateLive(); }
 
 std::span<const Limit> Limiter::limits() const noexcept { return impl_->limits(); }
 

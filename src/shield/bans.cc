@@ -186,7 +186,11 @@ std::expected<std::unique_ptr<Bans>, std::string> Bans::CreateSuccessor(std::siz
 Bans::Record Bans::Find(std::uint64_t hash, Now now) noexcept {
   const table::Cell cell = table_->Lock(hash);
   if (cell.sealed()) return {.sealed = !cell.stuck(), .stuck = cell.stuck()};
-  if (cell.present()) return {.left_ns = BanLeft(Load(cell.state()), now.engine_ns)};
+  if (cell.present()) {
+    const BanState state = Load(cell.state());
+    return {.left_ns = BanLeft(state, now.engine_ns),
+            .debt_ns = SubtractSaturating(state.violations_tat_ns, now.engine_ns)};
+  }
   return {.no_place = cell.IsCrowded(BanWeigher(), now)};
 }
 

@@ -80,6 +80,7 @@ class Bans {
   /// What stands against a key. A value type.
   struct Record {
     std::uint64_t left_ns = 0;  ///< Of its ban; 0: not banned.
+    std::uint64_t debt_ns = 0;  ///< Of its violations: until none counts any more.
     bool no_place = false;      ///< Nothing, and nothing could: running bans have all places.
     bool sealed = false;        ///< The table has moved: ask the newest.
     bool stuck = false;         ///< Its bucket is held by a process that is stopped.
