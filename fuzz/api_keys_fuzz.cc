@@ -6,10 +6,10 @@
 #include <string>
 
 #include "fuzz_target.h"
-#include "gateway/api_keys.h"
+#include "http/api_keys.h"
 
 using sluicegate::fuzz::Require;
-using sluicegate::gateway::ApiKeys;
+using sluicegate::http::ApiKeys;
 
 namespace {
 

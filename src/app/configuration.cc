@@ -20,15 +20,15 @@ void Take(std::expected<T, std::string> read, std::string_view setting, Value& i
   }
 }
 
-std::expected<std::shared_ptr<const gateway::ApiKeys>, std::string> LoadApiKeys(
+std::expected<std::shared_ptr<const http::ApiKeys>, std::string> LoadApiKeys(
     const std::string& file) {
-  if (file.empty()) return std::make_shared<const gateway::ApiKeys>();
+  if (file.empty()) return std::make_shared<const http::ApiKeys>();
   constexpr std::size_t kMost = std::size_t{16} << 20U;  // 150,000 keys.
   const auto text = config::ReadFile(file, kMost);
   if (!text) return std::unexpected(config::FormatMistake(file, text.error()));
-  auto keys = gateway::ApiKeys::Parse(*text);
+  auto keys = http::ApiKeys::Parse(*text);
   if (!keys) return std::unexpected(file + ": " + keys.error());
-  return std::make_shared<const gateway::ApiKeys>(*std::move(keys));
+  return std::make_shared<const http::ApiKeys>(*std::move(keys));
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 #include <string_view>
 
 #include "engine/engine.h"
-#include "gateway/api_keys.h"
 #include "gateway/counters.h"
+#include "http/api_keys.h"
 #include "policy/settings.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
@@ -41,7 +41,7 @@ class Gateway {
     bool shares_port = false;
     std::shared_ptr<const UpstreamTarget> upstream;  ///< REQUIRES: not null.
     unsigned threads = 1;
-    std::shared_ptr<const ApiKeys> api_keys = nullptr;       ///< Null: none.
+    std::shared_ptr<const http::ApiKeys> api_keys = nullptr;  ///< Null: none.
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
   };
 
@@ -68,7 +68,7 @@ class Gateway {
   /// same place keeps its pooled connections), knows `keys`, and has every loop let go of what was.
   /// REQUIRES: neither is null.
   void TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
-                  std::shared_ptr<const ApiKeys> keys);
+                  std::shared_ptr<const http::ApiKeys> keys);
 
   [[nodiscard]] Statistics Read() const;
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "gateway/quota_fields.h"
+#include "http/quota_fields.h"
 #include "policy/settings.h"
 #include "wire/http_head.h"
 #include "wire/problem.h"
@@ -34,7 +34,7 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 /// two X-RateLimit-* triples only the tighter one is sent.
 struct ForwardedResponse {
   const wire::ResponseHead& head;
-  const QuotaLines& quota;
+  const http::QuotaLines& quota;
   std::string_view date;  ///< Empty: the answer tells its own.
   bool chunked = false;   ///< The body goes on in chunks.
   bool keep_alive = true;
@@ -45,7 +45,7 @@ void AppendClientHead(const ForwardedResponse& response, std::string& out);
 /// An answer of the gateway's own, with a body of problem+json.
 struct OwnAnswer {
   wire::Problem problem;
-  const QuotaLines& quota;
+  const http::QuotaLines& quota;
   std::string_view date;  ///< The Date field's text.
   bool no_store = true;
   bool keep_alive = true;

@@ -11,84 +11,16 @@
 
 #include "gateway/exchange.h"
 #include "gateway/heads.h"
+#include "http/denial.h"
 #include "wire/path.h"
 
 namespace sluicegate::gateway {
 namespace {
 
-using policy::ForwardedSource;
-using wire::EqualsIgnoreCase;
-
-wire::ClientField FieldOf(ForwardedSource source) {
-  switch (source) {
-    case ForwardedSource::kXForwardedFor:
-      return wire::ClientField::kXForwardedFor;
-    case ForwardedSource::kForwarded:
-      return wire::ClientField::kForwarded;
-    case ForwardedSource::kNone:
-      break;
-  }
-  return wire::ClientField::kNone;
-}
-
-// The value of a field that is there exactly once.
-std::string_view OnlyValue(std::span<const wire::Field> fields, std::string_view name) {
-  std::string_view value;
-  unsigned count = 0;
-  for (const wire::Field& field : fields) {
-    if (!EqualsIgnoreCase(field.name, name)) continue;
-    value = field.value;
-    ++count;
-  }
-  return count == 1 ? value : std::string_view();
-}
-
 // Whether the peer closed, also behind bytes that nobody has read yet.
 bool HasLeft(net::Socket& socket) {
   pollfd look{.fd = socket.native_handle(), .events = POLLRDHUP, .revents = 0};
   return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
-
-// Whether a banned client gets no answer.
-bool IsDropped(const engine::Ruleset& rules, const Decision& decision) {
-  return decision.verdict == Verdict::kBanned &&
-         rules.policy().rules()[decision.rule].penalty()->drop;
-}
-
-// What a client whose quota is used up is told. No address, as it may not be the client's own.
-std::string_view DetailOf(const engine::Ruleset& rules, const Decision& decision) {
-  if (decision.retry_after_ns == Decision::kNever) {
-    return "This request costs more than the quota ever allows.";
-  }
-  const bool shared = decision.shared_bits > 0;
-  if (decision.limit == Decision::kNone) {
-    return "This limit cannot be asked at the moment. Wait as long as Retry-After says.";
-  }
-  if (decision.shared_bits == Decision::kSharedByAll) {
-    return "Too many requests at the same time. All clients for whom there is no memory share this "
-           "limit. Wait until one of them has ended, or as long as Retry-After says.";
-  }
-  if (CountsInFlight(rules, decision)) {
-    return shared ? "Too many requests at the same time. The client's network shares this limit. "
-                    "Wait until one of them has ended, or as long as Retry-After says."
-                  : "Too many requests at the same time. Wait until one of them has ended, or as "
-                    "long as Retry-After says.";
-  }
-  return shared ? "Too many requests. The client's network shares this limit. Wait as long as "
-                  "Retry-After says."
-                : "Too many requests. Wait as long as Retry-After says.";
-}
-
-std::string_view ShownKey(std::span<const wire::Field> fields) {
-  constexpr std::string_view kBearer = "bearer ";
-  const std::string_view key = OnlyValue(fields, "x-api-key");
-  if (!key.empty()) return key;
-  const std::string_view authorization = OnlyValue(fields, "authorization");
-  if (authorization.size() <= kBearer.size() ||
-      !EqualsIgnoreCase(authorization.substr(0, kBearer.size()), kBearer)) {
-    return {};
-  }
-  return wire::syntax::Trim(authorization.substr(kBearer.size()));
 }
 
 }  // namespace
@@ -310,39 +242,13 @@ void Session::Fill(const wire::Problem& problem, Now now, bool keep_alive) {
   worker_.counters().AddResponse(problem.status);
 }
 
-Session::Identity Session::FindIdentity(const policy::Settings& settings) {
-  Identity identity;
-  const policy::Identity& source = settings.clients.identity;
-  if (!source.header.empty()) {
-    if (client_.peer_trusted) identity.user = OnlyValue(head_.fields(), source.header);
-  } else if (!source.api_keys_file.empty()) {
-    identity.api_key_id = worker_.api_keys().IdOf(ShownKey(head_.fields()));
-    identity.user = identity.api_key_id;
-  }
-  return identity;
-}
-
 std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
-  const policy::Settings& settings = rules.policy().settings();
-  client_ = wire::FindClientAddress(peer_,
-                                    {.trusted_proxies = settings.clients.trusted_proxies,
-                                     .trusted_hops = settings.clients.trusted_hops,
-                                     .field = FieldOf(settings.clients.forwarded)},
-                                    head_.fields());
-  const Identity identity = FindIdentity(settings);
-  host_.clear();
-  wire::AppendRuleHost(head_.authority, host_);
-  asked_headers_.clear();
-  for (const std::string& name : rules.policy().asked_headers()) {
-    asked_headers_.push_back(head_.Find(name).value_or(std::string_view()));
-  }
-  const Request request{.client = client_.address,
-                        .method = head_.method,
-                        .path = path_,
-                        .host = host_,
-                        .user = identity.user,
-                        .api_key_id = identity.api_key_id,
-                        .headers = asked_headers_};
+  const Request request = reader_.Read(rules.policy(), worker_.api_keys(),
+                                       {.peer = peer_,
+                                        .method = head_.method,
+                                        .path = path_,
+                                        .authority = head_.authority,
+                                        .fields = head_.fields()});
   max_body_ = rules.policy().MaxBody(request);
   const std::optional<Decision> decision = worker_.Decide(rules, request, now, leases_);
   if (decision) worker_.fields().Append(rules, request, *decision, now, quota_);
@@ -399,15 +305,8 @@ bool Session::SkipBody() {
 
 Session::Next Session::Deny(const engine::Ruleset& rules, const Decision& decision, Now now) {
   worker_.TellDenial(rules, decision, now);
-  if (IsDropped(rules, decision)) return Next::kClose;
-  wire::Problem problem{.type = wire::ProblemType::kQuotaExceeded, .status = 429, .detail = {}};
-  if (decision.verdict == Verdict::kLimited) {
-    problem.violated_policies = worker_.fields().Violated(rules, decision);
-    problem.detail = DetailOf(rules, decision);
-  } else {
-    problem.type = wire::ProblemType::kAbnormalUsageDetected;
-    problem.detail = "Requests went on after many denials, so this client has to wait.";
-  }
+  if (http::IsDropped(rules, decision)) return Next::kClose;
+  const wire::Problem problem = http::ProblemOf(rules, decision, worker_.fields());
   Fill(problem, now, head_.keep_alive && !worker_.draining() && SkipBody());
   return Next::kAnswer;
 }

@@ -13,6 +13,8 @@
 #include "gateway/upstream_pool.h"
 #include "gateway/worker.h"
 #include "gateway/write_all.h"
+#include "http/quota_fields.h"
+#include "http/request_reader.h"
 #include "net/event_loop.h"
 #include "sluicegate/decision.h"
 #include "wire/client_address.h"
@@ -69,9 +71,9 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] net::Socket& socket() noexcept { return socket_; }
   [[nodiscard]] ReadBuffer& buffer() noexcept { return buffer_; }
   [[nodiscard]] const wire::RequestHead& head() const noexcept { return head_; }
-  [[nodiscard]] const QuotaLines& quota() const noexcept { return quota_; }
+  [[nodiscard]] const http::QuotaLines& quota() const noexcept { return quota_; }
   [[nodiscard]] std::string_view path() const noexcept { return path_; }
-  [[nodiscard]] const wire::ClientAddress& client() const noexcept { return client_; }
+  [[nodiscard]] const wire::ClientAddress& client() const noexcept { return reader_.client(); }
   [[nodiscard]] const std::string& peer_text() const noexcept { return peer_text_; }
   [[nodiscard]] std::string& upstream_head() noexcept { return upstream_head_; }
   [[nodiscard]] std::string& out() noexcept { return out_; }
@@ -133,12 +135,6 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Puts an answer of the gateway's own into out_.
   void Fill(const wire::Problem& problem, Now now, bool keep_alive);
   [[nodiscard]] net::Awaitable<void> Linger();
-  /// Who asks, as far as it can be trusted.
-  struct Identity {
-    std::string_view user;
-    std::string_view api_key_id;
-  };
-  [[nodiscard]] Identity FindIdentity(const policy::Settings& settings);
   [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, Now now);
   [[nodiscard]] bool SkipBody();
   void OnExpiry();
@@ -163,15 +159,13 @@ class Session : public std::enable_shared_from_this<Session> {
   ReadBuffer buffer_;
   wire::RequestParser parser_;
   wire::RequestHead head_;
-  wire::ClientAddress client_;
+  http::RequestReader reader_;
   std::uint64_t max_body_ = 0;
   std::string path_;  // Strings that keep their room from request to request.
-  std::string host_;
-  QuotaLines quota_;
+  http::QuotaLines quota_;
   std::vector<Stamp> leases_;  // Of the request that is under way. At most one a rule.
   std::string out_;
   std::string upstream_head_;
-  std::vector<std::string_view> asked_headers_;
 };
 
 }  // namespace sluicegate::gateway

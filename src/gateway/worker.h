@@ -13,11 +13,11 @@
 
 #include "base/snapshot.h"
 #include "engine/engine.h"
-#include "gateway/api_keys.h"
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
-#include "gateway/quota_fields.h"
 #include "gateway/upstream_pool.h"
+#include "http/api_keys.h"
+#include "http/quota_fields.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
 #include "wire/date.h"
@@ -31,7 +31,7 @@ struct Shared {
   engine::Engine& engine;
   const Clock& clock;
   Snapshot<UpstreamTarget> upstream;
-  Snapshot<ApiKeys> api_keys;
+  Snapshot<http::ApiKeys> api_keys;
   const std::function<void(const DenialEvent&)> on_denial;
 };
 
@@ -58,7 +58,7 @@ class Worker {
   void Rest(UpstreamPtr connection);
   /// Lets go of what a reload replaced, also where no request comes.
   void TakeReload();
-  [[nodiscard]] QuotaFields& fields() noexcept { return fields_; }
+  [[nodiscard]] http::QuotaFields& fields() noexcept { return fields_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
 
   /// The rules, the upstream and the keys as of now: looked up once a request.
@@ -71,7 +71,7 @@ class Worker {
     upstream_.Refresh();
     return upstream_.ptr();
   }
-  [[nodiscard]] const ApiKeys& api_keys() {
+  [[nodiscard]] const http::ApiKeys& api_keys() {
     api_keys_.Refresh();
     return *api_keys_;
   }
@@ -96,10 +96,10 @@ class Worker {
   std::unique_ptr<net::Listener> listener_;
   engine::Engine::Rulesets::Reader rules_;
   Snapshot<UpstreamTarget>::Reader upstream_;
-  Snapshot<ApiKeys>::Reader api_keys_;
+  Snapshot<http::ApiKeys>::Reader api_keys_;
   UpstreamPool pool_;
   net::Deadline sweep_;
-  QuotaFields fields_;
+  http::QuotaFields fields_;
   wire::DateCache date_;
   Counters counters_;
   engine::Receipt receipt_;  // Of the decision that is made.

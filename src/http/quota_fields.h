@@ -17,7 +17,7 @@
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
 
-namespace sluicegate::gateway {
+namespace sluicegate::http {
 
 /// The fields of one decision: whole lines, CRLF included. Keeps its room from request to request.
 struct QuotaLines {
@@ -71,4 +71,4 @@ class QuotaFields {
   std::vector<std::string_view> violated_;
 };
 
-}  // namespace sluicegate::gateway
+}  // namespace sluicegate::http

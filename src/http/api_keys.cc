@@ -1,11 +1,11 @@
-#include "gateway/api_keys.h"
+#include "http/api_keys.h"
 
 #include <openssl/sha.h>
 
 #include <algorithm>
 #include <optional>
 
-namespace sluicegate::gateway {
+namespace sluicegate::http {
 namespace {
 
 constexpr std::string_view kScheme = "sha256:";
@@ -74,4 +74,4 @@ std::string_view ApiKeys::IdOf(std::string_view key) const {
   return found == ids_.end() ? std::string_view() : std::string_view(found->second);
 }
 
-}  // namespace sluicegate::gateway
+}  // namespace sluicegate::http

@@ -1,10 +1,10 @@
-#include "gateway/quota_fields.h"
+#include "http/quota_fields.h"
 
 #include <algorithm>
 
 #include "wire/rate_limit_fields.h"
 
-namespace sluicegate::gateway {
+namespace sluicegate::http {
 namespace {
 
 using policy::HeaderMode;
@@ -184,4 +184,4 @@ void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
                          out.lines);
 }
 
-}  // namespace sluicegate::gateway
+}  // namespace sluicegate::http

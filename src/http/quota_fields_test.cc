@@ -1,5 +1,5 @@
 // Which limits the fields name, and that their numbers are those of the limit that binds.
-#include "gateway/quota_fields.h"
+#include "http/quota_fields.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "config/load.h"
 #include "engine/engine.h"
 
-namespace sluicegate::gateway {
+namespace sluicegate::http {
 namespace {
 
 using testing::ElementsAre;
@@ -114,4 +114,4 @@ TEST_F(QuotaFieldsTest, RequestsInFlightHaveNoWindow) {
 }
 
 }  // namespace
-}  // namespace sluicegate::gateway
+}  // namespace sluicegate::http

@@ -1,0 +1,85 @@
+#include "http/request_reader.h"
+
+#include "wire/http_head.h"
+
+namespace sluicegate::http {
+namespace {
+
+using policy::ForwardedSource;
+using wire::EqualsIgnoreCase;
+using wire::Field;
+
+wire::ClientField FieldOf(ForwardedSource source) {
+  switch (source) {
+    case ForwardedSource::kXForwardedFor:
+      return wire::ClientField::kXForwardedFor;
+    case ForwardedSource::kForwarded:
+      return wire::ClientField::kForwarded;
+    case ForwardedSource::kNone:
+      break;
+  }
+  return wire::ClientField::kNone;
+}
+
+// The value of a field that is there exactly once.
+std::string_view OnlyValue(std::span<const Field> fields, std::string_view name) {
+  std::string_view value;
+  unsigned count = 0;
+  for (const Field& field : fields) {
+    if (!EqualsIgnoreCase(field.name, name)) continue;
+    value = field.value;
+    ++count;
+  }
+  return count == 1 ? value : std::string_view();
+}
+
+std::string_view FirstValue(std::span<const Field> fields, std::string_view name) {
+  for (const Field& field : fields) {
+    if (EqualsIgnoreCase(field.name, name)) return field.value;
+  }
+  return {};
+}
+
+std::string_view ShownKey(std::span<const Field> fields) {
+  constexpr std::string_view kBearer = "bearer ";
+  const std::string_view key = OnlyValue(fields, "x-api-key");
+  if (!key.empty()) return key;
+  const std::string_view authorization = OnlyValue(fields, "authorization");
+  if (authorization.size() <= kBearer.size() ||
+      !EqualsIgnoreCase(authorization.substr(0, kBearer.size()), kBearer)) {
+    return {};
+  }
+  return wire::syntax::Trim(authorization.substr(kBearer.size()));
+}
+
+}  // namespace
+
+Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head) {
+  const policy::Clients& clients = policy.settings().clients;
+  client_ = wire::FindClientAddress(head.peer,
+                                    {.trusted_proxies = clients.trusted_proxies,
+                                     .trusted_hops = clients.trusted_hops,
+                                     .field = FieldOf(clients.forwarded)},
+                                    head.fields);
+  host_.clear();
+  wire::AppendRuleHost(head.authority, host_);
+  asked_headers_.clear();
+  for (const std::string& name : policy.asked_headers()) {
+    asked_headers_.push_back(FirstValue(head.fields, name));
+  }
+  Request request{.client = client_.address,
+                  .method = head.method,
+                  .path = head.path,
+                  .host = host_,
+                  .headers = asked_headers_};
+  const policy::Identity& identity = clients.identity;
+  if (!identity.header.empty()) {
+    if (client_.peer_trusted) request.user = OnlyValue(head.fields, identity.header);
+  } else if (!identity.api_keys_file.empty()) {
+    request.api_key_id = keys.IdOf(ShownKey(head.fields));
+    request.user = request.api_key_id;
+  }
+  return request;
+}
+
+}  // namespace sluicegate::http

@@ -1,0 +1,41 @@
+// RequestReader: a request's head as rules see it, with a client and a user that it could not
+// choose. Keeps its room from request to request. Bound to one thread.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip.h"
+#include "http/api_keys.h"
+#include "policy/policy.h"
+#include "policy/request.h"
+#include "wire/client_address.h"
+#include "wire/syntax.h"
+
+namespace sluicegate::http {
+
+/// What a door read. Views that outlive the call.
+struct Head {
+  const IpAddress& peer;
+  std::string_view method;
+  std::string_view path;       ///< Normalised (wire/path.h), without the query.
+  std::string_view authority;  ///< As sent: the host, and a port or none.
+  std::span<const wire::Field> fields;
+};
+
+class RequestReader {
+ public:
+  /// The request: views into `head`, `keys` and this, until the next call.
+  [[nodiscard]] Request Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head);
+  /// Of the request that was read last.
+  [[nodiscard]] const wire::ClientAddress& client() const noexcept { return client_; }
+
+ private:
+  wire::ClientAddress client_;
+  std::string host_;
+  std::vector<std::string_view> asked_headers_;
+};
+
+}  // namespace sluicegate::http
