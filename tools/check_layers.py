@@ -26,7 +26,7 @@ ARROWS = CORE | {
     "config": {"base", "limit", "policy"},
     "wire": {"base"},
     "net": {"base"},
-    "http": {"base", "engine", "policy", "wire"},
+    "http": {"base", "engine", "limit", "policy", "table", "wire"},
     "gateway": {"base", "engine", "http", "policy", "wire", "net"},  # policy: the settings that a ruleset carries.
     "admin": {"base", "engine", "policy", "wire", "net"},
     "app": {"base", "limit", "table", "policy", "shield", "engine", "config", "wire", "http", "net", "gateway", "admin"},

@@ -137,6 +137,9 @@ class Limiter {
   /// Keys with something of their limits in use. It looks at each place for a key, some 10 ns
   /// each, or at a sample of 6 million.
   [[nodiscard]] std::uint64_t EstimateLive() noexcept;
+  /// Of these, the ones with something of the limit `limits()[limit]` in use: of a window, who asked
+  /// within it. 0 for a limit of units in flight beside others, and for a number that is none.
+  [[nodiscard]] std::uint64_t EstimateLive(std::size_t limit);
 
   /// Keys that had used something of a limit and gave way to others since the limiter was made: if
   /// this grows, it needs more memory. Those at a limit stay denied until they are clear again.

@@ -130,6 +130,15 @@ class Limiter::Impl {
     return (rated ? tables_.rates : tables_.leases)->EstimateLive(weigher, clock_.Read());
   }
 
+  [[nodiscard]] std::uint64_t EstimateLive(std::size_t limit) {
+    const bool rated = tables_.rates != nullptr;
+    policy::Layout only = rated ? limits_.rates : limits_.leases;
+    std::erase_if(only.variants[0],
+                  [limit](const policy::BoundLimit& bound) { return bound.index != limit; });
+    const engine::LimitWeigher weigher(only);
+    return (rated ? tables_.rates : tables_.leases)->EstimateLive(weigher, clock_.Read());
+  }
+
   [[nodiscard]] std::span<const Limit> limits() const noexcept { return written_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept {
     return (tables_.rates != nullptr ? tables_.rates : tables_.leases)->capacity();
@@ -359,6 +368,8 @@ KeyUse Limiter::Look(std::string_view key) noexcept {
 }
 
 std::uint64_t Limiter::EstimateLive() noexcept { return impl_->EstimateLive(); }
+
+std::uint64_t Limiter::EstimateLive(std::size_t limit) { return impl_->EstimateLive(limit); }
 
 std::span<const Limit> Limiter::limits() const noexcept { return impl_->limits(); }
 

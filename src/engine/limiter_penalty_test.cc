@@ -145,6 +145,8 @@ TEST_F(LimiterPenalty, KeysInUseAreCounted) {
   EXPECT_EQ(limiter.EstimateLive(), 0U);
   for (unsigned i = 0; i < 500; ++i) (void)limiter.Check("user:" + std::to_string(i % 100));
   EXPECT_EQ(limiter.EstimateLive(), 100U);
+  EXPECT_EQ(limiter.EstimateLive(0), 100U);
+  EXPECT_EQ(limiter.EstimateLive(1), 0U);
   clock_.Advance(minutes(2));
   EXPECT_EQ(limiter.EstimateLive(), 0U);
 }

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "wire/rate_limit_fields.h"
-
 namespace sluicegate::http {
 namespace {
 
@@ -28,14 +26,6 @@ std::map<std::string, unsigned> CountNames(const policy::Policy& policy) {
 }
 
 constexpr std::string_view kPolicyField = "RateLimit-Policy: ";
-
-wire::QuotaPolicy PolicyOf(const limit::CompiledLimit& limit, std::string_view name) {
-  // A lease's length is no window: places come back when requests are over.
-  if (limit.algorithm() == Algorithm::kConcurrency) {
-    return {.name = name, .quota = limit.quota(), .unit = wire::QuotaUnit::kConcurrentRequests};
-  }
-  return {.name = name, .quota = limit.quota(), .window_s = wire::CeilSeconds(limit.window_ns())};
-}
 
 // "name";q=60;w=60 without the field's name and end.
 std::string Members(const std::vector<wire::QuotaPolicy>& policies) {
@@ -62,6 +52,14 @@ std::size_t BindingCeiling(const policy::Rule& rule, const Decision& decision) {
 
 }  // namespace
 
+// A lease's length is no window: places come back when requests are over.
+wire::QuotaPolicy QuotaPolicyOf(const limit::CompiledLimit& limit, std::string_view name) noexcept {
+  if (limit.algorithm() == Algorithm::kConcurrency) {
+    return {.name = name, .quota = limit.quota(), .unit = wire::QuotaUnit::kConcurrentRequests};
+  }
+  return {.name = name, .quota = limit.quota(), .window_s = wire::CeilSeconds(limit.window_ns())};
+}
+
 bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noexcept {
   if (decision.limit == Decision::kNone) return false;
   const policy::Rule& rule = rules.policy().rules()[decision.rule];
@@ -81,7 +79,7 @@ QuotaFields::Set QuotaFields::MakeSet(const policy::Rule& rule, std::size_t vari
   std::vector<wire::QuotaPolicy> policies;
   policies.reserve(limits.size() * (1 + rule.ceilings().size()));
   for (std::size_t i = 0; i < limits.size(); ++i) {
-    policies.push_back(PolicyOf(limits[i].limit, set.names[i]));
+    policies.push_back(QuotaPolicyOf(limits[i].limit, set.names[i]));
   }
   set.policy_v4 = Members(policies);
   for (const policy::Ceiling& ceiling : rule.ceilings()) {
@@ -89,7 +87,7 @@ QuotaFields::Set QuotaFields::MakeSet(const policy::Rule& rule, std::size_t vari
     auto& names = set.ceiling_names.emplace_back();
     for (const std::string& name : set.names) names.push_back(name + suffix);
     for (const policy::BoundLimit& limit : ceiling.layout.variants[variant]) {
-      policies.push_back(PolicyOf(limit.limit, names[limit.index]));
+      policies.push_back(QuotaPolicyOf(limit.limit, names[limit.index]));
     }
   }
   set.policy_v6 = Members(policies);

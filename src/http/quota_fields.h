@@ -13,9 +13,11 @@
 
 #include "base/ip.h"
 #include "engine/ruleset.h"
+#include "limit/compiled_limit.h"
 #include "policy/request.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
+#include "wire/rate_limit_fields.h"
 
 namespace sluicegate::http {
 
@@ -30,6 +32,10 @@ struct QuotaLines {
     epoch.clear();
   }
 };
+
+/// What RateLimit-Policy tells of a limit. Pure; views the name.
+[[nodiscard]] wire::QuotaPolicy QuotaPolicyOf(const limit::CompiledLimit& limit,
+                                              std::string_view name) noexcept;
 
 /// Whether what binds is a limit of requests in flight. Pure.
 [[nodiscard]] bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noexcept;

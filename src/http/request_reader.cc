@@ -33,13 +33,6 @@ std::string_view OnlyValue(std::span<const Field> fields, std::string_view name)
   return count == 1 ? value : std::string_view();
 }
 
-std::string_view FirstValue(std::span<const Field> fields, std::string_view name) {
-  for (const Field& field : fields) {
-    if (EqualsIgnoreCase(field.name, name)) return field.value;
-  }
-  return {};
-}
-
 std::string_view ShownKey(std::span<const Field> fields) {
   constexpr std::string_view kBearer = "bearer ";
   const std::string_view key = OnlyValue(fields, "x-api-key");
@@ -53,6 +46,13 @@ std::string_view ShownKey(std::span<const Field> fields) {
 }
 
 }  // namespace
+
+std::string_view FirstValue(std::span<const Field> fields, std::string_view name) noexcept {
+  for (const Field& field : fields) {
+    if (EqualsIgnoreCase(field.name, name)) return field.value;
+  }
+  return {};
+}
 
 Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head) {
   const policy::Clients& clients = policy.settings().clients;

@@ -1,0 +1,314 @@
+"""Decorators: limits for single functions and tools."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar, cast
+
+from sluicegate._core import Decision, LimiterDoor
+from sluicegate._limiter import RateLimitConfig, RateLimiter, whole_seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("sluicegate")
+_NOBODY = "default"
+_MEMORY = 4 << 20
+"""Bytes of a decorated function's keys: some 20,000 under the default limits."""
+
+
+class RateLimitError(Exception):
+    """A call was denied. ``retry_after``: whole seconds until it passes; None: never."""
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def rate_limit(
+    requests_per_minute: int = 60,
+    requests_per_hour: int | None = 1000,
+    burst_size: int | None = 10,
+    key_func: Callable[[Any], str] | None = None,
+    requests_per_day: int | None = None,
+    *,
+    state: str | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Limits the calls of a function, plain or async, each function on its own.
+
+    The key is ``key_func(request)``, or the address of the client of the request, which is found
+    among the arguments, by position or by keyword (FastAPI passes keywords). A function without a
+    request has one key for all, or ``key_func(kwargs)``. Raises RateLimitError where it is denied.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        limiter = _limiter_of(
+            function, requests_per_minute, requests_per_hour, requests_per_day, burst_size, state
+        )
+
+        def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            key = _key_of_request(args, kwargs, key_func)
+            decision = limiter.check(key)
+            if decision.allowed:
+                return
+            limiter.record_violation(key)
+            raise RateLimitError(
+                f"Rate limit exceeded for {function.__name__}", whole_seconds(decision.retry_after)
+            )
+
+        return _wrap(function, admit)
+
+    return decorate
+
+
+def rate_limit_tool(
+    requests_per_minute: int = 60,
+    requests_per_hour: int | None = 1000,
+    burst_size: int | None = 10,
+    key_func: Callable[[dict[str, Any]], str] | None = None,
+    requests_per_day: int | None = None,
+    on_limit: Literal["dict", "raise"] = "dict",
+    *,
+    state: str | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Limits the calls of a tool, plain or async, each decorated one on its own.
+
+    The key is the tool's argument ``user_id``, else ``key_func(kwargs)``, else one for all. Mind that
+    ``user_id`` is what the caller says: ``sluicegate.fastmcp.rate_limit_tool`` believes no argument.
+    A denied call returns a dict that says so, or raises FastMCP's ToolError with a text for the model.
+    """
+    if on_limit not in ("dict", "raise"):
+        raise ValueError(f"on_limit is {on_limit!r}. Write 'dict' or 'raise'.")
+
+    def key_of(kwargs: dict[str, Any]) -> str:
+        user_id = kwargs.get("user_id")
+        if user_id:
+            return f"user:{user_id}"
+        return _key_of_arguments(kwargs, key_func)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        limiter = _limiter_of(
+            function, requests_per_minute, requests_per_hour, requests_per_day, burst_size, state
+        )
+        tool = function.__name__
+        names = _parameter_names(function)
+
+        def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            key = key_of({**dict(zip(names, args)), **kwargs})
+            decision = limiter.check(key)
+            tool_stats.count(tool, decision.allowed)
+            if decision.allowed:
+                return None
+            limiter.record_violation(key)
+            if on_limit == "raise":
+                raise tool_error(tool, decision)
+            info = limiter.info(decision)
+            return {
+                "error": "Rate limit exceeded",
+                "error_type": "rate_limit_exceeded",
+                "tool_name": tool,
+                "retry_after": info.retry_after,
+                "reset_time": info.reset_time,
+            }
+
+        tool_stats.begin(tool)
+        return _wrap(function, admit)
+
+    return decorate
+
+
+def denial_text(tool: str, decision: Decision) -> str:
+    """What a model can act on."""
+    seconds = whole_seconds(decision.retry_after)
+    if seconds is None:
+        return f"Rate limit exceeded for {tool}: this call costs more than the limit ever allows."
+    return f"Rate limit exceeded for {tool}. Wait {seconds} seconds, then call it again."
+
+
+def tool_error(tool: str, decision: Decision) -> Exception:
+    """FastMCP's ToolError, whose text reaches the model; without FastMCP a RateLimitError."""
+    text = denial_text(tool, decision)
+    try:
+        from fastmcp.exceptions import ToolError
+    except ImportError:
+        return RateLimitError(text, whole_seconds(decision.retry_after))
+    return cast(Exception, ToolError(text))
+
+
+class ToolStats:
+    """Counters of tools by their names. Thread-safe; of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tools: dict[str, dict[str, Any]] = {}  # Guarded by the lock.
+
+    def begin(self, tool: str) -> None:
+        """From now on the tool is known, with all counters 0 if it was not."""
+        with self._lock:
+            self._of(tool)
+
+    def count(self, tool: str, allowed: bool) -> None:
+        with self._lock:
+            stats = self._of(tool)
+            stats["total_calls"] += 1
+            if not allowed:
+                stats["rate_limited_calls"] += 1
+                stats["last_limited"] = time.time()
+
+    def get(self, tool: str) -> dict[str, Any]:
+        with self._lock:
+            known = self._tools.get(tool)
+            if known is None:
+                return {"tool_name": tool, "error": "Tool not found or no stats available"}
+            return {"tool_name": tool, **_with_rate(known)}
+
+    def get_all(self) -> dict[str, Any]:
+        with self._lock:
+            tools = {name: _with_rate(stats) for name, stats in self._tools.items()}
+        calls = sum(stats["total_calls"] for stats in tools.values())
+        limited = sum(stats["rate_limited_calls"] for stats in tools.values())
+        return {
+            "total_calls": calls,
+            "total_rate_limited": limited,
+            "rate_limit_rate": limited / calls if calls else 0.0,
+            "tools": tools,
+        }
+
+    def reset(self, tool: str | None) -> None:
+        with self._lock:
+            for name in [tool] if tool is not None else list(self._tools):
+                if name in self._tools:
+                    del self._tools[name]
+                    self._of(name)
+
+    def _of(self, tool: str) -> dict[str, Any]:
+        fresh = {"total_calls": 0, "rate_limited_calls": 0, "last_limited": None}
+        return self._tools.setdefault(tool, fresh)
+
+
+tool_stats = ToolStats()
+
+
+def get_tool_rate_limit_stats(tool_name: str) -> dict[str, Any]:
+    """``total_calls``, ``rate_limited_calls``, ``rate_limit_rate``, and ``last_limited``: when, in
+    seconds since 1970.
+    """
+    return tool_stats.get(tool_name)
+
+
+def get_all_rate_limit_stats() -> dict[str, Any]:
+    """The sums, and under ``tools`` what get_tool_rate_limit_stats says of each."""
+    return tool_stats.get_all()
+
+
+def reset_tool_stats(tool_name: str | None = None) -> None:
+    """Sets a tool's counters to 0, or those of all. No quota comes back by it."""
+    tool_stats.reset(tool_name)
+
+
+_global_lock = threading.Lock()
+_global_limiter: RateLimiter | None = None
+
+
+def get_global_limiter(config: RateLimitConfig | None = None) -> RateLimiter:
+    """One limiter for the program. The first call makes it, by its ``config``; later ones change
+    nothing.
+    """
+    global _global_limiter
+    with _global_lock:
+        if _global_limiter is None:
+            made = config or RateLimitConfig()
+            _global_limiter = RateLimiter(
+                per_minute=made.requests_per_minute,
+                per_hour=made.requests_per_hour,
+                per_day=made.requests_per_day,
+                burst_size=made.burst_size,
+                name="global",
+            )
+        return _global_limiter
+
+
+def _with_rate(stats: dict[str, Any]) -> dict[str, Any]:
+    calls = stats["total_calls"]
+    return {**stats, "rate_limit_rate": stats["rate_limited_calls"] / calls if calls else 0.0}
+
+
+def _limiter_of(
+    function: Callable[..., Any],
+    per_minute: int,
+    per_hour: int | None,
+    per_day: int | None,
+    burst_size: int | None,
+    state: str | None,
+) -> RateLimiter:
+    return RateLimiter(
+        per_minute,
+        per_hour,
+        per_day,
+        burst_size,
+        memory=_MEMORY,
+        state=state,
+        name=f"{function.__module__}.{function.__qualname__}",
+    )
+
+
+def _wrap(
+    function: Callable[P, R], admit: Callable[[tuple[Any, ...], dict[str, Any]], Any]
+) -> Callable[P, R]:
+    """``admit`` comes before each call; what it returns, if not None, is the call's result."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def later(*args: P.args, **kwargs: P.kwargs) -> Any:
+            denied = admit(args, kwargs)
+            return denied if denied is not None else await function(*args, **kwargs)
+
+        return cast(Callable[P, R], later)
+
+    @functools.wraps(function)
+    def now(*args: P.args, **kwargs: P.kwargs) -> Any:
+        denied = admit(args, kwargs)
+        return denied if denied is not None else function(*args, **kwargs)
+
+    return now
+
+
+def _parameter_names(function: Callable[..., Any]) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind in kinds]
+
+
+def _is_request(value: Any) -> bool:
+    scope = getattr(value, "scope", None)
+    return isinstance(scope, dict) and scope.get("type") in ("http", "websocket")
+
+
+def _key_of_request(
+    args: tuple[Any, ...], kwargs: dict[str, Any], key_func: Callable[[Any], str] | None
+) -> str:
+    request = next((value for value in (*args, *kwargs.values()) if _is_request(value)), None)
+    if request is None:
+        return _key_of_arguments(kwargs, key_func)
+    if key_func is not None:
+        return str(key_func(request))
+    client = request.scope.get("client")
+    return LimiterDoor.key_of(client[0] if client else "unknown")
+
+
+def _key_of_arguments(
+    kwargs: dict[str, Any], key_func: Callable[[dict[str, Any]], str] | None
+) -> str:
+    """A function of the caller's that fails must not open the limit: then all share one key."""
+    if key_func is None:
+        return _NOBODY
+    try:
+        return str(key_func(kwargs))
+    except Exception:
+        _log.warning("key_func failed; the call counts for all", exc_info=True)
+        return _NOBODY

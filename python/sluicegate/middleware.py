@@ -1,0 +1,144 @@
+"""The ASGI middleware: for Starlette, FastAPI and every other ASGI application."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from sluicegate._core import Answer, Door, LimiterDoor, ManualClock, PolicyDoor
+from sluicegate._limiter import RateLimitConfig, RateLimiter
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_EPOCH_FIELDS = (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
+
+
+def read_policy(policy: str | os.PathLike[str]) -> tuple[str, str]:
+    """A policy's text, and how it is called in errors. A ``str`` with a line break or a brace is the
+    text itself, else the path of the file.
+    """
+    if isinstance(policy, str) and ("\n" in policy or "{" in policy):
+        return policy, "policy"
+    path = os.fspath(policy)
+    try:
+        return Path(path).read_text(encoding="utf-8"), path
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot read the policy: {error}. Check the path.") from error
+
+
+class RateLimitMiddleware:
+    """Answers requests that are over their limit with 429, and tells all others what is left.
+
+    By ``config``, on each client's address, or on its ``X-User-ID`` where one of ``trusted_proxies``
+    (addresses and networks) says so; nobody else can say who the client is. By a ``limiter`` of one's
+    own instead of a new one; or by a ``policy``, a file or its text, which says all of this by itself.
+    ``state``: the file in which all processes count together.
+
+    Nothing is buffered: streams, server-sent events and lifespans go through as they are. The
+    handshake of a WebSocket is a request like others. Raises ValueError, with what to write instead,
+    where an argument is none.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        config: RateLimitConfig | None = None,
+        limiter: RateLimiter | None = None,
+        *,
+        policy: str | os.PathLike[str] | None = None,
+        trusted_proxies: Iterable[str] = (),
+        state: str | None = None,
+        clock: ManualClock | None = None,
+    ) -> None:
+        self.app = app
+        self.config = config or RateLimitConfig()
+        self.limiter: RateLimiter | None = None
+        self._door: Door
+        if policy is not None:
+            if config is not None or limiter is not None or tuple(trusted_proxies):
+                raise ValueError(
+                    "A policy says all that config, limiter and trusted_proxies say. Write these "
+                    "into the policy, or leave it out."
+                )
+            text, name = read_policy(policy)
+            self._door = PolicyDoor(text, file=name, state=state, clock=clock)
+            return
+        if limiter is not None and state is not None:
+            raise ValueError("A limiter has its own state. Write RateLimiter(state=...).")
+        self.limiter = limiter or RateLimiter(
+            per_minute=self.config.requests_per_minute,
+            per_hour=self.config.requests_per_hour,
+            per_day=self.config.requests_per_day,
+            burst_size=self.config.burst_size,
+            state=state,
+            name="middleware",
+            clock=clock,
+        )
+        self._door = LimiterDoor(
+            self.limiter,
+            trusted_proxies=list(trusted_proxies),
+            exempt_ips=sorted(self.config.exempt_ips),
+            exempt_users=sorted(self.config.exempt_user_ids),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or not self.config.enabled:
+            await self.app(scope, receive, send)
+            return
+        client = scope.get("client")
+        answer = self._door.ask(
+            client[0] if client else "", scope.get("method", "GET"), scope["path"], scope["headers"]
+        )
+        if not answer.allowed:
+            await _deny(answer, scope, send)
+            return
+        ours = answer.headers
+
+        async def send_with_ours(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = _merge(message.get("headers", ()), ours)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_ours)
+        finally:
+            self._door.end(answer)
+
+
+def _merge(theirs: Iterable[Header], ours: list[Header]) -> list[Header]:
+    """The application's headers and ours. Its own RateLimit fields stay. X-RateLimit-* are no lists,
+    so of two triples the tighter one is sent.
+    """
+    merged = list(theirs)
+    own = {name.lower(): value for name, value in merged if name.lower() in _EPOCH_FIELDS}
+    if own:
+        if _is_tighter(own, dict(ours)):
+            return merged + [header for header in ours if header[0] not in _EPOCH_FIELDS]
+        merged = [(name, value) for name, value in merged if name.lower() not in _EPOCH_FIELDS]
+    return merged + list(ours)
+
+
+def _is_tighter(theirs: dict[bytes, bytes], ours: dict[bytes, bytes]) -> bool:
+    remaining = theirs.get(b"x-ratelimit-remaining", b"")
+    mine = ours.get(b"x-ratelimit-remaining")
+    return mine is None or (remaining.isdigit() and int(remaining) < int(mine))
+
+
+async def _deny(answer: Answer, scope: Scope, send: Send) -> None:
+    body = answer.body
+    headers = [*answer.headers, (b"content-length", str(len(body)).encode())]
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1013})  # The server answers 403.
+            return
+        kind = "websocket.http.response"
+    await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else body})

@@ -1,0 +1,112 @@
+#include <algorithm>
+
+#include "http/local_answer.h"
+#include "http/local_door.h"
+#include "limit/compiled_limit.h"
+#include "wire/rate_limit_fields.h"
+
+namespace sluicegate::http {
+namespace {
+
+constexpr std::string_view kNobody = "unknown";
+
+std::string TextOf(const IpAddress& address) {
+  if (address == IpAddress()) return std::string(kNobody);
+  return address.is_v4() ? address.ToString() : address.Client().ToString() + "/64";
+}
+
+bool IsInFlight(const Limit& limit) { return limit.algorithm == Algorithm::kConcurrency; }
+
+std::string_view DetailOf(const Decision& decision) {
+  if (decision.verdict == Verdict::kBanned) {
+    return "Requests went on after many denials, so this client has to wait.";
+  }
+  return decision.retry_after_ns == Decision::kNever
+             ? "This request costs more than the quota ever allows."
+             : "Too many requests. Wait as long as Retry-After says.";
+}
+
+}  // namespace
+
+LimiterDoor::LimiterDoor(Limiter& limiter, Options options)
+    : limiter_(limiter), options_(std::move(options)) {
+  std::vector<wire::QuotaPolicy> policies;
+  names_.reserve(limiter.limits().size());
+  for (const Limit& limit : limiter.limits()) {
+    names_.push_back(limit.name);
+    const auto compiled = limit::CompiledLimit::Compile(limit);
+    if (compiled) policies.push_back(QuotaPolicyOf(*compiled, names_.back()));
+  }
+  wire::AppendRateLimitPolicy(policies, policy_line_);
+}
+
+std::string LimiterDoor::KeyOf(std::string_view peer) {
+  const auto address = IpAddress::Parse(peer);
+  return address ? TextOf(*address) : std::string(peer);
+}
+
+LocalAnswer LimiterDoor::Ask(const LocalRequest& request) {
+  const IpAddress peer = IpAddress::Parse(request.peer).value_or(IpAddress());
+  std::string key;
+  {
+    const std::lock_guard lock(mu_);
+    const Request read = reader_.Read(*options_.clients, {},
+                                      {.peer = peer,
+                                       .method = request.method,
+                                       .path = request.path,
+                                       .authority = {},
+                                       .fields = request.fields});
+    LocalAnswer exempt;
+    exempt.decision.verdict = Verdict::kExempt;
+    if (options_.exempt_clients.Contains(read.client)) return exempt;
+    if (!read.user.empty() && options_.exempt_users.contains(read.user)) return exempt;
+    key = read.user.empty() ? TextOf(read.client) : "user:" + std::string(read.user);
+  }
+  LocalAnswer answer;
+  answer.decision = limiter_.Check(key);
+  const Decision& decision = answer.decision;
+  AppendFields(decision, answer.fields);
+  if (decision.allowed()) return answer;
+  const bool banned = decision.verdict == Verdict::kBanned;
+  wire::Problem problem{.type = banned ? wire::ProblemType::kAbnormalUsageDetected
+                                       : wire::ProblemType::kQuotaExceeded,
+                        .status = 429,
+                        .detail = DetailOf(decision)};
+  std::vector<std::string_view> violated;
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    if (!banned && decision.Denies(i)) violated.emplace_back(names_[i]);
+  }
+  problem.violated_policies = violated;
+  if (!banned) (void)limiter_.RecordViolation(key);
+  Deny(problem, options_.clock->Read(), answer);
+  return answer;
+}
+
+void LimiterDoor::End(const LocalAnswer& answer) noexcept { limiter_.Release(answer.decision); }
+
+// A ban has used up all that there is.
+void LimiterDoor::AppendFields(const Decision& decision, std::string& out) const {
+  const bool bound = decision.limit < names_.size();
+  const std::size_t limit = bound ? decision.limit : 0;
+  const bool in_flight = IsInFlight(limiter_.limits()[limit]);
+  const std::uint64_t quota = limiter_.limits()[limit].quota;
+  out += policy_line_;
+  wire::QuotaLeft left{.name = names_[limit], .remaining = decision.remaining, .hold_ns = {}};
+  if (!in_flight) left.hold_ns = decision.hold_ns;
+  wire::AppendRateLimit(left, out);
+  if (!(in_flight && decision.allowed())) {
+    wire::AppendXRateLimitEpoch(
+        {.quota = quota,
+         .remaining = decision.remaining,
+         .unix_ns = options_.clock->Read().unix_ns,
+         .reset_after_ns = in_flight ? decision.hold_ns : decision.reset_after_ns},
+        out);
+  }
+  if (decision.allowed()) return;
+  wire::AppendRetryAfter({.retry_after_ns = decision.retry_after_ns,
+                          .hold_ns = decision.hold_ns,
+                          .key_hash = decision.key_hash},
+                         out);
+}
+
+}  // namespace sluicegate::http

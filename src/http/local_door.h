@@ -1,0 +1,129 @@
+// Local doors: for a server that asks in its own process before it answers a request. They give it
+// the fields of its response, or the whole answer of a denial, as the gateway would.
+//
+// Thread-safe: one request at a time is decided, under a lock. Own what they are made of; neither
+// copy nor move.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "http/api_keys.h"
+#include "http/quota_fields.h"
+#include "http/request_reader.h"
+#include "policy/policy.h"
+#include "sluicegate/limiter.h"
+#include "table/state_file.h"
+
+namespace sluicegate::http {
+
+/// What the server knows of a request. Views that outlive the call.
+struct LocalRequest {
+  std::string_view peer;  ///< An address, or anything else: then the peer is nobody known.
+  std::string_view method;
+  std::string_view path;  ///< Decoded, without the query.
+  std::span<const wire::Field> fields;
+};
+
+/// What the server is to do. A value type.
+struct LocalAnswer {
+  Decision decision;
+  std::uint16_t status = 0;  ///< Of a denial; 0: the request passes.
+  std::string fields;        ///< Lines of the response, CRLF included.
+  std::string body;          ///< Of a denial: problem+json.
+  std::vector<Stamp> held;   ///< In flight until the door hears of the end.
+};
+
+class LocalDoor {
+ public:
+  virtual ~LocalDoor() = default;
+  [[nodiscard]] virtual LocalAnswer Ask(const LocalRequest& request) = 0;
+  /// The request that got this answer is over. Once for each.
+  virtual void End(const LocalAnswer& answer) noexcept = 0;
+};
+
+/// Asks a policy.
+class PolicyDoor final : public LocalDoor {
+ public:
+  struct Parts {
+    std::shared_ptr<const policy::Policy> policy;
+    ApiKeys api_keys;
+    std::shared_ptr<table::StateFile> file;  ///< Null: its state is in memory.
+    std::shared_ptr<const Clock> clock;      ///< The machine's, or a test's.
+  };
+  /// `lines` get what a start did not take over of the file. The error says what is wrong with
+  /// memory or file, and the mend.
+  [[nodiscard]] static std::expected<std::unique_ptr<PolicyDoor>, std::string> Create(
+      Parts parts, std::vector<std::string>& lines);
+
+  [[nodiscard]] LocalAnswer Ask(const LocalRequest& request) override;
+  void End(const LocalAnswer& answer) noexcept override;
+
+  /// Decides what is no request of HTTP, a tool's call for example; `fields` stay empty. Of the
+  /// denied ones `limits` get the names of the limits that deny.
+  [[nodiscard]] LocalAnswer Decide(const Request& request, std::vector<std::string>& limits);
+  /// As Engine::Publish; its lines or error.
+  [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
+      std::shared_ptr<const policy::Policy> policy);
+  [[nodiscard]] std::vector<engine::RuleReport> Counts() const;
+  [[nodiscard]] std::shared_ptr<const policy::Policy> policy() const;
+
+ private:
+  PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
+             std::unique_ptr<engine::Engine> engine);
+  [[nodiscard]] Now Read();
+  [[nodiscard]] LocalAnswer DecideUnder(const engine::Ruleset& rules, const Request& request,
+                                        Now now, bool& decided);
+
+  const Parts parts_;
+  const std::unique_ptr<const Clock> state_clock_;  // Null: in memory.
+  const Clock& clock_;
+  const std::unique_ptr<engine::Engine> engine_;
+  std::mutex mu_;
+  // Guarded by mu_.
+  RequestReader reader_;
+  QuotaFields fields_;
+  std::string path_;
+  engine::Receipt receipt_;
+  std::uint64_t keep_due_ns_ = 0;
+};
+
+/// Asks a limiter, by the client's address or, from a trusted proxy, its user ("user:ada"). Denials
+/// are violations.
+class LimiterDoor final : public LocalDoor {
+ public:
+  struct Options {
+    std::shared_ptr<const policy::Policy> clients;  ///< Whose settings say who the client is.
+    PrefixSet exempt_clients;
+    std::set<std::string, std::less<>> exempt_users;
+    std::shared_ptr<const Clock> clock;
+  };
+  /// The limiter outlives it.
+  LimiterDoor(Limiter& limiter, Options options);
+
+  [[nodiscard]] LocalAnswer Ask(const LocalRequest& request) override;
+  void End(const LocalAnswer& answer) noexcept override;
+
+  /// The limiter's key of an address (an IPv6 client is its /64), or of anything else.
+  [[nodiscard]] static std::string KeyOf(std::string_view peer);
+
+ private:
+  void AppendFields(const Decision& decision, std::string& out) const;
+
+  Limiter& limiter_;
+  const Options options_;
+  std::vector<std::string> names_;
+  std::string policy_line_;
+  std::mutex mu_;
+  RequestReader reader_;  // Guarded by mu_.
+};
+
+}  // namespace sluicegate::http

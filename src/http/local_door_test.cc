@@ -1,0 +1,215 @@
+// The local doors: who the client is, and that a server in the same process gets the gateway's
+// fields and answers.
+#include "http/local_door.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/manual_clock.h"
+#include "base/temporary_folder_for_test.h"
+#include "config/load.h"
+
+namespace sluicegate::http {
+namespace {
+
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+std::shared_ptr<const policy::Policy> PolicyOf(const std::string& yaml) {
+  auto policy = config::ParsePolicy(yaml);
+  EXPECT_TRUE(policy.has_value()) << (policy ? ""
+                                             : config::FormatMistake("policy",
+                                                                     policy.error().front()));
+  return policy ? *policy : nullptr;
+}
+
+class LocalDoors : public testing::Test {
+ protected:
+  [[nodiscard]] std::unique_ptr<PolicyDoor> Door(const std::string& yaml) {
+    auto door = PolicyDoor::Create(
+        {.policy = PolicyOf(yaml), .api_keys = {}, .file = {}, .clock = clock_}, lines_);
+    EXPECT_TRUE(door.has_value()) << door.error();
+    return std::move(*door);
+  }
+  [[nodiscard]] LimiterDoor DoorOf(Limiter& limiter) {
+    return LimiterDoor(
+        limiter, {.clients = PolicyOf("clients: {trusted_proxies: [10.0.0.0/8], identity: {header: "
+                                      "x-user-id}}\nrules: []"),
+                  .exempt_clients = exempt_,
+                  .exempt_users = {"root"},
+                  .clock = clock_});
+  }
+  [[nodiscard]] Limiter MakeLimiter(std::initializer_list<LimitLike> limits) const {
+    auto limiter = Limiter::Create(
+        limits, {.memory_bytes = 1 << 20, .clock = clock_.get(), .penalty = Penalty{}});
+    EXPECT_TRUE(limiter.has_value()) << limiter.error();
+    return std::move(*limiter);
+  }
+  static LocalAnswer Ask(LocalDoor& door, std::string_view peer,
+                         const std::vector<wire::Field>& fields = {}, std::string_view path = "/") {
+    return door.Ask({.peer = peer, .method = "GET", .path = path, .fields = fields});
+  }
+
+  const std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(
+      Now{.engine_ns = 1'000'000'000, .unix_ns = 1'796'000'000'250'000'000});
+  PrefixSet exempt_;
+  std::vector<std::string> lines_;
+};
+
+TEST_F(LocalDoors, APolicysAnswersAreTheGateways) {
+  const auto door = Door("rules: [{name: api, key: [client], limits: [1/minute]}]");
+  const LocalAnswer passed = Ask(*door, "192.0.2.1");
+  EXPECT_EQ(passed.status, 0U);
+  EXPECT_THAT(passed.fields, HasSubstr("RateLimit-Policy: \"per-minute\";q=1;w=60\r\n"));
+  EXPECT_THAT(passed.fields, HasSubstr("RateLimit: \"per-minute\";r=0;t=63\r\n"));
+  EXPECT_THAT(passed.fields, HasSubstr("X-RateLimit-Remaining: 0\r\n"));
+  EXPECT_THAT(passed.fields, Not(HasSubstr("Content-Type")));
+  const LocalAnswer denied = Ask(*door, "192.0.2.1");
+  EXPECT_EQ(denied.status, 429U);
+  EXPECT_THAT(denied.fields, HasSubstr("Retry-After: "));
+  EXPECT_THAT(denied.fields, HasSubstr("Content-Type: application/problem+json\r\n"
+                                       "Cache-Control: no-store\r\n"));
+  EXPECT_THAT(denied.body, HasSubstr("\"type\":\"https://iana.org/assignments/http-problem-types"
+                                     "#quota-exceeded\""));
+  EXPECT_THAT(denied.body, HasSubstr("\"violated-policies\":[\"per-minute\"],\"error\":\"Rate "
+                                     "limit exceeded\",\"retry_after\":6"));
+  EXPECT_THAT(denied.body, EndsWith(",\"reset_time\":1796000063.249}"));
+  EXPECT_EQ(Ask(*door, "192.0.2.2").status, 0U);
+}
+
+TEST_F(LocalDoors, PathsAreThoseThatTheServerSees) {
+  const auto door =
+      Door("rules: [{name: a, match: {path: /a%20b/**}, key: [], limits: [1/minute]}]");
+  EXPECT_THAT(Ask(*door, "192.0.2.1", {}, "/other").fields, IsEmpty());
+  EXPECT_EQ(Ask(*door, "192.0.2.1", {}, "/a b/c%d").status, 0U);
+  EXPECT_EQ(Ask(*door, "192.0.2.1", {}, "//a b/./c").status, 429U);
+  EXPECT_EQ(Ask(*door, "192.0.2.1", {}, "/a\\b").status, 400U);
+  EXPECT_EQ(Ask(*door, "192.0.2.1", {}, std::string_view("/a\0", 3)).status, 400U);
+}
+
+TEST_F(LocalDoors, OnlyATrustedProxySaysWhoTheClientIs) {
+  const auto door = Door(
+      "clients: {trusted_proxies: [10.0.0.0/8], identity: {header: x-user-id}}\n"
+      "rules: [{name: api, key: [user], limits: [1/minute]}]");
+  const std::vector<wire::Field> spoofed = {{.name = "X-Forwarded-For", .value = "203.0.113.9"},
+                                            {.name = "x-user-id", .value = "ada"}};
+  EXPECT_EQ(Ask(*door, "192.0.2.1", spoofed).status, 0U);
+  EXPECT_EQ(Ask(*door, "192.0.2.1").status, 429U) << "the fields changed nothing";
+  EXPECT_EQ(Ask(*door, "10.1.1.1", spoofed).status, 0U);
+  EXPECT_EQ(Ask(*door, "10.9.9.9", spoofed).status, 429U) << "the same user";
+}
+
+TEST_F(LocalDoors, WhatIsInFlightEnds) {
+  const auto door = Door("rules: [{name: api, key: [client], limits: [{concurrency: 1}]}]");
+  const LocalAnswer first = Ask(*door, "192.0.2.1");
+  EXPECT_EQ(first.status, 0U);
+  EXPECT_EQ(Ask(*door, "192.0.2.1").status, 429U);
+  door->End(first);
+  EXPECT_EQ(Ask(*door, "192.0.2.1").status, 0U);
+}
+
+TEST_F(LocalDoors, CallsOfToolsAreDecidedByTheirRules) {
+  const auto door = Door(
+      "clients: {trusted_proxies: [10.0.0.0/8], identity: {header: x-user-id}}\n"
+      "rules: [{name: search, match: {mcp_tool: search}, key: [user], limits: [1/minute]}]");
+  std::vector<std::string> limits;
+  const Request call{.user = "ada", .mcp_method = "tools/call", .mcp_tool = "search"};
+  EXPECT_TRUE(door->Decide(call, limits).decision.allowed());
+  EXPECT_FALSE(door->Decide(call, limits).decision.allowed());
+  EXPECT_THAT(limits, ElementsAre("per-minute"));
+  EXPECT_EQ(door->Counts()[0].limited, 1U);
+}
+
+TEST_F(LocalDoors, AReloadKeepsWhatWasCounted) {
+  const auto door = Door("rules: [{name: api, key: [client], limits: [2/minute]}]");
+  (void)Ask(*door, "192.0.2.1");
+  ASSERT_TRUE(door->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [1/minute]}]")));
+  EXPECT_EQ(Ask(*door, "192.0.2.1").status, 429U);
+}
+
+TEST_F(LocalDoors, DoorsOnOneFileCountTogether) {
+  const TemporaryFolder folder;
+  const auto attach = [&] {
+    auto file = table::StateFile::Open(folder / "state");
+    EXPECT_TRUE(file.has_value());
+    auto door = PolicyDoor::Create(
+        {.policy = PolicyOf("rules: [{name: api, key: [client], limits: [1/minute]}]"),
+         .api_keys = {},
+         .file = std::move(*file),
+         .clock = clock_},
+        lines_);
+    EXPECT_TRUE(door.has_value()) << door.error();
+    return std::move(*door);
+  };
+  const auto one = attach();
+  const auto other = attach();
+  EXPECT_EQ(Ask(*one, "192.0.2.1").status, 0U);
+  EXPECT_EQ(Ask(*other, "192.0.2.1").status, 429U);
+}
+
+TEST_F(LocalDoors, ALimitersAnswersSayTheSame) {
+  Limiter limiter = MakeLimiter({"1/minute", Limit::Burst(5)});
+  LimiterDoor door = DoorOf(limiter);
+  const LocalAnswer passed = Ask(door, "192.0.2.1");
+  EXPECT_THAT(passed.fields,
+              HasSubstr("RateLimit-Policy: \"per-minute\";q=1;w=60, \"burst\";q=5;w=300\r\n"));
+  EXPECT_THAT(passed.fields, HasSubstr("X-RateLimit-Limit: 1\r\n"));
+  const LocalAnswer denied = Ask(door, "192.0.2.1");
+  EXPECT_EQ(denied.status, 429U);
+  EXPECT_THAT(denied.fields, HasSubstr("X-RateLimit-Remaining: 0\r\n"));
+  EXPECT_THAT(denied.fields, HasSubstr("Retry-After: 6"));
+  EXPECT_THAT(denied.body, HasSubstr("\"violated-policies\":[\"per-minute\"]"));
+}
+
+TEST_F(LocalDoors, ALimitersDenialsAreViolations) {
+  Limiter limiter = MakeLimiter({"1/minute"});
+  LimiterDoor door = DoorOf(limiter);
+  for (unsigned i = 0; i < 6; ++i) (void)Ask(door, "192.0.2.1");
+  const LocalAnswer banned = Ask(door, "192.0.2.1");
+  EXPECT_EQ(banned.decision.verdict, Verdict::kBanned);
+  EXPECT_EQ(banned.status, 429U);
+  EXPECT_THAT(banned.body, HasSubstr("#abnormal-usage-detected"));
+  EXPECT_THAT(banned.fields, HasSubstr("X-RateLimit-Remaining: 0\r\n"));
+  EXPECT_THAT(banned.fields, HasSubstr("Retry-After: 3"));
+  EXPECT_EQ(limiter.Look("192.0.2.1").violations, 5U) << "by the key that the door uses";
+}
+
+TEST_F(LocalDoors, ALimitersKeysAreAddressesAndUsers) {
+  Limiter limiter = MakeLimiter({"1/minute"});
+  LimiterDoor door = DoorOf(limiter);
+  EXPECT_EQ(Ask(door, "2001:db8::1").status, 0U);
+  EXPECT_EQ(Ask(door, "2001:db8::2").status, 429U) << "a network of 64 bits is one client";
+  EXPECT_EQ(LimiterDoor::KeyOf("2001:db8::7"), "2001:db8::/64");
+  EXPECT_EQ(limiter.Look("2001:db8::/64").used[0], 1U);
+  const std::vector<wire::Field> user = {{.name = "X-User-ID", .value = "192.0.2.1"}};
+  EXPECT_EQ(Ask(door, "10.0.0.1", user).status, 0U);
+  EXPECT_EQ(Ask(door, "192.0.2.1").status, 0U) << "a user's name is no address";
+  EXPECT_EQ(limiter.Look("user:192.0.2.1").used[0], 1U);
+  EXPECT_EQ(Ask(door, "testclient").status, 0U);
+  EXPECT_EQ(Ask(door, "").status, 429U) << "who has no address is one client";
+  EXPECT_EQ(limiter.Look("unknown").used[0], 1U);
+}
+
+TEST_F(LocalDoors, WhomALimiterExempts) {
+  IpPrefix prefix;
+  ASSERT_EQ(IpPrefix::Parse("192.0.2.0/24", prefix), IpPrefix::Fault::kNone);
+  exempt_ = PrefixSet({&prefix, 1});
+  Limiter limiter = MakeLimiter({"1/minute"});
+  LimiterDoor door = DoorOf(limiter);
+  const std::vector<wire::Field> root = {{.name = "X-User-ID", .value = "root"}};
+  for (unsigned i = 0; i < 3; ++i) {
+    EXPECT_EQ(Ask(door, "192.0.2.7").status, 0U);
+    EXPECT_EQ(Ask(door, "10.0.0.1", root).status, 0U);
+  }
+  EXPECT_EQ(Ask(door, "203.0.113.1", root).status, 0U);
+  EXPECT_EQ(Ask(door, "203.0.113.1", root).status, 429U) << "a stranger says so";
+}
+
+}  // namespace
+}  // namespace sluicegate::http

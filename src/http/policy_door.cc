@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "http/denial.h"
+#include "http/local_answer.h"
+#include "http/local_door.h"
+#include "wire/path.h"
+
+namespace sluicegate::http {
+
+std::expected<std::unique_ptr<PolicyDoor>, std::string> PolicyDoor::Create(
+    Parts parts, std::vector<std::string>& lines) {
+  auto state_clock = parts.file == nullptr ? nullptr : parts.file->ClockBy(*parts.clock);
+  auto engine = parts.file == nullptr
+                    ? engine::Engine::Create(parts.policy, HashSecret::Random())
+                    : engine::Engine::Attach(parts.policy, parts.file, state_clock->Read(), lines);
+  if (!engine) return std::unexpected(std::move(engine.error()));
+  return std::unique_ptr<PolicyDoor>(
+      new PolicyDoor(std::move(parts), std::move(state_clock), std::move(*engine)));
+}
+
+PolicyDoor::PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
+                       std::unique_ptr<engine::Engine> engine)
+    : parts_(std::move(parts)),
+      state_clock_(std::move(state_clock)),
+      clock_(state_clock_ == nullptr ? *parts_.clock : *state_clock_),
+      engine_(std::move(engine)) {}
+
+// No loop of its own keeps the file's time, so those who ask do.
+Now PolicyDoor::Read() {
+  constexpr std::uint64_t kSecondNs = 1'000'000'000;
+  const Now now = clock_.Read();
+  if (parts_.file != nullptr && now.engine_ns >= keep_due_ns_) {
+    keep_due_ns_ = now.engine_ns + kSecondNs;
+    parts_.file->Keep(now);
+  }
+  return now;
+}
+
+LocalAnswer PolicyDoor::DecideUnder(const engine::Ruleset& rules, const Request& request, Now now,
+                                    bool& decided) {
+  LocalAnswer answer;
+  engine::Receipt* const receipt = rules.has_leases() ? &receipt_ : nullptr;
+  const auto decision = engine_->Decide(rules, request, now, receipt);
+  decided = decision.has_value();
+  if (!decided) return answer;
+  answer.decision = *decision;
+  if (receipt != nullptr) {
+    std::copy_if(receipt->charges.begin(),
+                 receipt->charges.begin() + static_cast<std::ptrdiff_t>(receipt->size),
+                 std::back_inserter(answer.held), [](const Stamp& stamp) { return stamp.lease; });
+  }
+  return answer;
+}
+
+LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
+  const std::lock_guard lock(mu_);
+  path_.clear();
+  const std::string escaped = EscapedPath(request.path);
+  if (const auto query = wire::NormalizePath(escaped, path_); !query) {
+    return Refused(query.error());
+  }
+  const IpAddress peer = IpAddress::Parse(request.peer).value_or(IpAddress());
+  const Now now = Read();
+  for (;;) {  // Again only where a reload moved the rules' tables in that moment.
+    const auto rules = engine_->rulesets().Get();
+    const Request read = reader_.Read(rules->policy(), parts_.api_keys,
+                                      {.peer = peer,
+                                       .method = request.method,
+                                       .path = path_,
+                                       .authority = FirstValue(request.fields, "host"),
+                                       .fields = request.fields});
+    bool decided = false;
+    LocalAnswer answer = DecideUnder(*rules, read, now, decided);
+    if (!decided) continue;
+    QuotaLines lines;
+    fields_.Append(*rules, read, answer.decision, now, lines);
+    answer.fields = lines.lines + lines.epoch;
+    if (!answer.decision.allowed()) {
+      Deny(ProblemOf(*rules, answer.decision, fields_), now, answer);
+    }
+    return answer;
+  }
+}
+
+LocalAnswer PolicyDoor::Decide(const Request& request, std::vector<std::string>& limits) {
+  const std::lock_guard lock(mu_);
+  const Now now = Read();
+  for (;;) {
+    const auto rules = engine_->rulesets().Get();
+    bool decided = false;
+    LocalAnswer answer = DecideUnder(*rules, request, now, decided);
+    if (!decided) continue;
+    if (answer.decision.verdict == Verdict::kLimited && answer.decision.limit != Decision::kNone) {
+      const auto violated = fields_.Violated(*rules, answer.decision);
+      limits.assign(violated.begin(), violated.end());
+    }
+    return answer;
+  }
+}
+
+void PolicyDoor::End(const LocalAnswer& answer) noexcept {
+  if (answer.held.empty()) return;
+  const auto newest = engine_->rulesets().Get();  // A reload may have moved them.
+  const Now now = clock_.Read();
+  for (const Stamp& lease : answer.held) engine_->GiveBack(*newest, lease, now);
+}
+
+std::expected<std::vector<std::string>, std::string> PolicyDoor::Publish(
+    std::shared_ptr<const policy::Policy> policy) {
+  return engine_->Publish(std::move(policy), clock_.Read());
+}
+
+std::vector<engine::RuleReport> PolicyDoor::Counts() const {
+  return engine_->Counts(clock_.Read());
+}
+
+std::shared_ptr<const policy::Policy> PolicyDoor::policy() const {
+  return engine_->rulesets().Get()->shared_policy();
+}
+
+}  // namespace sluicegate::http
