@@ -89,6 +89,7 @@ struct Entry {
   std::uint64_t bytes = 0;
   std::uint64_t serial = 0;
   bool prepared = false;
+  bool kept = false;
   std::uint64_t description_bytes = 0;
   std::uint64_t used_ns = 0;
   std::string name;
@@ -108,7 +109,9 @@ std::vector<Entry> EntriesOf(const std::string& file) {
     Entry entry{.offset = NumberAt<std::uint64_t>(file, at),
                 .bytes = NumberAt<std::uint64_t>(file, at + 8),
                 .serial = NumberAt<std::uint64_t>(file, at + 16),
-                .prepared = NumberAt<std::uint32_t>(file, at + 40) == 1,
+                .prepared = NumberAt<std::uint32_t>(file, at + 40) == 1 ||
+                            NumberAt<std::uint32_t>(file, at + 40) == 2,
+                .kept = NumberAt<std::uint32_t>(file, at + 40) == 2,
                 .description_bytes = NumberAt<std::uint32_t>(file, at + 44),
                 .used_ns = NumberAt<std::uint64_t>(file, at + 24),
                 .name = file.substr(at + 48, 48)};
@@ -139,16 +142,23 @@ bool LieApartWithin(std::uint64_t file_bytes, const std::vector<Entry>& entries)
 
 bool IsGood(const std::string& file) {
   if (file.size() < kRegions || !file.starts_with("sluicegt")) return false;
-  return NumberAt<std::uint32_t>(file, 88) == 0 && NumberAt<std::uint32_t>(file, 8) == 1 &&
+  return NumberAt<std::uint32_t>(file, 88) == 0 && NumberAt<std::uint32_t>(file, 8) == 2 &&
          NumberAt<std::uint32_t>(file, 12) == kEntries &&
          NumberAt<std::uint64_t>(file, 16) <= file.size() &&
          LieApartWithin(NumberAt<std::uint64_t>(file, 16), EntriesOf(file));
 }
 
-bool IsLeftBehind(const Entry& entry, const std::vector<Entry>& entries) {
+bool IsLeftBehind(const Entry& entry, const std::vector<Entry>& entries, std::uint64_t kept_ns) {
+  const auto used = [kept_ns](const Entry& one) {
+    constexpr std::uint64_t kMinute = 60'000'000'000;
+    constexpr std::uint64_t kNow = ~std::uint64_t{0};
+    const bool lately =
+        one.kept && (one.used_ns > kNow - kMinute || one.used_ns + kMinute >= kept_ns);
+    return lately ? kNow : one.used_ns;
+  };
   return !entry.prepared || std::ranges::any_of(entries, [&](const Entry& other) {
-    const bool later = other.used_ns != entry.used_ns ? other.used_ns > entry.used_ns
-                                                      : other.serial > entry.serial;
+    const bool later =
+        used(other) != used(entry) ? used(other) > used(entry) : other.serial > entry.serial;
     return other.prepared && later && other.name == entry.name;
   });
 }
@@ -168,7 +178,7 @@ void CheckReport(const StateFileReport& report, const std::string& file) {
     Require(region.bytes == entries[i].bytes);
     Require(region.description ==
             file.substr(entries[i].offset + entries[i].bytes, entries[i].description_bytes));
-    Require(region.superseded == IsLeftBehind(entries[i], entries));
+    Require(region.superseded == IsLeftBehind(entries[i], entries, report.engine_ns));
   }
 }
 

@@ -53,18 +53,20 @@ void TellCapacity(const policy::Policy& policy) {
                 "is denied until the limits that it was at are clear");
 }
 
-// What a start with this policy would find, where its state file is there already.
-void TellState(const PolicySource::PolicyPtr& policy) {
+// What a start with this policy would find, where its state file is there already. False: it would
+// be refused.
+bool TellState(const PolicySource::PolicyPtr& policy) {
   const std::string& path = policy->settings().state_file;
-  if (!IsThere(path)) return;
+  if (!IsThere(path)) return true;
   const auto live = LookAtState(policy);
   if (!live) {
-    TellLines("warning: ", {live.error()});
-    return;
+    TellLines("", {live.error()});
+    return false;
   }
   fmt::print("\n{}: {} attached. A start with this policy takes over what they counted{}\n", path,
              ProcessesText(live->report.owners), live->lines.empty() ? "." : ", but for this:");
   for (const std::string& line : live->lines) fmt::print("  {}\n", line);
+  return true;
 }
 
 }  // namespace
@@ -85,8 +87,7 @@ int Check(const std::string& file) {
              warnings.size(),
              (*policy)->enabled() ? "" : "; enabled: false, so nothing is limited");
   TellCapacity(**policy);
-  TellState(*policy);
-  return 0;
+  return TellState(*policy) ? 0 : 1;
 }
 
 }  // namespace sluicegate::app

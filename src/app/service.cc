@@ -114,6 +114,7 @@ void Service::Run() {
   WarnOfListeners();
   gateway_->Start();
   AwaitSignal();
+  if (state_ != nullptr) state_->Keep(clock_.Read());  // From now on what it has counts.
   second_.Set(kSecond);
   spdlog::info("start: gateway on {}, admin door {}, policy from {}, {} rule(s)", gateway_address(),
                admin_address().value_or("off"), source_.name(), now_.policy->rules().size());
@@ -171,7 +172,10 @@ void Service::OnStop(int number) {
 void Service::OnSecond() {
   const Now now = clock_.Read();
   denials_.Flush(now.engine_ns);
-  if (state_ != nullptr) state_->Keep(now);
+  if (state_ != nullptr) {
+    state_->Keep(now);
+    state_->Tidy();
+  }
   if (guard_) guard_->Look();
   alarms_.Look(engine_->Counts(now), now.engine_ns);
   if (state_ != nullptr) {

@@ -68,7 +68,7 @@ TEST_F(StateTextTest, TellsTimeProcessesAndRegions) {
     EXPECT_THAT(Text(), HasSubstr("attached     1 process\n"));
   }
   EXPECT_EQ(Text(),
-            "state: a state file of version 1, 216.0 KiB, 3 region(s).\n"
+            "state: a state file of version 2, 216.0 KiB, 3 region(s).\n"
             "attached     no process\n"
             "written      since this boot\n"
             "engine time  1,234 s, kept at 2026-11-26T12:33:35Z\n"

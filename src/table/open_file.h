@@ -26,7 +26,9 @@ inline constexpr std::int64_t kDirectoryByte = kLockBytes + Owners::kMost;
 inline constexpr std::string_view kBusy =
     "another process has locked it for 10 seconds. End the one that is stopped, or let it go on.";
 inline constexpr std::string_view kNoSlot =
-    "256 processes are attached to it, which is the most. End some of them.";
+    "this process has no place in it: 256 processes are attached, children of forks included, "
+    "which "
+    "is the most; or it was forked in the moment of a reload. End some, or start it anew.";
 
 /// Closes at the end, unless somebody took it.
 class OpenFile {
@@ -52,12 +54,13 @@ class OpenFile {
 /// milliseconds; a process that is stopped meanwhile must not stop all others.
 class DirectoryLock {
  public:
-  explicit DirectoryLock(LockFile file) noexcept : file_(file) {
-    constexpr unsigned kNaps = 10'000;  // Of a millisecond.
-    for (unsigned naps = 0; naps < kNaps; ++naps) {
-      held_ = TryLockByte(file_, kDirectoryByte);
-      if (held_) return;
+  enum class Patience : std::uint8_t { kNone, kTenSeconds };
+  explicit DirectoryLock(LockFile file, Patience patience = Patience::kTenSeconds) noexcept
+      : file_(file), held_(TryLockByte(file, kDirectoryByte)) {
+    const unsigned naps = patience == Patience::kNone ? 0 : 10'000;  // Of a millisecond.
+    for (unsigned i = 0; i < naps && !held_; ++i) {
       Nap(std::chrono::milliseconds(1));
+      held_ = TryLockByte(file_, kDirectoryByte);
     }
   }
   ~DirectoryLock() {
@@ -69,7 +72,7 @@ class DirectoryLock {
 
  private:
   const LockFile file_;
-  bool held_ = false;
+  bool held_;
 };
 
 }  // namespace sluicegate::table

@@ -1,35 +1,52 @@
 #include "table/open_once.h"
 
-#include <map>
+#include <pthread.h>
+
 #include <mutex>
 #include <utility>
+#include <vector>
 
 namespace sluicegate::table {
 namespace {
 
 struct OpenFiles {
   std::mutex mu;
-  std::map<std::string, std::weak_ptr<StateFile>> by_path;  // Guarded by mu.
+  std::vector<std::weak_ptr<StateFile>> files;  // Guarded by mu.
 };
 
 // Limiters are made apart and know nothing of one another. Never destroyed, as they may outlive it.
+// A child of a fork, which has but one thread, must not find it locked.
 OpenFiles& All() {
-  static auto* const files = new OpenFiles;
+  static auto* const files = [] {
+    ::pthread_atfork([] { All().mu.lock(); }, [] { All().mu.unlock(); }, [] { All().mu.unlock(); });
+    return new OpenFiles;
+  }();
   return *files;
+}
+
+std::shared_ptr<StateFile> Find(OpenFiles& all, const std::string& path) {
+  std::erase_if(all.files, [](const auto& file) { return file.expired(); });
+  for (const auto& known : all.files) {
+    std::shared_ptr<StateFile> file = known.lock();
+    if (file != nullptr && file->LiesAt(path)) return file;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 std::expected<std::shared_ptr<StateFile>, std::string> OpenOnce(const std::string& path) {
   OpenFiles& all = All();
-  const std::lock_guard lock(all.mu);
-  std::weak_ptr<StateFile>& known = all.by_path[path];
-  std::shared_ptr<StateFile> file = known.lock();
-  if (file != nullptr && file->LiesAt(path)) return file;
-  auto opened = StateFile::Open(path);
+  {
+    const std::lock_guard lock(all.mu);
+    if (auto file = Find(all, path)) return file;
+  }
+  auto opened = StateFile::Open(path);  // It may wait for others.
   if (!opened) return std::unexpected(std::move(opened.error()));
-  file = std::move(*opened);
-  known = file;
+  const std::lock_guard lock(all.mu);
+  if (auto file = Find(all, path)) return file;  // Another thread was faster.
+  std::shared_ptr<StateFile> file = std::move(*opened);
+  all.files.push_back(file);
   return file;
 }
 

@@ -11,7 +11,7 @@
 
 namespace sluicegate::table {
 
-/// The file that is open already by this path, unless another one lies there now; else as
+/// The file that lies there, if this process has it open already, by whatever path; else as
 /// StateFile::Open. It closes with its last owner.
 [[nodiscard]] std::expected<std::shared_ptr<StateFile>, std::string> OpenOnce(
     const std::string& path);

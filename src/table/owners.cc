@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <mutex>
 #include <new>
 
@@ -40,10 +41,21 @@ struct SlotBit {
 }  // namespace
 
 struct ForkHandlers {
-  static void Prepare() noexcept { all_mutex.lock(); }
+  // What this process uses is not given away, whatever the turn was left at by one that was killed
+  // while it looked.
+  static void Prepare() noexcept {
+    all_mutex.lock();
+    for (Owners* owners = first; owners != nullptr; owners = owners->next_) {
+      if (owners->own_->word.load(std::memory_order_relaxed) == 0) continue;
+      for (Owners::Used& used : owners->used_) {
+        used.turn = owners->shared_.parts[used.part].turn.load(std::memory_order_relaxed);
+      }
+    }
+  }
   static void InParent() noexcept { all_mutex.unlock(); }
   static void InChild() noexcept {
     for (Owners* owners = first; owners != nullptr; owners = owners->next_) {
+      new (&owners->threads_) std::mutex;  // Whoever held it is not here.
       (void)owners->TakeAny();
     }
     all_mutex.unlock();
@@ -89,15 +101,18 @@ Owners::~Owners() {
   ::munmap(own_, kPage);
 }
 
-// Onto the same descriptor, which others go on using. In its place at least not the parent's: that
-// one's locks would live as long as this process.
-void Owners::OpenOwn() noexcept {
+// Onto the same descriptor, which others go on using. Where the system will never let this process
+// open it: in its place at least not the parent's, whose locks would live as long as this process.
+bool Owners::OpenOwn() noexcept {
   const int fresh = OpenAgain(descriptors_.locks);
-  const bool opened = fresh >= 0 && ::dup3(fresh, descriptors_.locks, O_CLOEXEC) >= 0;
+  const bool never = fresh < 0 && (errno == EACCES || errno == EPERM || errno == ENOENT);
+  if (fresh < 0 && !never) return false;
+  const bool moved = ::dup3(never ? descriptors_.file : fresh, descriptors_.locks, O_CLOEXEC) >= 0;
   if (fresh >= 0) ::close(fresh);
-  if (!opened) (void)::dup3(descriptors_.file, descriptors_.locks, O_CLOEXEC);
-  by_process_.store(!opened, std::memory_order_relaxed);
+  if (!moved) return false;
+  by_process_.store(never, std::memory_order_relaxed);
   pid_ = ::getpid();
+  return true;
 }
 
 // Who gives a part away raises its turn, and then looks for users; who comes to use one says so,
@@ -137,7 +152,7 @@ Owners& Owners::Gone() {
 std::uint32_t Owners::TakeAny() noexcept {
   const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
   if (word != 0) return word;  // Another thread was faster.
-  if (pid_ != ::getpid()) OpenOwn();
+  if (pid_ != ::getpid() && !OpenOwn()) return 0;
   for (unsigned slot = 0; slot < kMost; ++slot) {
     if (TryLockByte(lock_file(), kLockBytes + slot)) return Enter(slot);
   }
@@ -162,11 +177,12 @@ bool Owners::IsDead(std::uint32_t word) const noexcept {
   return left() || !IsByteLocked(lock_file(), kLockBytes + slot) || left();
 }
 
-void Owners::Use(unsigned part) {
+Owners::Hold Owners::Use(unsigned part) {
   const std::lock_guard lock(all_mutex);
   Part& it = shared_.parts[part];
   used_.push_back({.part = part, .turn = it.turn.load(std::memory_order_relaxed)});
   SlotBit(own_->word.load(std::memory_order_relaxed) % kMost).Set(it);
+  return {*this, part};
 }
 
 void Owners::Leave(unsigned part) noexcept {
@@ -179,7 +195,33 @@ void Owners::Leave(unsigned part) noexcept {
   SlotBit(word % kMost).Clear(shared_.parts[part]);
 }
 
-bool Owners::IsUsed(unsigned part) const noexcept {
+std::bitset<Owners::kMostParts> Owners::UsedParts() const noexcept {
+  const std::lock_guard lock(all_mutex);
+  std::bitset<kMostParts> parts;
+  for (const Used& used : used_) parts.set(used.part);
+  return parts;
+}
+
+// Another description than that of the locks sees the process' own.
+void Owners::Renew() noexcept {
+  const std::lock_guard lock(all_mutex);
+  const std::uint32_t word = own_->word.load(std::memory_order_relaxed);
+  if (word == 0 || !by_process_.load(std::memory_order_relaxed)) return;
+  if (IsByteLocked({.file = descriptors_.file}, kLockBytes + word % kMost)) return;
+  own_->word.store(0, std::memory_order_relaxed);
+  (void)TakeAny();
+}
+
+bool Owners::IsUsed(const Part& part, const std::bitset<kMost>& living) noexcept {
+  for (unsigned slot = 0; slot < kMost; ++slot) {
+    const SlotBit bit(slot);
+    if (!living[slot]) continue;
+    if ((part.users[bit.word].load(std::memory_order_relaxed) & bit.mask) != 0) return true;
+  }
+  return false;
+}
+
+bool Owners::IsUsedByLiving(unsigned part) const noexcept {
   const std::uint32_t own = own_->word.load(std::memory_order_acquire);
   const auto& users = shared_.parts[part].users;
   for (unsigned i = 0; i < users.size(); ++i) {
@@ -194,13 +236,20 @@ bool Owners::IsUsed(unsigned part) const noexcept {
 }
 
 bool Owners::GiveAway(unsigned part) noexcept {
-  if (IsUsed(part)) return false;
+  if (IsUsedByLiving(part)) return false;
   std::atomic<std::uint64_t>& turn = shared_.parts[part].turn;
   const std::uint64_t before = turn.load(std::memory_order_relaxed);
   turn.store(before + 1, std::memory_order_seq_cst);
-  if (!IsUsed(part)) return true;
+  if (!IsUsedByLiving(part)) return true;
   turn.store(before, std::memory_order_release);
   return false;
+}
+
+std::bitset<Owners::kMost> Owners::Living() const noexcept {
+  std::bitset<kMost> living = Others(lock_file());
+  const std::uint32_t own = own_->word.load(std::memory_order_acquire);
+  if (own != 0) living.set(own % kMost);
+  return living;
 }
 
 std::bitset<Owners::kMost> Owners::Others(LockFile file) noexcept {

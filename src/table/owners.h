@@ -12,7 +12,8 @@
 //
 // The file is in parts, which are given to one after the other. A process says what it uses by a
 // bit for its slot; a part is given away once no living process does. A child uses what its parent
-// did, and finds out when it takes its slot whether that is still there.
+// did, and finds out when it takes its slot whether that is still there. Every child of a fork has
+// a slot, whether it ever asks for its word or not, until it ends or becomes another program.
 //
 // Thread-safe. Owns nothing but its slot; neither copies nor moves. The slots lie in the file.
 #pragma once
@@ -22,6 +23,8 @@
 #include <bitset>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "table/byte_lock.h"
@@ -70,17 +73,47 @@ class Owners {
   /// system calls.
   [[nodiscard]] bool IsDead(std::uint32_t word) const noexcept;
 
-  /// From now on the part is not given away, until this process leaves it as often as it used it.
-  /// REQUIRES: it has a word, and nobody gives parts away meanwhile.
-  void Use(unsigned part);
-  void Leave(unsigned part) noexcept;
-  /// Whether a living process uses it. Up to 256 system calls.
-  [[nodiscard]] bool IsUsed(unsigned part) const noexcept;
+  /// As long as it lives the part is not given away. Moves, and does not copy. The owners outlive
+  /// it.
+  class Hold {
+   public:
+    Hold() noexcept = default;  ///< Of nothing.
+    Hold(Owners& owners, unsigned part) noexcept : owners_(&owners), part_(part) {}
+    Hold(Hold&& other) noexcept
+        : owners_(std::exchange(other.owners_, nullptr)), part_(other.part_) {}
+    Hold& operator=(Hold&& other) noexcept {
+      Reset();
+      owners_ = std::exchange(other.owners_, nullptr);
+      part_ = other.part_;
+      return *this;
+    }
+    ~Hold() { Reset(); }
+    void Reset() noexcept {
+      if (owners_ != nullptr) std::exchange(owners_, nullptr)->Leave(part_);
+    }
+
+   private:
+    Owners* owners_ = nullptr;
+    unsigned part_ = 0;
+  };
+  /// REQUIRES: this process has a word, and nobody gives parts away meanwhile.
+  [[nodiscard]] Hold Use(unsigned part);
+  /// What this process uses.
+  [[nodiscard]] std::bitset<kMostParts> UsedParts() const noexcept;
+  /// Which slots living processes have, this one's too. 256 system calls, some 50 us.
+  [[nodiscard]] std::bitset<kMost> Living() const noexcept;
+  /// Whether one of these uses it. Pure.
+  [[nodiscard]] static bool IsUsed(const Part& part, const std::bitset<kMost>& living) noexcept;
   /// False: a living process uses it. REQUIRES: nobody else gives parts away or begins to use one,
   /// but by a fork.
   [[nodiscard]] bool GiveAway(unsigned part) noexcept;
 
-  /// For more locks of this process.
+  /// For who locks more by way of lock_file(): all threads of a process are one holder. A fork
+  /// renews it.
+  [[nodiscard]] std::mutex& threads() noexcept { return threads_; }
+  /// Call it once a second or so: where the process' locks are its own, whoever closed a descriptor
+  /// of the file in it has let go of them. Then it takes another slot.
+  void Renew() noexcept;
   [[nodiscard]] LockFile lock_file() const noexcept {
     return {.file = descriptors_.locks, .by_process = by_process_.load(std::memory_order_relaxed)};
   }
@@ -124,13 +157,16 @@ class Owners {
   [[nodiscard]] std::uint32_t Take() noexcept;
   [[nodiscard]] std::uint32_t TakeAny() noexcept;
   [[nodiscard]] std::uint32_t Enter(unsigned slot) noexcept;
-  void OpenOwn() noexcept;
+  [[nodiscard]] bool IsUsedByLiving(unsigned part) const noexcept;
+  void Leave(unsigned part) noexcept;
+  [[nodiscard]] bool OpenOwn() noexcept;
   friend struct ForkHandlers;
 
   Shared& shared_;
   const Descriptors descriptors_;
   std::atomic<bool> by_process_{false};  // Changes before this process has its word.
   Own* const own_;
+  std::mutex threads_;
   // Guarded by the mutex of all, as is the list.
   int pid_;  // Who opened the file.
   std::vector<Used> used_;

@@ -259,8 +259,8 @@ TEST(Owners, APartThatALivingProcessUsesIsNotGivenAway) {
   Process child([&](Voice voice) {
     const Attached there(file);
     (void)there->Word();
-    there->Use(7);
-    there->Use(7);
+    const auto one = there->Use(7);
+    const auto two = there->Use(7);
     voice.Say(1);
     SleepForEver();
   });
@@ -270,11 +270,11 @@ TEST(Owners, APartThatALivingProcessUsesIsNotGivenAway) {
   child.Kill();
   EXPECT_TRUE(here->GiveAway(7));
   // Its own, too, as often as it uses it.
-  here->Use(7);
-  here->Use(7);
-  here->Leave(7);
+  auto one = here->Use(7);
+  auto two = here->Use(7);
+  one.Reset();
   EXPECT_FALSE(here->GiveAway(7));
-  here->Leave(7);
+  two.Reset();
   EXPECT_TRUE(here->GiveAway(7));
 }
 
@@ -283,7 +283,7 @@ TEST(Owners, WhoTakesADeadOnesSlotDoesNotUseWhatThatUsed) {
   Process child([&](Voice voice) {
     const Attached there(file);
     voice.Say(there->Word());
-    there->Use(7);
+    const auto used = there->Use(7);
     voice.Say(1);
     SleepForEver();
   });
@@ -301,16 +301,16 @@ TEST(Owners, AChildUsesWhatItsParentDidAndCanLeaveItAlone) {
   const SlotFile file;
   const Attached here(file);
   (void)here->Word();
-  here->Use(7);
+  auto used = here->Use(7);
   Process child([&](Voice voice) {
     voice.Say(1);
     (void)voice.Hear();
-    here->Leave(7);
+    used.Reset();
     voice.Say(2);
     SleepForEver();
   });
   ASSERT_EQ(child.Hear(), 1U);
-  here->Leave(7);
+  used.Reset();
   EXPECT_FALSE(here->GiveAway(7)) << "the child has it still";
   child.Say(1);
   ASSERT_EQ(child.Hear(), 2U);
@@ -323,7 +323,7 @@ TEST(Owners, AChildWhosePartsWereGivenAwayMeanwhileHasNoWord) {
     const SlotFile file;
     const Attached here(file);
     (void)here->Word();
-    here->Use(7);
+    auto used = here->Use(7);
     Process child(
         [&](Voice voice) {
           voice.Say(1);
@@ -333,12 +333,56 @@ TEST(Owners, AChildWhosePartsWereGivenAwayMeanwhileHasNoWord) {
         &::_Fork);
     ASSERT_EQ(child.Hear(), 1U);
     if (given_away) {
-      here->Leave(7);
+      used.Reset();
       ASSERT_TRUE(here->GiveAway(7));
     }
     child.Say(1);
     EXPECT_EQ(IsWord(child.Hear()), !given_away);
   }
+}
+
+// Whoever looked for users of the part may have been killed in that moment.
+TEST(Owners, ATurnThatWasLeftRaisedDoesNotCostChildrenTheirWord) {
+  const SlotFile file;
+  const Attached here(file);
+  (void)here->Word();
+  const auto used = here->Use(7);
+  file.shared().parts[7].turn.fetch_add(1);
+  Process child([&](Voice voice) { voice.Say(here->Word()); });
+  EXPECT_TRUE(IsWord(child.Hear()));
+}
+
+// Record locks go when the process closes any descriptor of the file.
+TEST(Owners, WhoLostItsRecordLocksHasAnotherSlotASecondLater) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can drop privileges";
+  const SlotFile file;
+  Process parent([&](Voice voice) {
+    const Attached there(file);
+    (void)there->Word();
+    if (::setgid(65534) != 0 || ::setuid(65534) != 0) return;
+    ::alarm(60);  // Nobody's death ends it any more.
+    if (::fork() != 0) SleepForEver();
+    ::alarm(60);
+    const auto used = there->Use(7);
+    voice.Say(there->Word());
+    ::close(::dup(there->lock_file().file));
+    voice.Say(1);
+    (void)voice.Hear();
+    there->Renew();
+    voice.Say(there->Word());
+    SleepForEver();
+  });
+  const auto word = static_cast<std::uint32_t>(parent.Hear());
+  ASSERT_EQ(parent.Hear(), 1U);
+  const Attached here(file);
+  EXPECT_TRUE(here->IsDead(word)) << "so it seems";
+  parent.Say(1);
+  const auto renewed = static_cast<std::uint32_t>(parent.Hear());
+  ASSERT_TRUE(IsWord(renewed));
+  EXPECT_NE(renewed, word);
+  EXPECT_FALSE(here->IsDead(renewed));
+  EXPECT_FALSE(here->GiveAway(7));
+  ::kill(static_cast<pid_t>(file.shared().slots[renewed % Owners::kMost].pid.load()), SIGKILL);
 }
 
 // As a server's workers are that fork after it dropped its privileges: they may not open the file.

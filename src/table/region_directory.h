@@ -1,10 +1,12 @@
 // RegionDirectory: the regions of a state file as one process has them: what is there, what is made
 // anew, and what goes.
 //
-// The file's directory is locked for milliseconds. A region is filled without that lock: who needs
-// the same one waits for its maker as long as that lives, and takes its place when it is dead.
+// The file's directory is locked for milliseconds. Room for a region is got, and it is filled,
+// without that lock: who needs the same one waits for its maker as long as that lives, and takes
+// its place when it is dead.
 //
-// Thread-safe. Owns nothing of the file, which outlives it; neither copies nor moves.
+// Thread-safe. Owns nothing of the file, which outlives it and all regions; neither copies nor
+// moves.
 #pragma once
 
 #include <atomic>
@@ -13,7 +15,6 @@
 #include <expected>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,7 +60,8 @@ class RegionDirectory {
   /// Fills it. False: a living process keeps what was there from being read.
   using Prepare = std::function<bool(const Fresh& fresh)>;
   /// Maps the region of this key and size; makes it where there is none, or where its maker died
-  /// before it was prepared. What no living process uses any more goes when one is made.
+  /// before it was prepared. Processes that attach the same key share it, whatever others do. What
+  /// no living process uses any more goes when one is made.
   [[nodiscard]] std::expected<std::shared_ptr<Mapping>, std::string> Attach(const RegionKey& key,
                                                                             std::size_t bytes,
                                                                             const Prepare& prepare);
@@ -72,8 +74,11 @@ class RegionDirectory {
   /// Those that nothing has superseded, mapped, but not used. For a look at a copy of a file.
   [[nodiscard]] std::expected<std::vector<Region>, std::string> MapAll();
 
-  /// That its regions are in use, and which are no more.
+  /// That its regions are in use.
   void Keep(std::uint64_t engine_ns) noexcept;
+  /// Frees what nobody needs any more, if the directory is to be had at once. It takes as long as
+  /// the system needs to free the room.
+  void Tidy() noexcept;
 
   /// As many as the file must have, as far as this process knows.
   [[nodiscard]] std::uint64_t file_bytes() const noexcept {
@@ -89,35 +94,39 @@ class RegionDirectory {
   [[nodiscard]] static std::string ReadDescription(int file, const StateEntry& entry);
 
  private:
+  using Attached = std::expected<std::shared_ptr<Mapping>, std::string>;
+  // An entry that this process uses.
+  struct Used {
+    StateEntry* entry = nullptr;  // Null: none.
+    Owners::Hold hold;
+  };
   // A region on its way.
   struct Begun {
-    std::shared_ptr<Mapping> there;  // Null: it is not there yet.
-    StateEntry* entry = nullptr;     // Null: another one makes it.
-    StateEntry* before = nullptr;    // What it takes over; null: nothing.
-    Fresh fresh{};
+    Used region;         // None: another one makes it.
+    Used before;         // What it takes over.
+    bool there = false;  // It is made already.
   };
-  using Attached = std::expected<std::shared_ptr<Mapping>, std::string>;
 
   [[nodiscard]] std::expected<Begun, std::string> Begin(const RegionKey& key, std::size_t bytes);
-  [[nodiscard]] std::expected<Begun, std::string> BeginAt(StateEntry& entry, const RegionKey& key,
-                                                          StateEntry* before);
-  [[nodiscard]] Attached Finish(Begun& begun, const Prepare& prepare);
-  [[nodiscard]] std::expected<StateEntry*, std::string> MakeEntry(const RegionKey& key,
-                                                                  std::size_t bytes);
-  [[nodiscard]] std::string CheckWhole() const;
-  [[nodiscard]] Attached Map(const StateEntry& entry) const;
-  [[nodiscard]] Attached MapAndUse(StateEntry& entry);
+  [[nodiscard]] Attached Make(Begun begun, const Prepare& prepare);
+  [[nodiscard]] Attached Fill(Begun begun, const Prepare& prepare);
+  [[nodiscard]] Attached Finish(StateEntry& entry, std::uint64_t before_ns,
+                                std::shared_ptr<Mapping> region);
   [[nodiscard]] bool Fits(const StateEntry& entry, const RegionKey& key, std::size_t bytes) const;
-  [[nodiscard]] StateEntry* FindUnfinished(const RegionKey& key, std::size_t bytes);
-  void LeaveUnneeded() noexcept;
+  [[nodiscard]] std::expected<StateEntry*, std::string> Reserve(const RegionKey& key,
+                                                                std::size_t bytes);
+  [[nodiscard]] std::string CheckWhole() const;
+  [[nodiscard]] Attached Map(Used used) const;
+  [[nodiscard]] Used Use(StateEntry& entry);
+  [[nodiscard]] StateEntry* FindFitting(const RegionKey& key, std::size_t bytes, bool prepared);
+  [[nodiscard]] std::uint64_t Now() const noexcept {
+    return contents_.head.engine_ns.load(std::memory_order_relaxed);
+  }
 
   const std::string path_;
   const int file_;
   StateContents& contents_;
   Owners& owners_;
-  std::mutex mutex_;  // Of this process' threads; the directory's lock is one for the process.
-  // Guarded by mutex_: what this process uses, as long as somebody needs it.
-  std::vector<std::pair<StateEntry*, std::weak_ptr<Mapping>>> used_;
   std::atomic<std::uint64_t> file_bytes_;  // Relaxed.
 };
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "table/process_for_test.h"
@@ -177,8 +178,9 @@ TEST_F(RegionDirectoryTest, WhatAStoppedProcessUsesStays) {
   ASSERT_EQ(other.Hear(), 1U);
   const auto file = Open();
   other.Signal(SIGSTOP);
+  std::shared_ptr<Mapping> region;
   for (std::uint64_t policy = 2; policy < 5; ++policy) {
-    (void)Attach(*file, "api/rates", policy, 'b');
+    region = Attach(*file, "api/rates", policy, 'b');
     EXPECT_EQ(Report().regions[0].description, "1");
     EXPECT_EQ(Report().regions[0].users, 1U);
     EXPECT_TRUE(Report().regions[0].superseded);
@@ -278,6 +280,106 @@ TEST_F(RegionDirectoryTest, AMakerThatGivesUpKeepsNobodyWaiting) {
   EXPECT_THAT(refused.error(),
               HasSubstr("a process that is stopped holds a part of what is to be"));
   EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'b')), 'b');
+}
+
+// A reload of one gateway after the other, seconds apart: each goes on to the same table.
+TEST_F(RegionDirectoryTest, OnesThatReloadLaterShareWhatTheFirstOneMade) {
+  const auto one = Open();
+  const auto other = Open();
+  auto ones = Attach(*one, "api/rates", 1, 'a');
+  auto others = Attach(*other, "api/rates", 1, 'a');
+  ones = Attach(*one, "api/rates", 2, 'b');
+  const Now now = one->ClockBy(SystemClock())->Read();
+  for (std::uint64_t second = 1; second <= 3; ++second) {
+    one->Keep({.engine_ns = now.engine_ns + second * kSecond, .unix_ns = now.unix_ns});
+    other->Keep({.engine_ns = now.engine_ns + second * kSecond + 1, .unix_ns = now.unix_ns});
+  }
+  EXPECT_TRUE(Report().regions[0].superseded) << "though it was used last";
+  others = Attach(*other, "api/rates", 2, 'c');
+  EXPECT_EQ(MarkOf(*others), 'b');
+}
+
+// Whoever crashed goes on with what it had, though one of the policy before was never reloaded.
+TEST_F(RegionDirectoryTest, WhoIsStartedAgainWithinAMinuteHasWhatItHad) {
+  const auto straggler = Open();
+  const auto region = Attach(*straggler, "api/rates", 1, 'a');
+  const Now now = straggler->ClockBy(SystemClock())->Read();
+  const auto keep = [&](StateFile& file, std::uint64_t seconds) {
+    file.Keep({.engine_ns = now.engine_ns + seconds * kSecond, .unix_ns = now.unix_ns});
+  };
+  {
+    const auto crashes = Open();
+    const auto next = Attach(*crashes, "api/rates", 2, 'b');
+    keep(*crashes, 1);
+  }
+  keep(*straggler, 50);
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 2, 'c')), 'b');
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'd')), 'a') << "with the straggler";
+  keep(*straggler, 200);
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 2, 'e')), 'e') << "from what is in use";
+}
+
+// Also one that was started with a policy and ended before it served anybody.
+TEST_F(RegionDirectoryTest, WhoGaveUpAtItsStartTakesNothingFromTheOthers) {
+  auto file = Open();
+  auto region = Attach(*file, "api/rates", 1, 'a');
+  file->Keep(file->ClockBy(SystemClock())->Read());
+  (void)Attach(*Open(), "api/rates", 2, 'b');
+  region.reset();
+  file.reset();
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'c')), 'a');
+}
+
+TEST_F(RegionDirectoryTest, WhatNobodyNeedsGoesWithoutANewcomer) {
+  const auto file = Open();
+  auto region = Attach(*file, "api/rates", 1, 'a');
+  region = Attach(*file, "api/rates", 2, 'b');
+  EXPECT_THAT(Report().regions, SizeIs(2));
+  file->Tidy();
+  EXPECT_THAT(Report().regions, SizeIs(1));
+}
+
+// A child has what its parent was making, and makes nothing.
+TEST_F(RegionDirectoryTest, AChildOfAMakerIsNoMaker) {
+  Process maker([this](Voice voice) {
+    const auto mine = StateFile::Open(Path());
+    if (!mine) return;
+    const RegionKey key{.name = "api/rates", .description = "1", .lasts_ns = kHour};
+    (void)(*mine)->Attach(key, kBytes, [&](const StateFile::Fresh&) {
+      if (::fork() == 0) {
+        ::alarm(30);  // It outlives its parent, but no test.
+        voice.Say(static_cast<std::uint64_t>(::getpid()));
+      }
+      SleepForEver();
+      return true;
+    });
+  });
+  const auto child = static_cast<pid_t>(maker.Hear());
+  ASSERT_GT(child, 0);
+  maker.Kill();
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'b')), 'b');
+  EXPECT_EQ(::kill(child, SIGKILL), 0);
+}
+
+// While a thread of the parent makes one, the child makes another, and hangs by nothing.
+TEST_F(RegionDirectoryTest, AForkWhileAThreadAttachesLeavesTheChildAble) {
+  const auto file = Open();
+  const std::jthread attaching([&](const std::stop_token& stop) {
+    for (std::uint64_t i = 1; !stop.stop_requested(); ++i) {
+      (void)Attach(*file, "api/rates", i, 'a');
+    }
+  });
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    Process child([&](Voice voice) {
+      ::alarm(20);
+      const RegionKey key{.name = "web/rates", .description = std::to_string(i)};
+      const auto made = file->Attach(key, kBytes, [](const auto&) { return true; });
+      // Or what it used was given away in the moment of the fork.
+      const bool told = made || made.error().find("has no place in it") != std::string::npos;
+      voice.Say(told ? 1 : 2);
+    });
+    ASSERT_EQ(child.Hear(), 1U) << i;
+  }
 }
 
 // Processes that never end, of two policies, and others that are killed at any moment.

@@ -46,13 +46,6 @@ void StateEntry::Use(std::uint64_t engine_ns) noexcept {
   }
 }
 
-bool StateEntry::IsLaterThan(const StateEntry& other) const noexcept {
-  const auto when = [](const StateEntry& entry) {
-    return std::pair(entry.used_ns.load(std::memory_order_relaxed), entry.serial);
-  };
-  return when(*this) > when(other);
-}
-
 bool StateEntry::IsOver(std::uint64_t engine_ns) const noexcept {
   return limit::AddSaturating(used_ns.load(std::memory_order_relaxed), lasts_ns) < engine_ns;
 }
@@ -117,11 +110,21 @@ std::vector<StateContents::Range> StateContents::Taken() const {
   return taken;
 }
 
-StateEntry* StateContents::FindLatest(std::string_view name) noexcept {
+std::pair<std::uint64_t, std::uint64_t> StateContents::RankOf(const StateEntry& entry,
+                                                              const Living& living) const noexcept {
+  constexpr std::uint64_t kMinuteNs = 60'000'000'000;
+  const std::uint64_t used_ns = entry.used_ns.load(std::memory_order_relaxed);
+  const bool kept = entry.prepared.load(std::memory_order_relaxed) == StateEntry::kKept;
+  const bool lately = kept && limit::AddSaturating(used_ns, kMinuteNs) >=
+                                  head.engine_ns.load(std::memory_order_relaxed);
+  return {lately || IsUsed(entry, living) ? limit::kMaxU64 : used_ns, entry.serial};
+}
+
+StateEntry* StateContents::FindLatest(std::string_view name, const Living& living) noexcept {
   StateEntry* latest = nullptr;
   for (StateEntry& entry : directory) {
     if (entry.is_free() || !entry.is_prepared() || entry.Name() != StateEntry::Cut(name)) continue;
-    if (latest == nullptr || entry.IsLaterThan(*latest)) latest = &entry;
+    if (latest == nullptr || RankOf(entry, living) > RankOf(*latest, living)) latest = &entry;
   }
   return latest;
 }
@@ -138,15 +141,14 @@ std::uint64_t StateContents::LastSerial() const noexcept {
   return last;
 }
 
-bool StateContents::IsSuperseded(const StateEntry& entry) const noexcept {
+bool StateContents::IsSuperseded(const StateEntry& entry, const Living& living) const noexcept {
   return !entry.is_prepared() || std::ranges::any_of(directory, [&](const StateEntry& other) {
     return !other.is_free() && other.is_prepared() && other.Name() == entry.Name() &&
-           other.IsLaterThan(entry);
+           RankOf(other, living) > RankOf(entry, living);
   });
 }
 
-unsigned StateContents::CountUsers(const StateEntry& entry,
-                                   const std::bitset<Owners::kMost>& living) const {
+unsigned StateContents::CountUsers(const StateEntry& entry, const Living& living) const {
   const auto& users = owners.parts[PartOf(entry)].users;
   unsigned count = 0;
   for (unsigned slot = 0; slot < Owners::kMost; ++slot) {
@@ -175,8 +177,9 @@ bool StateContents::IsAloneOfItsName(const StateEntry& entry) const noexcept {
 // Who is superseded and still in use must not be the latest of its name again because the one in
 // its place is over.
 void StateContents::FreeUnneeded(int file, Owners& users, std::uint64_t engine_ns) noexcept {
+  const Living living = users.Living();
   for (StateEntry& entry : directory) {
-    if (!entry.is_free() && IsSuperseded(entry)) Free(file, users, entry);
+    if (!entry.is_free() && IsSuperseded(entry, living)) Free(file, users, entry);
   }
   for (StateEntry& entry : directory) {
     if (!entry.is_free() && entry.IsOver(engine_ns) && IsAloneOfItsName(entry)) {
@@ -187,10 +190,13 @@ void StateContents::FreeUnneeded(int file, Owners& users, std::uint64_t engine_n
 
 void StateContents::Free(int file, Owners& users, StateEntry& entry) noexcept {
   if (!users.GiveAway(PartOf(entry))) return;
-  (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    static_cast<off_t>(entry.offset),
-                    static_cast<off_t>(entry.end() - entry.offset));
+  PunchHole(file, entry.offset, entry.end());
   entry.bytes = 0;
+}
+
+void StateContents::PunchHole(int file, std::uint64_t begin, std::uint64_t end) noexcept {
+  (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
+                    static_cast<off_t>(end - begin));
 }
 
 }  // namespace sluicegate::table

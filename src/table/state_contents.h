@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/siphash.h"
@@ -50,9 +51,11 @@ struct StateEntry {
   std::uint64_t offset;  // A whole number of pages.
   std::uint64_t bytes;   // As asked for; its description follows. 0: the entry is free.
   std::uint64_t serial;  // Later regions have higher ones.
-  std::atomic<std::uint64_t> used_ns;   // Engine time when somebody last had it.
-  std::uint64_t lasts_ns;               // So much later nothing in it matters any more.
-  std::atomic<std::uint32_t> prepared;  // 1: its bytes are what they should be.
+  std::atomic<std::uint64_t> used_ns;  // Engine time when somebody last had it.
+  std::uint64_t lasts_ns;              // So much later nothing in it matters any more.
+  // 0: its bytes are not what they should be. kPrepared: they are. kKept: and somebody has used
+  // them for a second or so. Else whose word it is that makes them so.
+  std::atomic<std::uint32_t> prepared;
   std::uint32_t description_bytes;
   std::array<char, kNameBytes> name;  // Filled up with zeros.
 
@@ -63,19 +66,20 @@ struct StateEntry {
   /// Where the next one may begin.
   [[nodiscard]] std::uint64_t end() const noexcept;
   [[nodiscard]] bool is_free() const noexcept { return bytes == 0; }
+  static constexpr std::uint32_t kPrepared = 1;
+  static constexpr std::uint32_t kKept = 2;
   [[nodiscard]] bool is_prepared() const noexcept {
-    return prepared.load(std::memory_order_acquire) == 1;
+    const std::uint32_t state = prepared.load(std::memory_order_acquire);
+    return state == kPrepared || state == kKept;
   }
   void Use(std::uint64_t engine_ns) noexcept;
-  /// Of one name the one that was used last counts; of two at once the later one.
-  [[nodiscard]] bool IsLaterThan(const StateEntry& other) const noexcept;
   /// Whether all that was counted in it is past.
   [[nodiscard]] bool IsOver(std::uint64_t engine_ns) const noexcept;
 };
 
 struct StateContents {
   static constexpr std::array<char, 8> kMagic = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 't'};
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
   static constexpr unsigned kMostRegions = Owners::kMostParts;
   static constexpr std::size_t kOwnersAt = 1024;
 
@@ -90,30 +94,39 @@ struct StateContents {
   /// What is wrong with it, in a file of so many bytes; empty: it can be used.
   [[nodiscard]] std::string Check(std::uint64_t file_bytes) const;
 
-  /// The region of that name that counts; null: there is none.
-  [[nodiscard]] StateEntry* FindLatest(std::string_view name) noexcept;
+  using Living = std::bitset<Owners::kMost>;  ///< Slots of living processes.
+  /// The region of that name that counts; null: there is none. It is the one made last of those
+  /// that are in use, or were until a minute ago: who is started again goes on with what it had.
+  /// Where none is, the one that was used last.
+  [[nodiscard]] StateEntry* FindLatest(std::string_view name, const Living& living) noexcept;
   [[nodiscard]] StateEntry* FindFree() noexcept;
   /// Which part of the owners' it is.
   [[nodiscard]] unsigned PartOf(const StateEntry& entry) const noexcept {
     return static_cast<unsigned>(&entry - directory.data());
   }
   [[nodiscard]] std::uint64_t LastSerial() const noexcept;
-  /// Whether another one took its place, or it was never finished.
-  [[nodiscard]] bool IsSuperseded(const StateEntry& entry) const noexcept;
-  /// How many of the processes that live, by their slots, use it.
-  [[nodiscard]] unsigned CountUsers(const StateEntry& entry,
-                                    const std::bitset<Owners::kMost>& living) const;
+  /// Whether another one took its place, or it is not finished.
+  [[nodiscard]] bool IsSuperseded(const StateEntry& entry, const Living& living) const noexcept;
+  [[nodiscard]] bool IsUsed(const StateEntry& entry, const Living& living) const noexcept {
+    return Owners::IsUsed(owners.parts[PartOf(entry)], living);
+  }
+  [[nodiscard]] unsigned CountUsers(const StateEntry& entry, const Living& living) const;
   /// Where so many bytes are free, as far ahead as they are.
   [[nodiscard]] std::uint64_t FindRoom(std::uint64_t bytes) const;
   /// Frees what no policy needs any more and no living process uses: what is superseded, and what
   /// is over. `file`: the file itself.
   void FreeUnneeded(int file, Owners& users, std::uint64_t engine_ns) noexcept;
+  /// Gives the room of a part of the file back to the disk.
+  static void PunchHole(int file, std::uint64_t begin, std::uint64_t end) noexcept;
 
  private:
   struct Range {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
   };
+  /// What is higher counts.
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> RankOf(const StateEntry& entry,
+                                                               const Living& living) const noexcept;
   [[nodiscard]] bool IsAloneOfItsName(const StateEntry& entry) const noexcept;
   void Free(int file, Owners& users, StateEntry& entry) noexcept;
   /// What lies where, in order: this, and the regions.

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
 #include <utility>
 
+#include "table/bucket.h"
 #include "table/open_file.h"
 #include "table/state_clock.h"
 #include "table/state_contents.h"
@@ -58,6 +60,24 @@ std::string CheckOwn(int file) {
   struct stat about{};
   if (::fstat(file, &about) != 0) return "cannot look at it: " + Told(errno) + ".";
   return CheckOwner(about);
+}
+
+// Others may change it in between: what looks bad is looked at again. Empty: it is good.
+std::string ReadContents(int file, Contents& contents) {
+  constexpr unsigned kTries = 20;
+  std::string why;
+  for (unsigned i = 0; i < kTries; ++i) {
+    if (i > 0) Nap(std::chrono::milliseconds(5));
+    struct stat about{};
+    if (::pread(file, static_cast<void*>(&contents), sizeof(contents), 0) !=
+            static_cast<ssize_t>(sizeof(contents)) ||
+        ::fstat(file, &about) != 0) {
+      return "it is no state file of Sluicegate, or was cut short. Name another one.";
+    }
+    why = contents.Check(static_cast<std::uint64_t>(about.st_size));
+    if (why.empty()) break;
+  }
+  return why;
 }
 
 // All of a file but its holes into an empty one. The error is the system's.
@@ -179,12 +199,18 @@ std::expected<std::unique_ptr<StateFile>, std::string> StateFile::OpenCopy(const
                                                                            const Machine& machine) {
   const OpenFile original(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (original.get() < 0) return Refused(path, WhyNotOpened());
-  Opening opening(::memfd_create("state", MFD_CLOEXEC));
-  if (opening.file.get() < 0 || !Copy(original.get(), opening.file.get())) {
-    return Refused(path, "cannot copy it into memory: " + Told(errno) +
-                             ". Give the process more, or look at it with less of it in use.");
+  constexpr unsigned kTries = 3;  // Others may make it longer in between.
+  std::expected<std::unique_ptr<StateFile>, std::string> copy;
+  for (unsigned i = 0; i < kTries; ++i) {
+    Opening opening(::memfd_create("state", MFD_CLOEXEC));
+    if (opening.file.get() < 0 || !Copy(original.get(), opening.file.get())) {
+      return Refused(path, "cannot copy it into memory: " + Told(errno) +
+                               ". Give the process more, or look at it with less of it in use.");
+    }
+    copy = Attached(path, opening, machine);
+    if (copy) break;
   }
-  return Attached(path, opening, machine);
+  return copy;
 }
 
 std::expected<std::unique_ptr<StateFile>, std::string> StateFile::Attached(const std::string& path,
@@ -299,12 +325,7 @@ std::expected<StateFileReport, std::string> StateFile::Read(const std::string& p
   if (file.get() < 0 || ::fstat(file.get(), &about) != 0) return Refused(path, WhyNotOpened());
   if (!S_ISREG(about.st_mode)) return Refused(path, "it is no regular file. Name a file.");
   const auto contents = std::make_unique<Contents>();
-  if (::pread(file.get(), static_cast<void*>(contents.get()), sizeof(Contents), 0) !=
-      static_cast<ssize_t>(sizeof(Contents))) {
-    return Refused(path, "it is no state file of Sluicegate, or was cut short. Name another one.");
-  }
-  if (const std::string why = contents->Check(static_cast<std::uint64_t>(about.st_size));
-      !why.empty()) {
+  if (const std::string why = ReadContents(file.get(), *contents); !why.empty()) {
     return Refused(path, why);
   }
   const StateHead& head = contents->head;
@@ -322,7 +343,7 @@ std::expected<StateFileReport, std::string> StateFile::Read(const std::string& p
                               .bytes = entry.bytes,
                               .description = RegionDirectory::ReadDescription(file.get(), entry),
                               .users = contents->CountUsers(entry, living),
-                              .superseded = contents->IsSuperseded(entry)});
+                              .superseded = contents->IsSuperseded(entry, living)});
   }
   return report;
 }

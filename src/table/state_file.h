@@ -83,6 +83,8 @@ class StateFile {
   /// Keeps the time, so that a later boot goes on from there, and that its regions are in use. Call
   /// it once a second or so.
   void Keep(Now now) noexcept;
+  /// Frees what nobody needs any more; see RegionDirectory. Now and then, where nobody waits.
+  void Tidy() noexcept { regions_.Tidy(); }
   [[nodiscard]] Owners& owners() noexcept { return *owners_; }
   /// How many are attached to it now, this one included. For people: 256 system calls, some 50 us.
   [[nodiscard]] unsigned processes() const noexcept {

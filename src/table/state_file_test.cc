@@ -194,9 +194,9 @@ TEST_F(StateFileTest, WhatIsNoStateFileIsRefusedAndLeftAsItIs) {
 
 TEST_F(StateFileTest, AnotherVersionIsRefused) {
   (void)Open();
-  Write(8, std::string("\x02\0\0\0", 4));
+  Write(8, std::string("\x01\0\0\0", 4));
   EXPECT_THAT(Refusal(),
-              HasSubstr("it is of version 2, and this program reads and writes version 1."));
+              HasSubstr("it is of version 1, and this program reads and writes version 2."));
 }
 
 TEST_F(StateFileTest, AFileThatWasCutShortIsRefused) {
