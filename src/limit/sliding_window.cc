@@ -138,10 +138,11 @@ unsigned SlidingWindow<Counter>::Live(const std::byte* state, const View& view) 
   return ages >> uncounted << uncounted;
 }
 
+// Before the first slice none was charged, but a file may say anything.
 template <class Counter>
 std::uint64_t SlidingWindow<Counter>::LeavesAfter(const View& view, unsigned bit,
                                                   std::uint64_t now_ns) const noexcept {
-  const std::uint64_t slice = view.newest - (Slices::kCount - 1 - bit);
+  const std::uint64_t slice = SubtractSaturating(view.newest, Slices::kCount - 1 - bit);
   return SubtractSaturating(slices_.LeavesAt(slice, view.newest), now_ns);
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <limits>
 #include <random>
@@ -299,6 +300,20 @@ TEST(SlidingWindow, HoldsAtTheEndsOfTimeAndOfTheQuota) {
       EXPECT_EQ(window.LoadOf(key.bytes(), now_ns).used_ppm, 1'000'000U);
     }
   }
+}
+
+// Nobody wrote such a state, but a file may have it.
+TEST(SlidingWindow, UnitsOfSlicesBeforeTheFirstLeaveWithThatOne) {
+  const Narrow window(5, 150);  // Slices of 10 ns.
+  Key<Narrow> key;
+  window.Charge(key.bytes(), 35, 1);
+  const std::uint16_t one = 1;
+  for (std::size_t lane = 0; lane < 16; ++lane) {
+    std::memcpy(key.bytes() + 8 + lane * sizeof(one), &one, sizeof(one));
+  }
+  EXPECT_EQ(window.HoldFor(key.bytes(), 35), 10U + 149 - 35);
+  EXPECT_EQ(window.ResetAfter(key.bytes(), 35), 40U + 149 - 35);
+  EXPECT_EQ(window.RetryAfter(key.bytes(), 35, 1), 10U + 149 - 35);
 }
 
 // Slices 16 apart share a counter: only the slice that was charged may be given back to.

@@ -24,7 +24,8 @@ Locked BucketLock::LockSlowly(Owners* owners, std::uint32_t word) noexcept {
   if (word == kFree) return owners->are_gone() ? Locked::kSealed : give_up();
   for (unsigned waits = 0;; ++waits) {
     std::uint32_t seen = word_.load(std::memory_order_relaxed);
-    if (seen == kSealed) return Locked::kSealed;
+    // In a file nobody seals: there it is damage, and taken over as a dead one's.
+    if (seen == kSealed && owners == nullptr) return Locked::kSealed;
     const bool asks = owners != nullptr && waits >= kWaitsBeforeYield;
     const bool may = seen == kFree || (asks && owners->IsDead(seen));
     // Others ask as well, and only one of them takes over: by then it is another word.

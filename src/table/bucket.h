@@ -65,7 +65,7 @@ enum class Locked : std::uint8_t {
 ///
 /// Of a table that processes share the word tells the holder (table/owners.h). What a dead one held
 /// is taken over, as it stands; a living one is never robbed: a waiter gives up after kNaps naps,
-/// 50 to 150 ms.
+/// 50 to 150 ms. No lock of it is ever sealed.
 class BucketLock {
  public:
   static constexpr unsigned kNaps = 1000;

@@ -69,6 +69,15 @@ struct ForkHandlers {
   }
 };
 
+// A page of the file is written out within half a minute: a hundred processes a second on one slot.
+void Owners::SkipGenerations(Shared& shared) noexcept {
+  constexpr std::uint32_t kSkipped = 4096;
+  for (Slot& slot : shared.slots) {
+    const std::uint32_t last = slot.generation.load(std::memory_order_relaxed);
+    slot.generation.store((last + kSkipped) % kGenerations + 1, std::memory_order_relaxed);
+  }
+}
+
 std::unique_ptr<Owners> Owners::Create(Shared& shared, Descriptors descriptors) {
   void* page = ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return nullptr;

@@ -56,6 +56,9 @@ class Owners {
     /// process, and nothing is mapped by it, as a forked child would keep the locks alive.
     int locks = -1;
   };
+  /// After a boot: no word of before may be a later process', though the machine lost its power and
+  /// the file does not know of the last ones who had a slot. REQUIRES: nobody has one.
+  static void SkipGenerations(Shared& shared) noexcept;
   /// The descriptors and `shared` outlive this. Null: the system has no page for the word.
   [[nodiscard]] static std::unique_ptr<Owners> Create(Shared& shared, Descriptors descriptors);
   /// Lets go of the slot.

@@ -142,7 +142,7 @@ RegionDirectory::Attached RegionDirectory::Finish(StateEntry& entry, std::uint64
   const std::lock_guard threads(owners_.threads());
   const DirectoryLock lock(owners_.lock_file());
   if (!lock.held()) return Refused(path_, kBusy);
-  entry.Use(before_ns > 0 ? before_ns + 1 : Now());
+  entry.Use(before_ns > 0 ? limit::AddSaturating(before_ns, 1) : Now());
   entry.prepared.store(StateEntry::kPrepared, std::memory_order_release);
   return region;
 }

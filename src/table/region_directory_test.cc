@@ -111,6 +111,14 @@ TEST_F(RegionDirectoryTest, WhatIsInUseCountsAndNotWhatCameLast) {
   EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 1, 'c')), 'a');
 }
 
+TEST_F(RegionDirectoryTest, WhatCameLastCountsThoughTheOneBeforeWasUsedAtTheEndOfTime) {
+  (void)Attach(*Open(), "api/rates", 1, 'a');
+  Write(offsetof(StateContents, directory) + offsetof(StateEntry, used_ns), std::string(8, '\xFF'));
+  const auto file = Open();
+  const auto region = Attach(*file, "api/rates", 2, 'b');
+  EXPECT_EQ(MarkOf(*Attach(*Open(), "api/rates", 2, 'c')), 'b');
+}
+
 TEST_F(RegionDirectoryTest, ARegionWhoseMakerDiedOnTheWayIsMadeAnew) {
   const auto file = Open();
   Process child([this](Voice voice) {

@@ -173,6 +173,7 @@ std::string StateFile::Opening::EnterBoot(const Machine& machine) {
     head.offset_ns = head.OffsetOn(machine);
     head.boot_id = machine.boot_id;
     head.time_namespace = machine.time_namespace;
+    Owners::SkipGenerations(contents->owners);
   }
   head.Keep({.engine_ns = machine.boottime_ns + static_cast<std::uint64_t>(head.offset_ns),
              .unix_ns = machine.unix_ns});

@@ -29,6 +29,27 @@ using ::testing::SizeIs;
 using Voice = Process::Voice;
 namespace fs = std::filesystem;
 
+// A mount of the process' own, which goes with it. False: there is no right to one.
+bool MountSmall(const fs::path& folder) {
+  return ::unshare(CLONE_NEWNS) == 0 &&
+         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("none", folder.c_str(), "tmpfs", 0, "size=256k") == 0;
+}
+
+// What a handler mends, as it gets no argument of ours.
+StateFile* mended = nullptr;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+
+// The child that calls it has no handler of SIGBUS of its own, so the library's is put in.
+void MendOnFault(StateFile& file) {
+  mended = &file;
+  struct sigaction action{};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = [](int, siginfo_t* info, void*) {
+    if (!mended->Mend(info->si_addr)) ::_exit(3);
+  };
+  ::sigaction(SIGBUS, &action, nullptr);
+}
+
 class StateFileTest : public StateFileFixture {};
 
 TEST_F(StateFileTest, WhatIsWrittenComesBackAndTheSecretStays) {
@@ -95,18 +116,11 @@ TEST_F(StateFileTest, AFileThatIsEmptiedInUseIsRefusedAndWhoIsAttachedGoesOn) {
   EXPECT_THAT(Refusal(), HasSubstr("it is no state file of Sluicegate"));
 }
 
-// The child has no handler of SIGBUS of its own, so the library's is put in.
 TEST_F(StateFileTest, AnAccessBeyondTheEndIsMended) {
   Process child([this](Voice voice) {
-    static std::unique_ptr<StateFile> file;
-    file = Open();
+    const auto file = Open();
     const auto region = Attach(*file, "api/rates", 1, 'a', 64 * kBytes);
-    struct sigaction action{};
-    action.sa_flags = SA_SIGINFO;
-    action.sa_sigaction = [](int, siginfo_t* info, void*) {
-      if (!file->Mend(info->si_addr)) ::_exit(3);
-    };
-    ::sigaction(SIGBUS, &action, nullptr);
+    MendOnFault(*file);
     const std::size_t whole = fs::file_size(Path());
     fs::resize_file(Path(), sizeof(StateContents) + 5'000);
     region->data()[60 * kBytes] = std::byte{7};
@@ -175,6 +189,17 @@ TEST_F(StateFileTest, EngineTimeGoesOnOverBootsAndNeverBack) {
   const Machine machine = MachineOfBoot(3, 10 * kSecond, 5 * kSecond);
   const auto file = Open(machine);
   EXPECT_EQ(at(*file, machine), last_ns);
+}
+
+// A lock of the last process was written out, and its generation was not.
+TEST_F(StateFileTest, AfterAPowerFailureNobodyHasAWordOfBefore) {
+  const std::uint32_t before = Open(MachineOfBoot(1, kSecond, 0))->owners().Word();
+  Write(StateContents::kOwnersAt, std::string(4, '\0'));
+  EXPECT_EQ(Open(MachineOfBoot(1, kSecond, 0))->owners().Word(), before) << "of the same boot";
+  Write(StateContents::kOwnersAt, std::string(4, '\0'));
+  const auto file = Open(MachineOfBoot(2, kSecond, 0));
+  EXPECT_NE(file->owners().Word(), before);
+  EXPECT_TRUE(file->owners().IsDead(before));
 }
 
 TEST_F(StateFileTest, WhatIsNoStateFileIsRefusedAndLeftAsItIs) {
@@ -246,12 +271,7 @@ TEST_F(StateFileTest, AnotherMachinesFileIsRefusedWhileItIsInUse) {
 
 TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
   Process child([this](Voice voice) {
-    // A mount of its own, which goes with it.
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("none", folder_.path().c_str(), "tmpfs", 0, "size=256k") != 0) {
-      return;
-    }
+    if (!MountSmall(folder_.path())) return;
     const auto file = Open();
     const auto region = Attach(*file, "api/rates", 1, 'a');
     const auto more = file->Attach({.name = "api/bans", .description = "1", .lasts_ns = kHour},
@@ -269,6 +289,30 @@ TEST_F(StateFileTest, AFullDiskIsToldWithTheMendAndNothingIsLost) {
   const std::uint64_t word = child.Hear();
   if (word == 0) GTEST_SKIP() << "no right to mount a small file system";
   EXPECT_EQ(word, 8U);
+}
+
+// The pages that are touched then are the process' own.
+TEST_F(StateFileTest, AnAccessBeyondTheEndIsMendedThoughTheDiskIsFull) {
+  Process child([this](Voice voice) {
+    if (!MountSmall(folder_.path())) return;
+    ::alarm(60);  // If it should go round and round.
+    const auto file = Open();
+    const auto region = Attach(*file, "api/rates", 1, 'a', 8 * kBytes);
+    MendOnFault(*file);
+    fs::resize_file(Path(), sizeof(StateContents) + 4'096);
+    std::ofstream(folder_ / "filler") << std::string(1 << 20, 'x');
+    for (const std::size_t at : {2 * kBytes, 5 * kBytes, 2 * kBytes + 1}) {
+      region->data()[at] = std::byte{7};
+    }
+    const bool good = MarkOf(*region) == 'a' && region->data()[2 * kBytes] == std::byte{7} &&
+                      region->data()[2 * kBytes + 1] == std::byte{7} &&
+                      region->data()[5 * kBytes] == std::byte{7} &&
+                      region->data()[7 * kBytes] == std::byte{0};
+    voice.Say(good && file->Inspect() == StateFile::Condition::kCut ? 1 : 2);
+  });
+  const std::uint64_t word = child.Hear();
+  if (word == 0 && child.Wait() == 0) GTEST_SKIP() << "no right to mount a small file system";
+  EXPECT_EQ(word, 1U);
 }
 
 TEST_F(StateFileTest, AnotherUserIsToldWhatIsMissing) {

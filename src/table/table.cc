@@ -223,14 +223,18 @@ void Table::MoveKey(const MovedKey& key, std::uint64_t bucket, const Weigher& we
 }
 
 // A hash lies in its bucket's range, and bits shift ... shift + 36 of it are known: so it is known
-// but for its lowest bits, unless that pattern comes back within the range.
+// but for its lowest bits, unless that pattern comes back within the range. Where it comes back
+// many times within one bucket there, as a damaged shift can have it, once is enough.
 template <class Use>
 void Table::ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, const MovedKey& key,
                             const Use& use) const noexcept {
   using Wide = unsigned __int128;
   constexpr unsigned kKnownBits = 36;
-  const Wide begin = ((Wide{bucket} << 64U) + buckets_ - 1) / buckets_;
-  const Wide end = ((Wide{bucket + 1} << 64U) + buckets_ - 1) / buckets_;
+  const auto begin_of = [](std::uint64_t index, std::uint64_t buckets) {
+    return ((Wide{index} << 64U) + buckets - 1) / buckets;
+  };
+  const Wide begin = begin_of(bucket, buckets_);
+  const Wide end = begin_of(bucket + 1, buckets_);
   const Wide period = Wide{1} << (shift_ + kKnownBits);
   const Wide known = Wide{key.tag.above} << 32U | key.fingerprint;
   // Fingerprint 1 is also what 0 is written as.
@@ -244,6 +248,8 @@ void Table::ForEachBucketIn(std::uint64_t next_buckets, std::uint64_t bucket, co
     const auto from = static_cast<std::uint64_t>((first * next_buckets) >> 64U);
     const auto to = static_cast<std::uint64_t>(((last - 1) * next_buckets) >> 64U);
     for (next = std::max(next, from); next <= to; ++next) use(next);
+    if (turn + period >= end) return;
+    turn = std::max(turn + period, begin_of(next, next_buckets) / period * period) - period;
   }
 }
 

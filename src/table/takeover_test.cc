@@ -1,8 +1,11 @@
 // What a process counts of locks that others hold in a state file, with real processes: killed with
-// a lock, stopped with one, forked. And how many are attached.
+// a lock, stopped with one, forked. What is taken over of words that no process wrote. And how many
+// are attached.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +45,8 @@ class TakeoverTest : public ::testing::Test {
   void* page_;
 
  protected:
+  void Write(std::uint32_t word) { new (page_) std::atomic<std::uint32_t>(word); }
+
   BucketLock& lock_;  // In memory that all processes share.
 };
 
@@ -50,8 +55,6 @@ TEST_F(TakeoverTest, ALockThatIsFreeCountsForNothing) {
   Owners& owners = file->owners();
   ASSERT_EQ(lock_.Lock(&owners), Locked::kHeld);
   lock_.Unlock();
-  lock_.Seal();
-  EXPECT_EQ(lock_.Lock(&owners), Locked::kSealed);
   EXPECT_EQ(owners.takeovers(), 0U);
   EXPECT_EQ(owners.stuck(), 0U);
 }
@@ -70,6 +73,33 @@ TEST_F(TakeoverTest, WhatADeadProcessHeldIsCountedOnceByWhoTakesIt) {
   }
   EXPECT_EQ(owners.stuck(), 0U);
   EXPECT_EQ(other->owners().takeovers(), 0U);
+}
+
+// A damaged file may have such words. Where one says sealed, nothing has moved.
+TEST_F(TakeoverTest, AWordThatNobodyHasIsTakenOver) {
+  const auto file = Attach();
+  const auto other = Attach();
+  Owners& owners = file->owners();
+  constexpr std::uint32_t kSealed = 2;
+  const std::uint32_t of_a_free_slot = 9 * Owners::kMost + 200;
+  const std::uint32_t of_a_later_one = other->owners().Word() + Owners::kMost;
+  std::uint64_t taken = 0;
+  for (const std::uint32_t word : {kAlone, kSealed, of_a_free_slot, of_a_later_one}) {
+    Write(word);
+    ASSERT_EQ(lock_.Lock(&owners), Locked::kHeld) << word;
+    EXPECT_EQ(owners.takeovers(), ++taken);
+    lock_.Unlock();
+  }
+  EXPECT_EQ(owners.stuck(), 0U);
+}
+
+// It may be another thread's.
+TEST_F(TakeoverTest, AWordOfItsOwnIsNotTakenOver) {
+  const auto file = Attach();
+  Owners& owners = file->owners();
+  Write(owners.Word());
+  EXPECT_EQ(lock_.Lock(&owners), Locked::kStuck);
+  EXPECT_EQ(owners.takeovers(), 0U);
 }
 
 TEST_F(TakeoverTest, WhatAStoppedProcessHoldsIsCountedEachTimeUntilItIsDead) {
