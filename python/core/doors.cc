@@ -2,6 +2,7 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <string_view>
@@ -110,14 +111,14 @@ struct Call {
   std::optional<std::uint64_t> cost;
 };
 
-// An answer, and the limits that deny.
 struct CallAnswer {
   LocalAnswer answer;
-  std::vector<std::string> violated;
-  std::string rule;
+  http::Binding binding;
 };
 
-CallAnswer Decide(PolicyDoor& door, const Call& call) {
+CallAnswer Decide(PolicyDoor& door, const Call& call, const nb::handle& headers) {
+  static thread_local std::vector<wire::Field> fields;
+  ReadFields(headers, fields);
   const std::vector<std::string_view> arguments(call.arguments.begin(), call.arguments.end());
   const Request request{.client = IpAddress::Parse(call.client).value_or(IpAddress()),
                         .user = call.user,
@@ -126,9 +127,7 @@ CallAnswer Decide(PolicyDoor& door, const Call& call) {
                         .mcp_arguments = arguments,
                         .cost = call.cost.value_or(Request::kRuleCost)};
   CallAnswer decided;
-  decided.answer = door.Decide(request, decided.violated);
-  const std::uint16_t rule = decided.answer.decision.rule;
-  if (rule != Decision::kNone) decided.rule = door.policy()->rules()[rule].name();
+  decided.answer = door.Decide(request, fields, decided.binding);
   return decided;
 }
 
@@ -232,8 +231,13 @@ void BindAnswers(nb::module_& module) {
       .def_prop_ro("allowed", [](const CallAnswer& self) { return self.answer.decision.allowed(); })
       .def_prop_ro("verdict",
                    [](const CallAnswer& self) { return VerdictName(self.answer.decision.verdict); })
-      .def_ro("rule", &CallAnswer::rule)
-      .def_ro("violated", &CallAnswer::violated)
+      .def_prop_ro("rule", [](const CallAnswer& self) { return self.binding.rule; })
+      .def_prop_ro("violated", [](const CallAnswer& self) { return self.binding.violated; })
+      .def_prop_ro("window",
+                   [](const CallAnswer& self) -> std::optional<double> {
+                     if (!self.binding.window_ns) return std::nullopt;
+                     return Seconds(*self.binding.window_ns);
+                   })
       .def_prop_ro("quota", [](const CallAnswer& self) { return self.answer.decision.quota; })
       .def_prop_ro("remaining",
                    [](const CallAnswer& self) { return self.answer.decision.remaining; })
@@ -274,16 +278,22 @@ void BindDoors(nb::module_& module) {
           "decide",
           [](PolicyDoor& self, std::string client, std::string user, std::string method,
              std::string tool, std::vector<std::string> arguments,
-             std::optional<std::uint64_t> cost) {
-            return Decide(self, {.client = std::move(client),
-                                 .user = std::move(user),
-                                 .method = std::move(method),
-                                 .tool = std::move(tool),
-                                 .arguments = std::move(arguments),
-                                 .cost = cost});
+             std::optional<std::uint64_t> cost, const nb::object& headers) {
+            return Decide(self,
+                          {.client = std::move(client),
+                           .user = std::move(user),
+                           .method = std::move(method),
+                           .tool = std::move(tool),
+                           .arguments = std::move(arguments),
+                           .cost = cost},
+                          headers);
           },
           nb::kw_only(), "client"_a = "", "user"_a = "", "method"_a = "", "tool"_a = "",
-          "arguments"_a = std::vector<std::string>(), "cost"_a = nb::none())
+          "arguments"_a = std::vector<std::string>(), "cost"_a = nb::none(),
+          "headers"_a = nb::make_tuple(),
+          nb::sig("def decide(self, *, client: str = '', user: str = '', method: str = '', "
+                  "tool: str = '', arguments: Sequence[str] = [], cost: int | None = None, "
+                  "headers: Sequence[tuple[bytes, bytes]] = ()) -> CallAnswer"))
       .def(
           "end_call", [](PolicyDoor& self, const CallAnswer& it) { self.End(it.answer); },
           "answer"_a)

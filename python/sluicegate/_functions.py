@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from sluicegate._core import Decision, LimiterDoor
 from sluicegate._limiter import RateLimitConfig, RateLimiter, whole_seconds
@@ -16,8 +16,12 @@ from sluicegate._limiter import RateLimitConfig, RateLimiter, whole_seconds
 P = ParamSpec("P")
 R = TypeVar("R")
 
+OnLimit = Literal["dict", "raise"]
+
+NOBODY = "default"
+"""The key of calls whose caller nothing names."""
+
 _log = logging.getLogger("sluicegate")
-_NOBODY = "default"
 _MEMORY = 4 << 20
 """Bytes of a decorated function's keys: some 20,000 under the default limits."""
 
@@ -47,7 +51,7 @@ def rate_limit(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        limiter = _limiter_of(
+        limiter = limiter_of(
             function, requests_per_minute, requests_per_hour, requests_per_day, burst_size, state
         )
 
@@ -72,54 +76,80 @@ def rate_limit_tool(
     burst_size: int | None = 10,
     key_func: Callable[[dict[str, Any]], str] | None = None,
     requests_per_day: int | None = None,
-    on_limit: Literal["dict", "raise"] = "dict",
+    on_limit: OnLimit = "dict",
     *,
     state: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Limits the calls of a tool, plain or async, each decorated one on its own.
 
-    The key is the tool's argument ``user_id``, else ``key_func(kwargs)``, else one for all. Mind that
-    ``user_id`` is what the caller says: ``sluicegate.fastmcp.rate_limit_tool`` believes no argument.
-    A denied call returns a dict that says so, or raises FastMCP's ToolError with a text for the model.
+    The key is the tool's argument ``user_id``, else ``key_func(kwargs)``, else one for all. Mind
+    that ``user_id`` is what the caller says: ``sluicegate.fastmcp.rate_limit_tool`` believes no
+    argument. A denied call returns a dict that says so, or raises FastMCP's ToolError with a text
+    for the model. Write it below ``@mcp.tool``.
     """
-    if on_limit not in ("dict", "raise"):
-        raise ValueError(f"on_limit is {on_limit!r}. Write 'dict' or 'raise'.")
 
     def key_of(kwargs: dict[str, Any]) -> str:
         user_id = kwargs.get("user_id")
-        if user_id:
-            return f"user:{user_id}"
-        return _key_of_arguments(kwargs, key_func)
+        return f"user:{user_id}" if user_id else key_of_arguments(kwargs, key_func)
+
+    limiter_for = functools.partial(
+        limiter_of,
+        per_minute=requests_per_minute,
+        per_hour=requests_per_hour,
+        per_day=requests_per_day,
+        burst_size=burst_size,
+        state=state,
+    )
+    return tool_decorator(limiter_for, key_of, on_limit)
+
+
+def tool_decorator(
+    limiter_for: Callable[[Callable[..., Any]], RateLimiter],
+    key_of: Callable[[dict[str, Any]], str],
+    on_limit: OnLimit,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Puts each tool behind a limiter of its own. ``key_of`` gets the arguments by their names."""
+    if on_limit not in get_args(OnLimit):
+        raise ValueError(f"on_limit is {on_limit!r}. Write 'dict' or 'raise'.")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        limiter = _limiter_of(
-            function, requests_per_minute, requests_per_hour, requests_per_day, burst_size, state
-        )
-        tool = function.__name__
-        names = _parameter_names(function)
-
-        def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            key = key_of({**dict(zip(names, args)), **kwargs})
-            decision = limiter.check(key)
-            tool_stats.count(tool, decision.allowed)
-            if decision.allowed:
-                return None
-            limiter.record_violation(key)
-            if on_limit == "raise":
-                raise tool_error(tool, decision)
-            info = limiter.info(decision)
-            return {
-                "error": "Rate limit exceeded",
-                "error_type": "rate_limit_exceeded",
-                "tool_name": tool,
-                "retry_after": info.retry_after,
-                "reset_time": info.reset_time,
-            }
-
-        tool_stats.begin(tool)
-        return _wrap(function, admit)
+        # What mcp.tool has seen already would be called without its limit.
+        if hasattr(function, "__fastmcp__") or not hasattr(function, "__name__"):
+            raise TypeError("rate_limit_tool stands above mcp.tool. Write it below @mcp.tool.")
+        return _limit_tool(function, limiter_for(function), key_of, on_limit)
 
     return decorate
+
+
+def _limit_tool(
+    function: Callable[P, R],
+    limiter: RateLimiter,
+    key_of: Callable[[dict[str, Any]], str],
+    on_limit: OnLimit,
+) -> Callable[P, R]:
+    tool = function.__name__
+    names = _parameter_names(function)
+
+    def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        key = key_of({**dict(zip(names, args)), **kwargs})
+        decision = limiter.check(key)
+        tool_stats.count(tool, decision.allowed)
+        if decision.allowed:
+            return None
+        limiter.record_violation(key)
+        if on_limit == "raise":
+            raise tool_error(tool, decision)
+        info = limiter.info(decision)
+        return {
+            "error": "Rate limit exceeded",
+            "error_type": "rate_limit_exceeded",
+            "tool_name": tool,
+            "retry_after": info.retry_after,
+            "reset_time": info.reset_time,
+        }
+
+    tool_stats.begin(tool)
+    return _wrap(function, admit)
 
 
 def denial_text(tool: str, decision: Decision) -> str:
@@ -238,7 +268,7 @@ def _with_rate(stats: dict[str, Any]) -> dict[str, Any]:
     return {**stats, "rate_limit_rate": stats["rate_limited_calls"] / calls if calls else 0.0}
 
 
-def _limiter_of(
+def limiter_of(
     function: Callable[..., Any],
     per_minute: int,
     per_hour: int | None,
@@ -246,6 +276,7 @@ def _limiter_of(
     burst_size: int | None,
     state: str | None,
 ) -> RateLimiter:
+    """Of one function: no other counts with it, but the same one in other processes does."""
     return RateLimiter(
         per_minute,
         per_hour,
@@ -294,21 +325,21 @@ def _key_of_request(
 ) -> str:
     request = next((value for value in (*args, *kwargs.values()) if _is_request(value)), None)
     if request is None:
-        return _key_of_arguments(kwargs, key_func)
+        return key_of_arguments(kwargs, key_func)
     if key_func is not None:
         return str(key_func(request))
     client = request.scope.get("client")
     return LimiterDoor.key_of(client[0] if client else "unknown")
 
 
-def _key_of_arguments(
+def key_of_arguments(
     kwargs: dict[str, Any], key_func: Callable[[dict[str, Any]], str] | None
 ) -> str:
     """A function of the caller's that fails must not open the limit: then all share one key."""
     if key_func is None:
-        return _NOBODY
+        return NOBODY
     try:
         return str(key_func(kwargs))
     except Exception:
         _log.warning("key_func failed; the call counts for all", exc_info=True)
-        return _NOBODY
+        return NOBODY

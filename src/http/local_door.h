@@ -9,6 +9,7 @@
 #include <expected>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -42,6 +43,13 @@ struct LocalAnswer {
   std::vector<Stamp> held;   ///< In flight until the door hears of the end.
 };
 
+/// What binds, in the words of the policy that decided. A value type.
+struct Binding {
+  std::string rule;                        ///< Empty: nothing binds.
+  std::vector<std::string> violated;       ///< Limited: the limits that deny.
+  std::optional<std::uint64_t> window_ns;  ///< Of the limit that binds; in flight has none.
+};
+
 class LocalDoor {
  public:
   virtual ~LocalDoor() = default;
@@ -67,9 +75,11 @@ class PolicyDoor final : public LocalDoor {
   [[nodiscard]] LocalAnswer Ask(const LocalRequest& request) override;
   void End(const LocalAnswer& answer) noexcept override;
 
-  /// Decides what is no request of HTTP, a tool's call for example; `fields` stay empty. Of the
-  /// denied ones `limits` get the names of the limits that deny.
-  [[nodiscard]] LocalAnswer Decide(const Request& request, std::vector<std::string>& limits);
+  /// Decides what is no request of HTTP, a tool's call for example. `fields` are those of the
+  /// request of HTTP that brought it, if any did, and `request.client` is its peer: the policy says
+  /// whom to believe then. A user that `request` has is believed. The answer has no fields.
+  [[nodiscard]] LocalAnswer Decide(const Request& request, std::span<const wire::Field> fields,
+                                   Binding& binding);
   /// As Engine::Publish; its lines or error.
   [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
       std::shared_ptr<const policy::Policy> policy);
@@ -80,6 +90,8 @@ class PolicyDoor final : public LocalDoor {
   PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
              std::unique_ptr<engine::Engine> engine);
   [[nodiscard]] Now Read();
+  [[nodiscard]] Request WithHead(const policy::Policy& policy, const Request& request,
+                                 std::span<const wire::Field> fields);
   [[nodiscard]] LocalAnswer DecideUnder(const engine::Ruleset& rules, const Request& request,
                                         Now now, bool& decided);
 

@@ -118,12 +118,35 @@ TEST_F(LocalDoors, CallsOfToolsAreDecidedByTheirRules) {
   const auto door = Door(
       "clients: {trusted_proxies: [10.0.0.0/8], identity: {header: x-user-id}}\n"
       "rules: [{name: search, match: {mcp_tool: search}, key: [user], limits: [1/minute]}]");
-  std::vector<std::string> limits;
+  Binding binding;
   const Request call{.user = "ada", .mcp_method = "tools/call", .mcp_tool = "search"};
-  EXPECT_TRUE(door->Decide(call, limits).decision.allowed());
-  EXPECT_FALSE(door->Decide(call, limits).decision.allowed());
-  EXPECT_THAT(limits, ElementsAre("per-minute"));
+  EXPECT_TRUE(door->Decide(call, {}, binding).decision.allowed());
+  EXPECT_THAT(binding.violated, IsEmpty());
+  EXPECT_FALSE(door->Decide(call, {}, binding).decision.allowed());
+  EXPECT_EQ(binding.rule, "search");
+  EXPECT_THAT(binding.violated, ElementsAre("per-minute"));
+  EXPECT_EQ(binding.window_ns, 60'000'000'000U);
   EXPECT_EQ(door->Counts()[0].limited, 1U);
+}
+
+TEST_F(LocalDoors, WhoCallsAToolIsSaidByTheRequestThatBringsIt) {
+  const auto door = Door(
+      "clients: {trusted_proxies: [10.0.0.0/8], identity: {header: x-user-id}}\n"
+      "rules: [{name: a, match: {mcp_tool: a}, key: [user], limits: [{concurrency: 1}]}]");
+  const std::vector<wire::Field> spoofed = {{.name = "x-user-id", .value = "ada"}};
+  const auto allows = [&](const char* peer, std::string_view user) {
+    Binding binding;
+    const Request call{
+        .client = *IpAddress::Parse(peer), .user = user, .mcp_method = {}, .mcp_tool = "a"};
+    const bool allowed = door->Decide(call, spoofed, binding).decision.allowed();
+    EXPECT_EQ(binding.window_ns, std::nullopt) << "in flight";
+    return allowed;
+  };
+  EXPECT_TRUE(allows("192.0.2.1", ""));
+  EXPECT_FALSE(allows("192.0.2.1", "")) << "the field changed nothing";
+  EXPECT_TRUE(allows("10.1.1.1", ""));
+  EXPECT_FALSE(allows("192.0.2.2", "ada")) << "the same user, by a token";
+  EXPECT_TRUE(allows("10.1.1.1", "bob")) << "a token says more than a field";
 }
 
 TEST_F(LocalDoors, AReloadKeepsWhatWasCounted) {

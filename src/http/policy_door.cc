@@ -8,6 +8,23 @@
 #include "wire/path.h"
 
 namespace sluicegate::http {
+namespace {
+
+void Describe(const engine::Ruleset& rules, const Decision& decision, QuotaFields& fields,
+              Binding& binding) {
+  if (decision.rule == Decision::kNone) return;
+  const policy::Rule& rule = rules.policy().rules()[decision.rule];
+  binding.rule = rule.name();
+  if (decision.limit == Decision::kNone) return;
+  if (!CountsInFlight(rules, decision)) {
+    binding.window_ns = rule.variants()[decision.variant].limits[decision.limit].limit.window_ns();
+  }
+  if (decision.verdict != Verdict::kLimited) return;
+  const auto violated = fields.Violated(rules, decision);
+  binding.violated.assign(violated.begin(), violated.end());
+}
+
+}  // namespace
 
 std::expected<std::unique_ptr<PolicyDoor>, std::string> PolicyDoor::Create(
     Parts parts, std::vector<std::string>& lines) {
@@ -84,18 +101,34 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
   }
 }
 
-LocalAnswer PolicyDoor::Decide(const Request& request, std::vector<std::string>& limits) {
+// The request, as the fields of the one that brought it have it.
+Request PolicyDoor::WithHead(const policy::Policy& policy, const Request& request,
+                             std::span<const wire::Field> fields) {
+  Request read = reader_.Read(policy, parts_.api_keys,
+                              {.peer = request.client,
+                               .method = {},
+                               .path = {},
+                               .authority = FirstValue(fields, "host"),
+                               .fields = fields});
+  if (!request.user.empty()) read.user = request.user;
+  read.mcp_method = request.mcp_method;
+  read.mcp_tool = request.mcp_tool;
+  read.mcp_arguments = request.mcp_arguments;
+  read.cost = request.cost;
+  return read;
+}
+
+LocalAnswer PolicyDoor::Decide(const Request& request, std::span<const wire::Field> fields,
+                               Binding& binding) {
   const std::lock_guard lock(mu_);
   const Now now = Read();
   for (;;) {
     const auto rules = engine_->rulesets().Get();
+    const Request read = fields.empty() ? request : WithHead(rules->policy(), request, fields);
     bool decided = false;
-    LocalAnswer answer = DecideUnder(*rules, request, now, decided);
+    LocalAnswer answer = DecideUnder(*rules, read, now, decided);
     if (!decided) continue;
-    if (answer.decision.verdict == Verdict::kLimited && answer.decision.limit != Decision::kNone) {
-      const auto violated = fields_.Violated(*rules, answer.decision);
-      limits.assign(violated.begin(), violated.end());
-    }
+    Describe(*rules, answer.decision, fields_, binding);
     return answer;
   }
 }
