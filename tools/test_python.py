@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""The Python package as its users get it: built, installed into empty environments, and tested there.
+
+    tools/test_python.py BUILD_FOLDER build      the sdist, and a wheel for every Python from 3.10 on
+    tools/test_python.py BUILD_FOLDER SUITE      a suite with the wheels: package, types, fastmcp, limits, workers
+
+Environments lie in BUILD_FOLDER/python and are kept. Exit status 77: what a suite needs cannot be got
+here; a line says so.
+"""
+
+import argparse
+import hashlib
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TESTS = ROOT / "python" / "tests"
+SKIPPED = 77
+
+BASE = ["pytest", "pytest-asyncio"]
+WEB = [*BASE, "starlette", "fastapi", "httpx"]
+# Of a suite, for each of its environments: which Pythons, what is installed, which tests run.
+SUITES = {
+    "package": [("all", WEB, ["test_limiter.py", "test_middleware.py", "test_functions.py", "test_docs.py"])],
+    "fastmcp": [
+        ("one", [*BASE, version], ["test_fastmcp.py", "test_fastmcp_limiting.py", "test_fastmcp_tools.py", "test_docs.py"])
+        for version in ("fastmcp==4.*", "fastmcp==3.4.*", "fastmcp==2.14.*")
+    ],
+    "workers": [("one", [*WEB, "uvicorn", "uvicorn-worker", "gunicorn"], ["test_workers.py"])],
+}
+
+
+class Missing(Exception):
+    """What is needed cannot be got here."""
+
+
+def run(*command, **options):
+    print("+", *(str(part) for part in command), flush=True)
+    return subprocess.run([str(part) for part in command], check=True, **options)
+
+
+def pythons():
+    """Every Python from 3.10 on, one a version, that can make environments and compile modules."""
+    found = {}
+    names = [f"python3.{minor}" for minor in range(10, 20)]
+    candidates = [shutil.which(name) for name in names]
+    candidates += sorted(pathlib.Path.home().glob(".pyenv/versions/3.*/bin/python3"))
+    for candidate in filter(None, candidates):
+        code = (
+            "import os, sys, sysconfig, venv, ensurepip\n"
+            "assert os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h'))\n"
+            "print('%d.%d' % sys.version_info[:2])"
+        )
+        told = subprocess.run([candidate, "-c", code], capture_output=True, text=True)
+        version = told.stdout.strip()
+        if told.returncode == 0 and int(version.partition(".")[2]) >= 10:
+            found.setdefault(version, str(candidate))
+    if not found:
+        raise Missing("no Python from 3.10 on with venv and Python.h (Debian: python3-venv, python3-dev)")
+    return dict(sorted(found.items(), key=lambda item: int(item[0].partition(".")[2])))
+
+
+def main_python(found):
+    own = "%d.%d" % sys.version_info[:2]
+    return own if own in found else next(iter(found))
+
+
+def environment(folder, python, version, wanted):
+    """A venv with what is wanted; the same as last time if that was the same."""
+    digest = hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:10]
+    place = folder / "venvs" / f"{version}-{digest}"
+    if not (place / "whole").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        run(python, "-m", "venv", place)
+        pip = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        try:
+            run(*pip, *wanted)
+        except subprocess.CalledProcessError as error:
+            raise Missing(f"pip cannot install {' '.join(wanted)} for Python {version}") from error
+        (place / "whole").touch()
+    return place / "bin" / "python"
+
+
+def wheel_for(folder, version):
+    tag = "cp" + version.replace(".", "")
+    wheels = sorted((folder / "dist").glob(f"sluicegate-*-{tag}-*.whl"))
+    if not wheels:
+        raise Missing(f"there is no wheel for Python {version}")
+    return wheels[-1]
+
+
+def copy_sources(folder):
+    """What a clone would have, apart from what was built here; files that did not change stay."""
+    source = folder / "source"
+    listed = run("git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z", capture_output=True, text=True)
+    names = {name for name in listed.stdout.split("\0") if (ROOT / name).is_file()}
+    for old in source.rglob("*"):
+        if old.is_file() and str(old.relative_to(source)) not in names and "build" not in old.parts[len(source.parts) :]:
+            old.unlink()
+    for name in names:
+        new, old = ROOT / name, source / name
+        if not old.exists() or old.stat().st_mtime_ns != new.stat().st_mtime_ns:
+            old.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(new, old)
+    return source
+
+
+def build(folder):
+    found = pythons()
+    dist = folder / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    tree = copy_sources(folder)
+    main = main_python(found)
+    builder = environment(folder, found[main], main, ["build"])
+    run(builder, "-m", "build", "--sdist", "--outdir", dist, tree)
+    for version, python in found.items():
+        source = next(dist.glob("*.tar.gz")) if version == main else tree
+        pip = environment(folder, python, version, ["pip"])
+        run(pip, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", dist, source)
+        install(pip, wheel_for(folder, version))
+        run(pip, "-c", "import sluicegate; print(sluicegate.__version__, sluicegate.Limiter(['1/s']).check('a'))")
+
+
+def install(python, wheel):
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall", wheel)
+
+
+def check_types(folder):
+    found = pythons()
+    main = main_python(found)
+    python = environment(folder, found[main], main, [*WEB, "mypy", "nanobind"])
+    install(python, wheel_for(folder, main))
+    run(python, "-m", "mypy", "--strict", "--config-file", ROOT / "pyproject.toml", ROOT / "python" / "sluicegate",
+        cwd=ROOT / "python")
+    stub = folder / "_core.pyi"
+    run(python, "-m", "nanobind.stubgen", "-q", "-m", "sluicegate._core", "-o", stub, cwd=folder)
+    if stub.read_text() != (ROOT / "python" / "sluicegate" / "_core.pyi").read_text():
+        sys.exit("python/sluicegate/_core.pyi is not what the module says: copy " + str(stub))
+
+
+def test(folder, suite):
+    found = pythons()
+    failed = 0
+    for which, wanted, files in SUITES[suite]:
+        for version in found if which == "all" else [main_python(found)]:
+            python = environment(folder, found[version], version, wanted)
+            install(python, wheel_for(folder, version))
+            print(f"== {suite}: Python {version}, {' '.join(wanted)}", flush=True)
+            command = [python, "-m", "pytest", "-q", "-rs", "-c", ROOT / "pyproject.toml", "-p", "no:cacheprovider",
+                       *(TESTS / file for file in files)]
+            told = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True)
+            print(told.stdout, told.stderr, flush=True)
+            failed += told.returncode != 0
+            for reason in re.findall(r"^SKIPPED .*$", told.stdout, re.MULTILINE):
+                print(f"skipped: {suite}, Python {version}: {reason}")
+    sys.exit(1 if failed else 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("suite", choices=["build", "types", *SUITES])
+    options = parser.parse_args()
+    folder = (options.build / "python").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if options.suite == "build":
+            build(folder)
+        elif options.suite == "types":
+            check_types(folder)
+        else:
+            test(folder, options.suite)
+    except Missing as missing:
+        print(f"skipped: python.{options.suite}: {missing}")
+        sys.exit(SKIPPED)
+
+
+if __name__ == "__main__":
+    main()
