@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TESTS = ROOT / "python" / "tests"
@@ -92,32 +93,45 @@ def wheel_for(folder, version):
     return wheels[-1]
 
 
-def copy_sources(folder):
-    """What a clone would have, apart from what was built here; files that did not change stay."""
-    source = folder / "source"
-    listed = run("git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z", capture_output=True, text=True)
-    names = {name for name in listed.stdout.split("\0") if (ROOT / name).is_file()}
-    for old in source.rglob("*"):
-        if old.is_file() and str(old.relative_to(source)) not in names and "build" not in old.parts[len(source.parts) :]:
-            old.unlink()
-    for name in names:
-        new, old = ROOT / name, source / name
-        if not old.exists() or old.stat().st_mtime_ns != new.stat().st_mtime_ns:
-            old.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(new, old)
-    return source
+def make_sdist(folder, python, dist):
+    """Of what a clone would have, apart from what was built here. Returns the archive."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z"],
+                            check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as clone:
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                target = pathlib.Path(clone, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        run(python, "-m", "build", "--sdist", "--outdir", dist, clone)
+    return next(dist.glob("*.tar.gz"))
+
+
+def unpack(archive, source):
+    """What did not change since last time stays as it is, so that what was built of it stays, too."""
+    with tempfile.TemporaryDirectory() as fresh:
+        shutil.unpack_archive(archive, fresh)
+        top = next(pathlib.Path(fresh).iterdir())
+        names = {file.relative_to(top) for file in top.rglob("*") if file.is_file()}
+        for old in list(source.rglob("*")):
+            name = old.relative_to(source)
+            if old.is_file() and name.parts[0] != "build" and name not in names:
+                old.unlink()
+        for name in names:
+            new, old = top / name, source / name
+            if not old.exists() or old.read_bytes() != new.read_bytes():
+                old.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(new, old)
 
 
 def build(folder):
     found = pythons()
-    dist = folder / "dist"
+    dist, source = folder / "dist", folder / "source"
     shutil.rmtree(dist, ignore_errors=True)
-    tree = copy_sources(folder)
     main = main_python(found)
-    builder = environment(folder, found[main], main, ["build"])
-    run(builder, "-m", "build", "--sdist", "--outdir", dist, tree)
+    archive = make_sdist(folder, environment(folder, found[main], main, ["build"]), dist)
+    unpack(archive, source)
     for version, python in found.items():
-        source = next(dist.glob("*.tar.gz")) if version == main else tree
         pip = environment(folder, python, version, ["pip"])
         run(pip, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", dist, source)
         install(pip, wheel_for(folder, version))

@@ -10,13 +10,11 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <initializer_list>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,38 +22,16 @@
 
 #include "sluicegate/decision.h"
 #include "sluicegate/limit.h"
+#include "sluicegate/limiter_options.h"
 #include "sluicegate/time.h"
 
 namespace sluicegate {
-
-/// A ban that violations earn. A value type.
-struct Penalty {
-  /// So many within this time begin a ban: a token bucket, so a violation is forgotten each
-  /// `within / violations`.
-  std::uint64_t violations = 5;
-  Duration within = std::chrono::minutes(1);
-  Duration ban = std::chrono::minutes(5);
-};
 
 /// What is known of a key. A value type.
 struct KeyUse {
   std::array<std::uint64_t, 8> used{};  ///< Units in use of each limit, in the order of limits().
   std::uint64_t violations = 0;         ///< That count towards a ban; banned: as many as earn one.
   std::uint64_t ban_left_ns = 0;        ///< 0: not banned.
-};
-
-/// What a limiter needs beside its limits.
-struct LimiterOptions {
-  std::size_t memory_bytes = std::size_t{16} << 20U;  ///< For all keys together, taken at once.
-  const Clock* clock = nullptr;  ///< Null: SystemClock(). Must outlive the limiter.
-  /// A file that holds its keys instead: of all processes that name it, past their ends and the
-  /// machine's next start. Empty: in memory. See doc/library.md, "Several processes".
-  std::string state_file = {};
-  std::string name = "limiter";  ///< In the file: limiters of one name count together.
-  /// Whether a key whose state a stopped process holds is allowed, instead of denied for a second.
-  bool fails_open = false;
-  /// What RecordViolation counts towards. None: it does nothing.
-  std::optional<Penalty> penalty = std::nullopt;
 };
 
 /// A limit in the form that is at hand: a text such as "60/minute", or a Limit. A value type.
@@ -137,8 +113,9 @@ class Limiter {
   /// Keys with something of their limits in use. It looks at each place for a key, some 10 ns
   /// each, or at a sample of 6 million.
   [[nodiscard]] std::uint64_t EstimateLive() noexcept;
-  /// Of these, the ones with something of the limit `limits()[limit]` in use: of a window, who asked
-  /// within it. 0 for a limit of units in flight beside others, and for a number that is none.
+  /// Of these, the ones with something of the limit `limits()[limit]` in use: of a window, who
+  /// asked within it. 0 for a limit of units in flight beside others, and for a number that is
+  /// none.
   [[nodiscard]] std::uint64_t EstimateLive(std::size_t limit);
 
   /// Keys that had used something of a limit and gave way to others since the limiter was made: if
