@@ -30,6 +30,11 @@ SUITES = {
         ("one", [*BASE, version], ["test_fastmcp.py", "test_fastmcp_limiting.py", "test_fastmcp_tools.py", "test_docs.py"])
         for version in ("fastmcp==4.*", "fastmcp==3.4.*", "fastmcp==2.14.*")
     ],
+    "limits": [
+        ("one", [*WEB, "slowapi", "flask-limiter", version],
+         ["test_limits_storage.py", "test_slowapi.py", "test_flask_limiter.py", "test_docs.py"])
+        for version in ("limits==5.*", "limits==4.*")
+    ],
     "workers": [("one", [*WEB, "uvicorn", "uvicorn-worker", "gunicorn"], ["test_workers.py"])],
 }
 

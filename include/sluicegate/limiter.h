@@ -93,6 +93,15 @@ class Limiter {
   /// What is known of the key. Charges nothing. Of a key that a stopped process holds: nothing.
   [[nodiscard]] KeyUse Look(std::string_view key) noexcept;
 
+  /// Forgets what the key used of its rates, its violations and its ban; what it has in flight
+  /// stays. One that gave way while it was at a limit may come again as well; but if it loses its
+  /// place once more before that limit is clear, it is denied for the rest of that time. False: a
+  /// stopped process holds the key.
+  bool Forget(std::string_view key) noexcept;
+  /// Forgets the same of all keys, whether or not they gave way. How many had something of a rate
+  /// in use. Others may ask meanwhile; it takes some 40 ns for 12 keys that fit.
+  std::uint64_t ForgetAll() noexcept;
+
   /// Undoes the charge of an allowed decision, once; a second time would give back what others
   /// were charged. Does nothing for a denied decision, a charge that expired, or one of another
   /// limiter.

@@ -51,5 +51,6 @@ struct NamedDecision {
 
 void BindLimiter(nb::module_& module);
 void BindDoors(nb::module_& module);
+void BindCounts(nb::module_& module);
 
 }  // namespace sluicegate::python

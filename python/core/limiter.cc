@@ -204,6 +204,7 @@ void BindDecision(nb::module_& module) {
       .def_prop_ro("remaining", [](const NamedDecision& self) { return self.decision.remaining; })
       .def_prop_ro("retry_after",
                    [](const NamedDecision& self) { return RetrySeconds(self.decision); })
+      .def_prop_ro("hold", [](const NamedDecision& self) { return Seconds(self.decision.hold_ns); })
       .def_prop_ro("reset_after",
                    [](const NamedDecision& self) { return Seconds(self.decision.reset_after_ns); })
       .def("__bool__", [](const NamedDecision& self) { return self.decision.allowed(); })
@@ -285,6 +286,13 @@ void BindLimiter(nb::module_& module) {
                               Seconds(use.ban_left_ns));
           },
           "key"_a)
+      .def(
+          "forget", [](KeyLimiter& self, std::string_view key) { return self.limiter.Forget(key); },
+          "key"_a, "Forgets what the key used, its violations and its ban.")
+      .def(
+          "forget_all", [](KeyLimiter& self) { return self.limiter.ForgetAll(); },
+          nb::call_guard<nb::gil_scoped_release>(),
+          "Forgets the same of all keys; how many had something in use.")
       .def_prop_ro("limits",
                    [](const KeyLimiter& self) {
                      const auto limits = self.limiter.limits();

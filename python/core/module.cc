@@ -9,4 +9,5 @@ NB_MODULE(_core, module) {
   module.attr("version") = sluicegate::kVersion;
   sluicegate::python::BindLimiter(module);
   sluicegate::python::BindDoors(module);
+  sluicegate::python::BindCounts(module);
 }

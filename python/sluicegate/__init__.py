@@ -5,6 +5,9 @@ tool of an MCP server, ``RateLimiter`` is the limiter behind them, and ``Limiter
 with limits of any kind. ``doc/python.md`` begins with a minute for each framework.
 """
 
+import importlib.util
+from pathlib import Path
+
 from sluicegate._core import Decision, Limit, Limiter, ManualClock, version
 from sluicegate._functions import (
     RateLimitError,
@@ -39,3 +42,25 @@ __all__ = [
     "rate_limit_tool",
     "reset_tool_stats",
 ]
+
+
+def _tell_limits() -> None:
+    """Makes ``storage_uri="sluicegate://"`` known where ``limits`` is installed.
+
+    It has no entry points: a storage is known once its class is there. A module of the program's own
+    that is called ``limits`` is left alone.
+    """
+    try:
+        spec = importlib.util.find_spec("limits")
+    except ValueError:  # Something put in its place by hand.
+        return
+    folders = spec.submodule_search_locations if spec is not None else None
+    if not any((Path(folder) / "storage" / "base.py").exists() for folder in folders or ()):
+        return
+    try:
+        import sluicegate.limits_storage  # noqa: F401
+    except ImportError:
+        pass  # A version that this package does not know. Importing the module tells.
+
+
+_tell_limits()

@@ -43,6 +43,7 @@ std::string HoldsText(const engine::Contents& contents) {
   using Kind = engine::Contents::Kind;
   std::string text;
   if (contents.kind == Kind::kBans) text = "offenders";
+  if (contents.kind == Kind::kWindowCounts) text = "counts in windows";
   if (contents.kind == Kind::kKeys) text = "keys: " + Printable(contents.limits);
   if (contents.kind == Kind::kSketch) {
     text = fmt::format("evicted offenders; {:.4f} % of newcomers are refused for them",

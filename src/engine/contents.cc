@@ -5,6 +5,7 @@
 
 #include "engine/kept_layout.h"
 #include "engine/weigher.h"
+#include "engine/window_counts.h"
 #include "shield/bans.h"
 #include "table/table.h"
 
@@ -35,6 +36,13 @@ std::optional<Contents> LookInto(const table::StateFile::Region& region, table::
                     .live = bans->EstimateLive(now),
                     .capacity = bans->capacity(),
                     .gave_way = bans->evictions()};
+  }
+  if (const auto counts = WindowCounts::LookInto(region, owners, now)) {
+    return Contents{.kind = Contents::Kind::kWindowCounts,
+                    .limits = {},
+                    .live = counts->live,
+                    .capacity = counts->capacity,
+                    .gave_way = counts->evictions};
   }
   const std::vector<KeptLayout> layouts = KeptLayout::Read(region.description);
   if (layouts.empty()) return std::nullopt;

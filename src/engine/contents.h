@@ -12,10 +12,11 @@
 namespace sluicegate::engine {
 
 struct Contents {
-  enum class Kind : std::uint8_t { kKeys, kBans, kSketch };
+  enum class Kind : std::uint8_t { kKeys, kBans, kSketch, kWindowCounts };
   Kind kind = Kind::kKeys;
-  std::string limits;             ///< Of keys: the names of their limits, "per-minute, burst".
-  std::uint64_t live = 0;         ///< Keys with something in use, or offenders; not of a sketch.
+  std::string limits;  ///< Of keys: the names of their limits, "per-minute, burst".
+  /// Keys with something in use, or offenders, or keys in running windows; not of a sketch.
+  std::uint64_t live = 0;
   std::uint64_t capacity = 0;     ///< As many fit. Not of a sketch.
   std::uint64_t gave_way = 0;     ///< Of keys: since the region was made, for want of room.
   std::uint64_t forgotten = 0;    ///< Of these, offenders that nobody remembers.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cassert>
 #include <tuple>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "base/siphash.h"
 #include "engine/decide_inline.h"
 #include "engine/limiter_tables.h"
+#include "engine/time_keeper.h"
 #include "engine/weigher.h"
 #include "limit/saturating.h"
 #include "table/table.h"
@@ -124,6 +124,32 @@ class Limiter::Impl {
     return use;
   }
 
+  // The sketch is asked for absent keys only, and cells of it are others' as well: so a key that it
+  // blocks is made a present one that has used nothing.
+  bool Forget(std::string_view key) noexcept {
+    const std::uint64_t hash = SipHasher(hasher_).HashWhole(key);
+    const bool forgiven = tables_.bans == nullptr || tables_.bans->Forget(hash);
+    if (tables_.rates == nullptr) return forgiven;
+    table::Cell cell = tables_.rates->Lock(hash);
+    if (cell.sealed()) return false;
+    cell.Vacate();
+    const Now now = clock_.Read();
+    if (tables_.rates->BlockedFor(hash, now) > 0) {
+      (void)cell.Claim(engine::LimitWeigher(limits_.rates), 0, now);
+    }
+    return forgiven;
+  }
+
+  // The tables first: who gives way meanwhile is blocked for what he used before.
+  std::uint64_t ForgetAll() noexcept {
+    const Now now = clock_.Read();
+    if (tables_.bans != nullptr) tables_.bans->ForgetAll(now);
+    if (tables_.rates == nullptr) return 0;
+    const std::uint64_t live = tables_.rates->Clear(engine::LimitWeigher(limits_.rates), now);
+    if (tables_.rates->sketch() != nullptr) tables_.rates->sketch()->Clear();
+    return live;
+  }
+
   [[nodiscard]] std::uint64_t EstimateLive() noexcept {
     const bool rated = tables_.rates != nullptr;
     const engine::LimitWeigher weigher(rated ? limits_.rates : limits_.leases);
@@ -203,7 +229,7 @@ class Limiter::Impl {
 
   [[gnu::noinline]] void DecideApart(std::uint64_t hash, std::uint64_t cost, Now now,
                                      Decision& decision) noexcept {
-    if (file_ != nullptr) KeepTime(now);
+    if (file_ != nullptr) time_keeper_.Keep(*file_, now);
     if (tables_.bans != nullptr) {
       const shield::Bans::Record ban = tables_.bans->Find(hash, now);
       if (ban.left_ns > 0) {
@@ -219,17 +245,6 @@ class Limiter::Impl {
         Leases().empty() ? engine::DecideClaims({&rates, 1}, now, decision).hindrance
                          : DecideWithLeases(hash, cost, now, decision);
     if (hindrance != engine::Hindrance::kNone) DecideWithoutState(decision);
-  }
-
-  // No loop of its own keeps the file's time, so those who ask do.
-  void KeepTime(Now now) noexcept {
-    constexpr std::uint64_t kSecondNs = 1'000'000'000;
-    std::uint64_t due_ns = keep_due_ns_.load(std::memory_order_relaxed);
-    if (now.engine_ns >= due_ns &&
-        keep_due_ns_.compare_exchange_strong(due_ns, now.engine_ns + kSecondNs,
-                                             std::memory_order_relaxed)) {
-      file_->Keep(now);
-    }
   }
 
   void DecideWithoutState(Decision& decision) const noexcept {
@@ -304,7 +319,7 @@ class Limiter::Impl {
   const Clock& machine_clock_;
   const std::unique_ptr<const Clock> state_clock_;  // Null: in memory.
   const Clock& clock_;
-  std::atomic<std::uint64_t> keep_due_ns_{0};
+  engine::TimeKeeper time_keeper_;
   const SipHasher hasher_;  // Of no bytes yet; each key goes into a copy.
   // How it decides: as fast as its limits let it; kApart has a file, or a penalty.
   enum class Way : std::uint8_t { kOneRate, kRates, kWithLeases, kApart };
@@ -365,6 +380,16 @@ bool Limiter::RecordViolation(std::string_view key) noexcept {
 KeyUse Limiter::Look(std::string_view key) noexcept {
   assert(impl_ != nullptr && "a moved-from limiter was asked");
   return impl_->Look(key);
+}
+
+bool Limiter::Forget(std::string_view key) noexcept {
+  assert(impl_ != nullptr && "a moved-from limiter was asked");
+  return impl_->Forget(key);
+}
+
+std::uint64_t Limiter::ForgetAll() noexcept {
+  assert(impl_ != nullptr && "a moved-from limiter was asked");
+  return impl_->ForgetAll();
 }
 
 std::uint64_t Limiter::EstimateLive() noexcept { return impl_->EstimateLive(); }

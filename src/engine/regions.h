@@ -40,11 +40,13 @@ class Regions {
   [[nodiscard]] std::expected<std::shared_ptr<shield::Bans>, std::string> AttachBans(
       const shield::PenaltyTerms& terms, std::size_t bytes);
 
+  /// How the file calls a part of what the owner has: "api/rates".
+  [[nodiscard]] std::string NameOf(std::string_view part) const;
+
   /// Names of limits that began with nothing, in tables that were there before.
   [[nodiscard]] const std::set<std::string>& afresh() const noexcept { return afresh_; }
 
  private:
-  [[nodiscard]] std::string NameOf(std::string_view part) const;
   void Announce(const table::StateFile::Fresh& fresh);
 
   table::StateFile& file_;

@@ -205,6 +205,14 @@ Violation Bans::RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, N
   return {.counted = true, .ban_ns = begins ? BanLeft(state, now.engine_ns) : 0};
 }
 
+bool Bans::Forget(std::uint64_t hash) noexcept {
+  table::Cell cell = table_->Lock(hash);
+  cell.Vacate();
+  return !cell.stuck();
+}
+
+void Bans::ForgetAll(Now now) noexcept { table_->Clear(BanWeigher(), now); }
+
 void Bans::MoveInto(Bans& next, const PenaltyTerms& before, const PenaltyTerms& after,
                     Now now) noexcept {
   table_->MoveInto(*next.table_, BanMover(before, after), BanWeigher(), now);

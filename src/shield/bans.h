@@ -88,6 +88,10 @@ class Bans {
   [[nodiscard]] Record Find(std::uint64_t hash, Now now) noexcept;
   /// Counts an enforced denial. Does nothing while a ban runs.
   Violation RecordViolation(std::uint64_t hash, const PenaltyTerms& terms, Now now) noexcept;
+  /// Forgets the key: its violations, its ban and its level. False: a stopped process holds it.
+  bool Forget(std::uint64_t hash) noexcept;
+  /// Forgets all keys; see Table::Clear.
+  void ForgetAll(Now now) noexcept;
   /// Whether Create would make a table of this size.
   [[nodiscard]] bool Fits(std::size_t bytes) const noexcept {
     return table_->Fits(table_->shape(), bytes);

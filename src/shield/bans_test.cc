@@ -179,6 +179,23 @@ TEST(BanTable, ARunningBanIsNeverEvictedAndTheRefusedAreCounted) {
   EXPECT_EQ((*bans)->refused(), 8U);
 }
 
+TEST(BanTable, WhatIsForgottenIsAsIfItHadNeverBeen) {
+  auto bans = Bans::Create(1U << 16);
+  ASSERT_TRUE(bans.has_value());
+  const Now now{.engine_ns = kSecond, .unix_ns = 0};
+  for (std::uint64_t key = 1; key <= 3; ++key) {
+    for (unsigned i = 0; i < 3; ++i) (*bans)->RecordViolation(Hash(key), Terms(), now);
+  }
+  EXPECT_TRUE((*bans)->Forget(Hash(1)));
+  EXPECT_TRUE((*bans)->Forget(Hash(9))) << "nobody knew it";
+  EXPECT_EQ((*bans)->Find(Hash(1), now).left_ns, 0U);
+  EXPECT_EQ((*bans)->Find(Hash(2), now).left_ns, 5 * kMinute);
+  for (unsigned i = 0; i < 3; ++i) (*bans)->RecordViolation(Hash(1), Terms(), now);
+  EXPECT_EQ((*bans)->Find(Hash(1), now).left_ns, 5 * kMinute) << "the first ban's length";
+  (*bans)->ForgetAll(now);
+  EXPECT_EQ((*bans)->EstimateLive(now), 0U);
+}
+
 TEST(BanTable, AMereSuspectGivesWayToANewOne) {
   auto bans = Bans::Create(0);
   ASSERT_TRUE(bans.has_value());

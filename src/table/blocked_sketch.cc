@@ -301,6 +301,13 @@ std::uint64_t BlockedSketch::LookUp(std::uint64_t fingerprint,
   return limit::SubtractSaturating(EndOf(base + tick), now_ns);
 }
 
+// No cell becomes live by it, so nothing else has to change.
+void BlockedSketch::Clear() noexcept {
+  for (std::uint64_t i = 0; i < kRows * cells_per_row_; ++i) {
+    cells_[i].store(0, std::memory_order_relaxed);
+  }
+}
+
 void BlockedSketch::Prefetch(std::uint64_t fingerprint) const noexcept {
   if (words_->latest_tick.load(std::memory_order_relaxed) == 0) return;
   for (std::size_t row = 0; row < kRows; ++row) __builtin_prefetch(&CellOf(row, fingerprint));

@@ -162,6 +162,13 @@ bool Cell::Claim(const Weigher& weigher, std::uint8_t variant, Now now) noexcept
   return true;
 }
 
+void Cell::Vacate() noexcept {
+  if (!present()) return;
+  bucket_->fingerprints[slot_] = 0;
+  slot_ = kSlotsPerBucket;
+  state_ = Table::never_seen;
+}
+
 bool Cell::IsCrowded(const Weigher& weigher, Now now) const noexcept {
   for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
     if (bucket_->fingerprints[slot] == 0) return false;
@@ -302,6 +309,17 @@ void Table::ForgetStampsBefore(std::uint64_t engine_ns) noexcept {
   words_->stamps_from_ns = std::max(words_->stamps_from_ns, engine_ns);
 }
 
+std::uint64_t Table::CountLive(Bucket& bucket, const Weigher& weigher, Now now) const noexcept {
+  std::uint64_t live = 0;
+  for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
+    if (bucket.fingerprints[slot] == 0) continue;
+    const Weight weight =
+        weigher.Weigh(bucket.State(slot, slot_bytes_), VariantAt(bucket, slot), now);
+    live += weight.clears_after_ns != 0 ? 1 : 0;
+  }
+  return live;
+}
+
 std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
   constexpr std::uint64_t kSample = 524'288;
   const std::uint64_t sampled = std::min(buckets_, kSample);
@@ -309,15 +327,22 @@ std::uint64_t Table::EstimateLive(const Weigher& weigher, Now now) noexcept {
   for (std::uint64_t i = 0; i < sampled; ++i) {
     Bucket& bucket = BucketAt(i * buckets_ / sampled);
     if (bucket.lock.Lock(owners_) != Locked::kHeld) continue;
-    for (unsigned slot = 0; slot < kSlotsPerBucket; ++slot) {
-      if (bucket.fingerprints[slot] == 0) continue;
-      const Weight weight =
-          weigher.Weigh(bucket.State(slot, slot_bytes_), VariantAt(bucket, slot), now);
-      live += weight.clears_after_ns != 0 ? 1 : 0;
-    }
+    live += CountLive(bucket, weigher, now);
     bucket.lock.Unlock();
   }
   return static_cast<std::uint64_t>(static_cast<unsigned __int128>(live) * buckets_ / sampled);
+}
+
+std::uint64_t Table::Clear(const Weigher& weigher, Now now) noexcept {
+  std::uint64_t live = 0;
+  for (std::uint64_t i = 0; i < buckets_; ++i) {
+    Bucket& bucket = BucketAt(i);
+    if (bucket.lock.Lock(owners_) != Locked::kHeld) continue;
+    live += CountLive(bucket, weigher, now);
+    bucket.fingerprints.fill(0);
+    bucket.lock.Unlock();
+  }
+  return live;
 }
 
 TableCounts Table::counts() const noexcept {

@@ -168,6 +168,45 @@ TEST(Table, ANewKeyInASlotHasAnotherGenerationAndNothingOfTheOldState) {
   EXPECT_NE(cell.generation(), before);
 }
 
+TEST(Table, AKeyThatIsVacatedIsAbsentAndItsSlotHasAnotherGenerationThen) {
+  const auto table = MakeTable(kWord, kOneBucket);
+  Put(*table, 1, {.used_ppm = 7, .clears_at_ns = 100});
+  const unsigned before = table->Lock(Hash(1)).generation();
+  {
+    Cell cell = table->Lock(Hash(1));
+    cell.Vacate();
+    EXPECT_FALSE(cell.present());
+    EXPECT_EQ(Read(cell).used_ppm, 0U);
+    cell.Vacate();
+    ASSERT_TRUE(cell.Claim(ContentWeigher(), 0, {.engine_ns = 1})) << "at once, in the same lock";
+    EXPECT_EQ(Read(cell).used_ppm, 0U);
+  }
+  EXPECT_NE(table->Lock(Hash(1)).generation(), before);
+  EXPECT_EQ(table->counts().evictions, 0U);
+}
+
+TEST(Table, ClearedItKnowsNoKeyAndSaysHowManyWereLive) {
+  const auto table = MakeTable(kWord, 8 * kOneBucket);
+  for (std::uint32_t key = 1; key <= 20; ++key) {
+    Put(*table, key, {.used_ppm = 5, .clears_at_ns = key <= 15 ? 100U : 50U});
+  }
+  EXPECT_EQ(table->Clear(ContentWeigher(), {.engine_ns = 60}), 15U);
+  for (std::uint32_t key = 1; key <= 20; ++key) EXPECT_FALSE(Has(*table, key)) << key;
+  EXPECT_EQ(table->Clear(ContentWeigher(), {.engine_ns = 60}), 0U);
+  EXPECT_EQ(table->counts().evictions, 0U);
+}
+
+TEST(Table, AClearedSketchBlocksNobodyAndFoldsAgain) {
+  const auto sketch = std::move(*BlockedSketch::Create({.bytes = 1 << 14}));
+  constexpr std::uint64_t kHourNs = 3'600'000'000'000;
+  for (std::uint64_t key = 1; key <= 50; ++key) EXPECT_TRUE(sketch->Fold(Hash(key), kHourNs, 1));
+  sketch->Clear();
+  for (std::uint64_t key = 1; key <= 50; ++key) EXPECT_EQ(sketch->BlockedFor(Hash(key), 1), 0U);
+  EXPECT_EQ(sketch->CountLive(1)[0], 0U);
+  EXPECT_TRUE(sketch->Fold(Hash(7), kHourNs, 2));
+  EXPECT_GE(sketch->BlockedFor(Hash(7), 2), kHourNs - 2);
+}
+
 TEST(Table, TaggedSlotsTellTheWeigherTheirLimitSet) {
   class OnlyVariantThree final : public Weigher {
    public:
