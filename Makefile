@@ -53,6 +53,12 @@ bench: ## The benchmarks: ratios to the memory and to nginx, as tables; doc/deci
 	@bench/draw_curve.py $(RELEASE)/curve.tsv doc/decision-cost.svg
 	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/gateway_bench.py $(PROGRAM)
 
+.PHONY: bench-python
+bench-python: ## What a check costs in Python, and what the middleware adds, beside others
+	@tools/install_packages.sh program bench
+	@tools/test_python.py $(RELEASE) build > $(RELEASE)/python-build.log
+	@tools/test_python.py $(RELEASE) bench
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for SECONDS_EACH (30) seconds
 	@tools/install_packages.sh program lint

@@ -2,7 +2,7 @@
 """The Python package as its users get it: built, installed into empty environments, and tested there.
 
     tools/test_python.py BUILD_FOLDER build      the sdist, and a wheel for every Python from 3.10 on
-    tools/test_python.py BUILD_FOLDER SUITE      a suite with the wheels: package, types, fastmcp, limits, workers
+    tools/test_python.py BUILD_FOLDER SUITE      a suite with the wheels: package, types, fastmcp, limits, workers; bench
 
 Environments lie in BUILD_FOLDER/python and are kept. Exit status 77: what a suite needs cannot be got
 here; a line says so.
@@ -25,7 +25,7 @@ BASE = ["pytest", "pytest-asyncio"]
 WEB = [*BASE, "starlette", "fastapi", "httpx"]
 # Of a suite, for each of its environments: which Pythons, what is installed, which tests run.
 SUITES = {
-    "package": [("all", WEB, ["test_limiter.py", "test_middleware.py", "test_functions.py", "test_docs.py"])],
+    "package": [("all", WEB, ["test_limiter.py", "test_middleware.py", "test_functions.py", "test_fastapi.py", "test_docs.py"])],
     "fastmcp": [
         ("one", [*BASE, version], ["test_fastmcp.py", "test_fastmcp_limiting.py", "test_fastmcp_tools.py", "test_docs.py"])
         for version in ("fastmcp==4.*", "fastmcp==3.4.*", "fastmcp==2.14.*")
@@ -160,6 +160,15 @@ def check_types(folder):
         sys.exit("python/sluicegate/_core.pyi is not what the module says: copy " + str(stub))
 
 
+def bench(folder):
+    found = pythons()
+    main = main_python(found)
+    wanted = ["limits", "throttled-py", "fastmcp", "slowapi", "starlette", "uvicorn"]
+    python = environment(folder, found[main], main, wanted)
+    install(python, wheel_for(folder, main))
+    run(python, ROOT / "bench" / "python_bench.py")
+
+
 def test(folder, suite):
     found = pythons()
     failed = 0
@@ -181,7 +190,7 @@ def test(folder, suite):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("suite", choices=["build", "types", *SUITES])
+    parser.add_argument("suite", choices=["build", "types", "bench", *SUITES])
     options = parser.parse_args()
     folder = (options.build / "python").resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,6 +199,8 @@ def main():
             build(folder)
         elif options.suite == "types":
             check_types(folder)
+        elif options.suite == "bench":
+            bench(folder)
         else:
             test(folder, options.suite)
     except Missing as missing:

@@ -35,7 +35,7 @@ class RateLimitError(Exception):
 
 
 def rate_limit(
-    requests_per_minute: int = 60,
+    requests_per_minute: int | str = 60,
     requests_per_hour: int | None = 1000,
     burst_size: int | None = 10,
     key_func: Callable[[Any], str] | None = None,
@@ -43,7 +43,8 @@ def rate_limit(
     *,
     state: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Limits the calls of a function, plain or async, each function on its own.
+    """Limits the calls of a function, plain or async, each function on its own. Quotas
+    ("10/minute; 100/5min") in place of ``requests_per_minute`` are all its limits.
 
     The key is ``key_func(request)``, or the address of the client of the request, which is found
     among the arguments, by position or by keyword (FastAPI passes keywords). A function without a
@@ -71,7 +72,7 @@ def rate_limit(
 
 
 def rate_limit_tool(
-    requests_per_minute: int = 60,
+    requests_per_minute: int | str = 60,
     requests_per_hour: int | None = 1000,
     burst_size: int | None = 10,
     key_func: Callable[[dict[str, Any]], str] | None = None,
@@ -80,7 +81,8 @@ def rate_limit_tool(
     *,
     state: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Limits the calls of a tool, plain or async, each decorated one on its own.
+    """Limits the calls of a tool, plain or async, each decorated one on its own. Quotas
+    ("10/minute; 100/5min") in place of ``requests_per_minute`` are all its limits.
 
     The key is the tool's argument ``user_id``, else ``key_func(kwargs)``, else one for all. Mind
     that ``user_id`` is what the caller says: ``sluicegate.fastmcp.rate_limit_tool`` believes no
@@ -270,7 +272,7 @@ def _with_rate(stats: dict[str, Any]) -> dict[str, Any]:
 
 def limiter_of(
     function: Callable[..., Any],
-    per_minute: int,
+    per_minute: int | str,
     per_hour: int | None,
     per_day: int | None,
     burst_size: int | None,

@@ -60,7 +60,8 @@ class Allowance(NamedTuple):
 class RateLimiter(Limiter):
     """At most so many calls of a key in *any* minute, hour and day, and so many at once.
 
-    A limit of None is left out. ``cleanup_interval`` does nothing: memory is fixed and nothing has
+    A limit of None is left out. Quotas ("10/minute; 100/5min") in place of ``per_minute`` are all the
+    limits that there are. ``cleanup_interval`` does nothing: memory is fixed and nothing has
     to be cleaned up. With ``state``, the path of a file, all processes that name it count together,
     under one ``name``. Thread-safe.
 
@@ -70,7 +71,7 @@ class RateLimiter(Limiter):
 
     def __init__(
         self,
-        per_minute: int | None = 60,
+        per_minute: int | str | None = 60,
         per_hour: int | None = 1000,
         per_day: int | None = 10000,
         burst_size: int | None = 10,
@@ -82,14 +83,11 @@ class RateLimiter(Limiter):
         fails_open: bool = False,
         clock: ManualClock | None = None,
     ) -> None:
-        windows = {"minute": per_minute, "hour": per_hour, "day": per_day}
-        limits = [
-            Limit.parse(f"{quota}/{window}").named(f"per-{window}")
-            for window, quota in windows.items()
-            if quota is not None
-        ]
-        if burst_size is not None:
-            limits.append(Limit.burst(burst_size).named("burst"))
+        if isinstance(per_minute, str):
+            limits = [Limit.parse(quota.strip()) for quota in per_minute.split(";")]
+            per_hour = per_day = burst_size = None
+        else:
+            limits = _limits(per_minute, per_hour, per_day, burst_size)
         super().__init__(
             limits,
             memory=memory,
@@ -104,7 +102,7 @@ class RateLimiter(Limiter):
         self.per_day = per_day
         self.burst_size = burst_size
         self.cleanup_interval = cleanup_interval
-        self._places = {limit.name: place for place, limit in enumerate(limits)}
+        self._places = {limit.name: place for place, limit in enumerate(self.limits)}
         self._windows = {limit.name: limit.window for limit in self.limits}
 
     async def is_allowed(self, key: str, config: RateLimitConfig | None = None) -> Allowance:
@@ -167,6 +165,20 @@ class RateLimiter(Limiter):
             "violations": violations,
             "current_tokens": float(tokens),
         }
+
+
+def _limits(
+    per_minute: int | None, per_hour: int | None, per_day: int | None, burst_size: int | None
+) -> list[Limit]:
+    windows = {"minute": per_minute, "hour": per_hour, "day": per_day}
+    limits = [
+        Limit.parse(f"{quota}/{window}").named(f"per-{window}")
+        for window, quota in windows.items()
+        if quota is not None
+    ]
+    if burst_size is not None:
+        limits.append(Limit.burst(burst_size).named("burst"))
+    return limits
 
 
 def whole_seconds(seconds: float | None) -> int | None:

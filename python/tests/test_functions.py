@@ -91,6 +91,28 @@ def test_each_function_counts_apart_and_days_can_be_limited() -> None:
     assert denied.value.retry_after is not None and denied.value.retry_after > 80_000
 
 
+def test_quotas_may_be_written_as_text() -> None:
+    @rate_limit("2/minute; 3/5min")
+    def job() -> int:
+        return 1
+
+    assert job() == 1 and job() == 1
+    with pytest.raises(RateLimitError):
+        job()
+
+    @rate_limit_tool("1/hour")
+    def tool() -> int:
+        return 1
+
+    assert tool() == 1 and isinstance(tool(), dict)
+    limiter = sluicegate.RateLimiter("2/minute; 3/5min", memory=1 << 20)
+    assert [limit.quota for limit in limiter.limits] == [2, 3]
+    limiter.check("ada")
+    assert limiter.get_stats("ada")["requests_per_minute"] == 1
+    with pytest.raises(ValueError, match="Write"):
+        rate_limit("often")(lambda: None)
+
+
 def test_fastapi_finds_the_request_and_the_signature() -> None:
     fastapi = pytest.importorskip("fastapi")
     testclient = pytest.importorskip("starlette.testclient")

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def rate_limit_tool(
-    requests_per_minute: int = 60,
+    requests_per_minute: int | str = 60,
     requests_per_hour: int | None = 1000,
     burst_size: int | None = 10,
     key_func: Callable[[dict[str, Any]], str] | None = None,
