@@ -18,6 +18,7 @@
 #include <variant>
 
 #include "core.h"
+#include "limit/compiled_limit.h"
 
 namespace sluicegate::python {
 namespace {
@@ -28,20 +29,6 @@ template <class T>
 T Value(std::expected<T, std::string> result) {
   if (!result) throw nb::value_error(result.error().c_str());
   return std::move(*result);
-}
-
-const char* NameOf(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::kSlidingWindow:
-      return "sliding_window";
-    case Algorithm::kTokenBucket:
-      return "token_bucket";
-    case Algorithm::kFixedWindow:
-      return "fixed_window";
-    case Algorithm::kConcurrency:
-      return "concurrency";
-  }
-  return "";
 }
 
 using LimitOrText = std::variant<Limit, std::string>;
@@ -185,11 +172,12 @@ void BindLimit(nb::module_& module) {
       .def_ro("quota", &Limit::quota)
       .def_prop_ro("window",
                    [](const Limit& self) { return static_cast<double>(self.window.count()) / 1e9; })
-      .def_prop_ro("algorithm", [](const Limit& self) { return NameOf(self.algorithm); })
+      .def_prop_ro("algorithm",
+                   [](const Limit& self) { return limit::AlgorithmName(self.algorithm); })
       .def(nb::self == nb::self, nb::sig("def __eq__(self, arg: object, /) -> bool"))
       .def("__repr__", [](const Limit& self) {
-        return "Limit(" + std::string(NameOf(self.algorithm)) + ", name='" + self.name +
-               "', quota=" + std::to_string(self.quota) + ")";
+        return "Limit(" + std::string(limit::AlgorithmName(self.algorithm)) + ", name='" +
+               self.name + "', quota=" + std::to_string(self.quota) + ")";
       });
 }
 

@@ -49,11 +49,12 @@ std::vector<admin::RuleInfo> RuleInfos(const policy::Policy& policy) {
     info.name = rule.name();
     info.mode = ModeText(rule.mode());
     for (const policy::RuleLimit& limit : rule.variants()[0].limits) {
-      info.limits.push_back({.name = limit.name,
-                             .algorithm = std::string(AlgorithmText(limit.limit.algorithm())),
-                             .quota = limit.limit.quota(),
-                             .window_seconds = static_cast<double>(limit.limit.window_ns()) / 1e9,
-                             .lease = limit.limit.algorithm() == Algorithm::kConcurrency});
+      info.limits.push_back(
+          {.name = limit.name,
+           .algorithm = std::string(limit::AlgorithmName(limit.limit.algorithm())),
+           .quota = limit.limit.quota(),
+           .window_seconds = static_cast<double>(limit.limit.window_ns()) / 1e9,
+           .lease = limit.limit.algorithm() == Algorithm::kConcurrency});
     }
   }
   return infos;

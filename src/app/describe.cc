@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/words.h"
+#include "limit/compiled_limit.h"
 #include "limit/saturating.h"
 
 namespace sluicegate::app {
@@ -62,7 +63,7 @@ Json LimitsJson(const policy::LimitSet& set) {
   for (const policy::RuleLimit& limit : set.limits) {
     const bool lease = limit.limit.algorithm() == Algorithm::kConcurrency;
     limits.push_back({{"name", limit.name},
-                      {"algorithm", AlgorithmText(limit.limit.algorithm())},
+                      {"algorithm", limit::AlgorithmName(limit.limit.algorithm())},
                       {"quota", limit.limit.quota()},
                       {lease ? "lease_seconds" : "window_seconds",
                        static_cast<double>(limit.limit.window_ns()) / 1e9},

@@ -76,20 +76,6 @@ std::string_view ModeText(policy::Mode mode) {
   return "unknown";
 }
 
-std::string_view AlgorithmText(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::kSlidingWindow:
-      return "sliding_window";
-    case Algorithm::kTokenBucket:
-      return "token_bucket";
-    case Algorithm::kFixedWindow:
-      return "fixed_window";
-    case Algorithm::kConcurrency:
-      return "concurrency";
-  }
-  return "unknown";
-}
-
 std::string LimitText(const policy::RuleLimit& limit) {
   const Limit& written = limit.written;
   std::string quota = CountText(written.quota);

@@ -18,8 +18,6 @@ namespace sluicegate::app {
 [[nodiscard]] std::string BytesText(std::uint64_t bytes);
 /// "off", "observe" or "enforce".
 [[nodiscard]] std::string_view ModeText(policy::Mode mode);
-/// "sliding_window", ...
-[[nodiscard]] std::string_view AlgorithmText(Algorithm algorithm);
 /// "60 in any 1m", "bursts of 10, then 1 each 1s", ...
 [[nodiscard]] std::string LimitText(const policy::RuleLimit& limit);
 

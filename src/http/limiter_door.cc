@@ -88,25 +88,13 @@ void LimiterDoor::End(const LocalAnswer& answer) noexcept { limiter_.Release(ans
 void LimiterDoor::AppendFields(const Decision& decision, std::string& out) const {
   const bool bound = decision.limit < names_.size();
   const std::size_t limit = bound ? decision.limit : 0;
-  const bool in_flight = IsInFlight(limiter_.limits()[limit]);
-  const std::uint64_t quota = limiter_.limits()[limit].quota;
+  const BindingLimit binding{.name = names_[limit],
+                             .quota = limiter_.limits()[limit].quota,
+                             .in_flight = IsInFlight(limiter_.limits()[limit])};
   out += policy_line_;
-  wire::QuotaLeft left{.name = names_[limit], .remaining = decision.remaining, .hold_ns = {}};
-  if (!in_flight) left.hold_ns = decision.hold_ns;
-  wire::AppendRateLimit(left, out);
-  if (!(in_flight && decision.allowed())) {
-    wire::AppendXRateLimitEpoch(
-        {.quota = quota,
-         .remaining = decision.remaining,
-         .unix_ns = options_.clock->Read().unix_ns,
-         .reset_after_ns = in_flight ? decision.hold_ns : decision.reset_after_ns},
-        out);
-  }
-  if (decision.allowed()) return;
-  wire::AppendRetryAfter({.retry_after_ns = decision.retry_after_ns,
-                          .hold_ns = decision.hold_ns,
-                          .key_hash = decision.key_hash},
-                         out);
+  AppendLeft(binding, decision, out);
+  AppendEpoch(binding, decision, options_.clock->Read(), out);
+  if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), out);
 }
 
 }  // namespace sluicegate::http

@@ -1,25 +1,18 @@
 #include "http/local_answer.h"
 
-#include <array>
-#include <charconv>
 #include <cstdint>
 
+#include "http/quota_fields.h"
 #include "wire/rate_limit_fields.h"
 #include "wire/syntax.h"
 
 namespace sluicegate::http {
 namespace {
 
-void AppendNumber(std::uint64_t number, std::string& out) {
-  std::array<char, 20> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
-}
-
 // "1796000000.25"
 void AppendEpoch(std::int64_t unix_ns, std::string& out) {
   constexpr std::int64_t kSecondNs = 1'000'000'000;
-  AppendNumber(static_cast<std::uint64_t>(unix_ns / kSecondNs), out);
+  out += std::to_string(unix_ns / kSecondNs);
   out += '.';
   const std::string millis = std::to_string(1000 + unix_ns % kSecondNs / 1'000'000);
   out += millis.substr(1);
@@ -37,14 +30,8 @@ void Deny(const wire::Problem& problem, Now now, LocalAnswer& answer) {
   while (answer.body.ends_with('\n')) answer.body.pop_back();
   answer.body.pop_back();  // The object's end: more members follow.
   answer.body += R"(,"error":"Rate limit exceeded","retry_after":)";
-  const auto seconds = wire::RetryAfterSeconds({.retry_after_ns = decision.retry_after_ns,
-                                                .hold_ns = decision.hold_ns,
-                                                .key_hash = decision.key_hash});
-  if (seconds) {
-    AppendNumber(*seconds, answer.body);
-  } else {
-    answer.body += "null";
-  }
+  const auto seconds = wire::RetryAfterSeconds(RetryAfterOf(decision));
+  answer.body += seconds ? std::to_string(*seconds) : "null";
   answer.body += R"(,"reset_time":)";
   AppendEpoch(now.unix_ns + static_cast<std::int64_t>(decision.reset_after_ns), answer.body);
   answer.body += '}';

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/time_keeper.h"
 #include "http/api_keys.h"
 #include "http/quota_fields.h"
 #include "http/request_reader.h"
@@ -105,7 +106,7 @@ class PolicyDoor final : public LocalDoor {
   QuotaFields fields_;
   std::string path_;
   engine::Receipt receipt_;
-  std::uint64_t keep_due_ns_ = 0;
+  engine::TimeKeeper time_keeper_;
 };
 
 /// Asks a limiter, by the client's address or, from a trusted proxy, its user ("user:ada"). Denials

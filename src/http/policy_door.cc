@@ -44,14 +44,9 @@ PolicyDoor::PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
       clock_(state_clock_ == nullptr ? *parts_.clock : *state_clock_),
       engine_(std::move(engine)) {}
 
-// No loop of its own keeps the file's time, so those who ask do.
 Now PolicyDoor::Read() {
-  constexpr std::uint64_t kSecondNs = 1'000'000'000;
   const Now now = clock_.Read();
-  if (parts_.file != nullptr && now.engine_ns >= keep_due_ns_) {
-    keep_due_ns_ = now.engine_ns + kSecondNs;
-    parts_.file->Keep(now);
-  }
+  if (parts_.file != nullptr) time_keeper_.Keep(*parts_.file, now);
   return now;
 }
 
@@ -82,12 +77,13 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
   const Now now = Read();
   for (;;) {  // Again only where a reload moved the rules' tables in that moment.
     const auto rules = engine_->rulesets().Get();
-    const Request read = reader_.Read(rules->policy(), parts_.api_keys,
-                                      {.peer = peer,
-                                       .method = request.method,
-                                       .path = path_,
-                                       .authority = FirstValue(request.fields, "host"),
-                                       .fields = request.fields});
+    const Request read =
+        reader_.Read(rules->policy(), parts_.api_keys,
+                     {.peer = peer,
+                      .method = request.method,
+                      .path = path_,
+                      .authority = wire::FindField(request.fields, "host").value_or(""),
+                      .fields = request.fields});
     bool decided = false;
     LocalAnswer answer = DecideUnder(*rules, read, now, decided);
     if (!decided) continue;
@@ -108,7 +104,7 @@ Request PolicyDoor::WithHead(const policy::Policy& policy, const Request& reques
                               {.peer = request.client,
                                .method = {},
                                .path = {},
-                               .authority = FirstValue(fields, "host"),
+                               .authority = wire::FindField(fields, "host").value_or(""),
                                .fields = fields});
   if (!request.user.empty()) read.user = request.user;
   read.mcp_method = request.mcp_method;

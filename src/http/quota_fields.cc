@@ -60,6 +60,31 @@ wire::QuotaPolicy QuotaPolicyOf(const limit::CompiledLimit& limit, std::string_v
   return {.name = name, .quota = limit.quota(), .window_s = wire::CeilSeconds(limit.window_ns())};
 }
 
+// A place in flight may come back at any moment.
+void AppendLeft(const BindingLimit& limit, const Decision& decision, std::string& out) {
+  wire::QuotaLeft left{.name = limit.name, .remaining = decision.remaining, .hold_ns = {}};
+  if (!limit.in_flight) left.hold_ns = decision.hold_ns;
+  wire::AppendRateLimit(left, out);
+}
+
+// Clients take these for a quota a window, and would wait for its end: of requests in flight only a
+// denial says something that holds for them.
+void AppendEpoch(const BindingLimit& limit, const Decision& decision, Now now, std::string& out) {
+  if (limit.in_flight && decision.allowed()) return;
+  wire::AppendXRateLimitEpoch(
+      {.quota = limit.quota,
+       .remaining = decision.remaining,
+       .unix_ns = now.unix_ns,
+       .reset_after_ns = limit.in_flight ? decision.hold_ns : decision.reset_after_ns},
+      out);
+}
+
+wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept {
+  return {.retry_after_ns = decision.retry_after_ns,
+          .hold_ns = decision.hold_ns,
+          .key_hash = decision.key_hash};
+}
+
 bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noexcept {
   if (decision.limit == Decision::kNone) return false;
   const policy::Rule& rule = rules.policy().rules()[decision.rule];
@@ -153,33 +178,17 @@ void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
   Prepare(rules);
   const policy::Settings& settings = rules.policy().settings();
   const std::string_view name = NameOf(rules, decision);
-  const bool in_flight = CountsInFlight(rules, decision);
+  const BindingLimit binding{
+      .name = name, .quota = decision.quota, .in_flight = CountsInFlight(rules, decision)};
   if (Sends(settings, HeaderMode::kDraft11)) {
     AppendPolicyLine(rules, request, decision, out.lines);
-    if (!name.empty()) {
-      // A place in flight may come back at any moment.
-      wire::QuotaLeft left{.name = name, .remaining = decision.remaining, .hold_ns = {}};
-      if (!in_flight) left.hold_ns = decision.hold_ns;
-      wire::AppendRateLimit(left, out.lines);
-    }
+    if (!name.empty()) AppendLeft(binding, decision, out.lines);
   }
-  // Clients take these for a quota a window, and would wait for its end: of requests in flight only
-  // a denial says something that holds for them.
-  const bool epoch = !name.empty() && !(in_flight && decision.allowed());
-  if (Sends(settings, HeaderMode::kXRateLimitEpoch) && epoch) {
-    wire::AppendXRateLimitEpoch(
-        {.quota = decision.quota,
-         .remaining = decision.remaining,
-         .unix_ns = now.unix_ns,
-         .reset_after_ns = in_flight ? decision.hold_ns : decision.reset_after_ns},
-        out.epoch);
+  if (Sends(settings, HeaderMode::kXRateLimitEpoch) && !name.empty()) {
+    AppendEpoch(binding, decision, now, out.epoch);
     out.remaining = decision.remaining;
   }
-  if (decision.allowed()) return;
-  wire::AppendRetryAfter({.retry_after_ns = decision.retry_after_ns,
-                          .hold_ns = decision.hold_ns,
-                          .key_hash = decision.key_hash},
-                         out.lines);
+  if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), out.lines);
 }
 
 }  // namespace sluicegate::http

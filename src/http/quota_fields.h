@@ -37,6 +37,18 @@ struct QuotaLines {
 [[nodiscard]] wire::QuotaPolicy QuotaPolicyOf(const limit::CompiledLimit& limit,
                                               std::string_view name) noexcept;
 
+/// The limit that binds, as a client is told of it.
+struct BindingLimit {
+  std::string_view name;
+  std::uint64_t quota = 0;
+  bool in_flight = false;  ///< It counts requests in flight.
+};
+/// RateLimit of it; X-RateLimit-*, or nothing where they would mislead; what Retry-After says.
+/// Pure.
+void AppendLeft(const BindingLimit& limit, const Decision& decision, std::string& out);
+void AppendEpoch(const BindingLimit& limit, const Decision& decision, Now now, std::string& out);
+[[nodiscard]] wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept;
+
 /// Whether what binds is a limit of requests in flight. Pure.
 [[nodiscard]] bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noexcept;
 

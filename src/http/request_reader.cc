@@ -47,13 +47,6 @@ std::string_view ShownKey(std::span<const Field> fields) {
 
 }  // namespace
 
-std::string_view FirstValue(std::span<const Field> fields, std::string_view name) noexcept {
-  for (const Field& field : fields) {
-    if (EqualsIgnoreCase(field.name, name)) return field.value;
-  }
-  return {};
-}
-
 Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head) {
   const policy::Clients& clients = policy.settings().clients;
   client_ = wire::FindClientAddress(head.peer,
@@ -65,7 +58,7 @@ Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, c
   wire::AppendRuleHost(head.authority, host_);
   asked_headers_.clear();
   for (const std::string& name : policy.asked_headers()) {
-    asked_headers_.push_back(FirstValue(head.fields, name));
+    asked_headers_.push_back(wire::FindField(head.fields, name).value_or(""));
   }
   Request request{.client = client_.address,
                   .method = head.method,

@@ -25,10 +25,6 @@ struct Head {
   std::span<const wire::Field> fields;
 };
 
-/// The value of the first field of that name; empty: there is none. Pure.
-[[nodiscard]] std::string_view FirstValue(std::span<const wire::Field> fields,
-                                          std::string_view name) noexcept;
-
 class RequestReader {
  public:
   /// The request: views into `head`, `keys` and this, until the next call.

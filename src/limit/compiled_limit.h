@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "limit/fixed_window.h"
 #include "limit/load.h"
@@ -136,6 +137,9 @@ class CompiledLimit {
 
 /// What fields and metrics call a limit that has no name: "per-minute", "per-30s", "burst". Pure.
 [[nodiscard]] std::string DefaultName(const Limit& limit);
+
+/// "sliding_window", ... Pure.
+[[nodiscard]] std::string_view AlgorithmName(Algorithm algorithm) noexcept;
 
 /// Gives each token bucket without a refill the rate N/W of the shortest window among `limits`.
 /// False if one needs it and there is no window.

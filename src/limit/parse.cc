@@ -179,6 +179,20 @@ Limit Limit::Burst(std::uint64_t capacity, std::string_view refill) {
 
 namespace limit {
 
+std::string_view AlgorithmName(Algorithm algorithm) noexcept {
+  switch (algorithm) {
+    case Algorithm::kSlidingWindow:
+      return "sliding_window";
+    case Algorithm::kTokenBucket:
+      return "token_bucket";
+    case Algorithm::kFixedWindow:
+      return "fixed_window";
+    case Algorithm::kConcurrency:
+      return "concurrency";
+  }
+  return "unknown";
+}
+
 std::string DefaultName(const Limit& limit) {
   switch (limit.algorithm) {
     case Algorithm::kTokenBucket:

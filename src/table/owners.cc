@@ -254,11 +254,10 @@ bool Owners::GiveAway(unsigned part) noexcept {
   return false;
 }
 
-std::bitset<Owners::kMost> Owners::Living() const noexcept {
-  std::bitset<kMost> living = Others(lock_file());
+std::bitset<Owners::kMost> Owners::WithOwn(std::bitset<kMost> others) const noexcept {
   const std::uint32_t own = own_->word.load(std::memory_order_acquire);
-  if (own != 0) living.set(own % kMost);
-  return living;
+  if (own != 0) others.set(own % kMost);
+  return others;
 }
 
 std::bitset<Owners::kMost> Owners::Others(LockFile file) noexcept {

@@ -104,7 +104,8 @@ class Owners {
   /// What this process uses.
   [[nodiscard]] std::bitset<kMostParts> UsedParts() const noexcept;
   /// Which slots living processes have, this one's too. 256 system calls, some 50 us.
-  [[nodiscard]] std::bitset<kMost> Living() const noexcept;
+  [[nodiscard]] std::bitset<kMost> Living() const noexcept { return WithOwn(Others(lock_file())); }
+  [[nodiscard]] std::bitset<kMost> WithOwn(std::bitset<kMost> others) const noexcept;
   /// Whether one of these uses it. Pure.
   [[nodiscard]] static bool IsUsed(const Part& part, const std::bitset<kMost>& living) noexcept;
   /// False: a living process uses it. REQUIRES: nobody else gives parts away or begins to use one,

@@ -59,10 +59,10 @@ std::expected<RegionDirectory::Begun, std::string> RegionDirectory::Begin(const 
   ReadFileBytes();
   const std::uint32_t word = owners_.Word();
   if (word == 0) return Refused(path_, kNoSlot);
-  const StateContents::Living living = owners_.Living();
-  StateEntry* before = FindFitting(key, bytes, true);
+  const StateContents::Living others = Owners::Others(owners_.lock_file());
+  StateEntry* before = FindFitting(key, bytes, &others);
   const bool there = before != nullptr;
-  if (!there) before = contents_.FindLatest(key.name, living);
+  if (!there) before = contents_.FindLatest(key.name, owners_.WithOwn(others));
   Begun begun;
   if (there || (before != nullptr && Fits(*before, key, bytes))) {
     before->lasts_ns = std::max(before->lasts_ns, key.lasts_ns);
@@ -71,7 +71,7 @@ std::expected<RegionDirectory::Begun, std::string> RegionDirectory::Begin(const 
     begun.region = Use(*before);
     return begun;
   }
-  StateEntry* entry = FindFitting(key, bytes, false);
+  StateEntry* entry = FindFitting(key, bytes, nullptr);
   if (entry != nullptr) {
     const std::uint32_t maker = entry->prepared.load(std::memory_order_acquire);
     if (maker != 0 && !owners_.IsDead(maker)) return begun;
@@ -213,16 +213,16 @@ bool RegionDirectory::Fits(const StateEntry& entry, const RegionKey& key, std::s
          ReadDescription(file_, entry) == key.description;
 }
 
-// Of those that are prepared only what others use, and of several the one made last.
-StateEntry* RegionDirectory::FindFitting(const RegionKey& key, std::size_t bytes, bool prepared) {
-  const StateContents::Living others = Owners::Others(owners_.lock_file());
+StateEntry* RegionDirectory::FindFitting(const RegionKey& key, std::size_t bytes,
+                                         const StateContents::Living* used_by) {
+  const bool prepared = used_by != nullptr;
   StateEntry* found = nullptr;
   for (StateEntry& entry : contents_.directory) {
     if (entry.is_free() || entry.is_prepared() != prepared ||
         entry.Name() != StateEntry::Cut(key.name)) {
       continue;
     }
-    if (prepared && !contents_.IsUsed(entry, others)) continue;
+    if (prepared && !contents_.IsUsed(entry, *used_by)) continue;
     if (found != nullptr && found->serial > entry.serial) continue;
     if (Fits(entry, key, bytes)) found = &entry;
   }

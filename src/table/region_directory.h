@@ -118,7 +118,9 @@ class RegionDirectory {
   [[nodiscard]] std::string CheckWhole() const;
   [[nodiscard]] Attached Map(Used used) const;
   [[nodiscard]] Used Use(StateEntry& entry);
-  [[nodiscard]] StateEntry* FindFitting(const RegionKey& key, std::size_t bytes, bool prepared);
+  // Of what these processes use the one made last; null: of what is not prepared.
+  [[nodiscard]] StateEntry* FindFitting(const RegionKey& key, std::size_t bytes,
+                                        const StateContents::Living* used_by);
   [[nodiscard]] std::uint64_t Now() const noexcept {
     return contents_.head.engine_ns.load(std::memory_order_relaxed);
   }

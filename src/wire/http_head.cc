@@ -38,10 +38,7 @@ constexpr std::size_t kNotKnown = ~std::size_t{0};
 }  // namespace
 
 std::optional<std::string_view> MessageHead::Find(std::string_view name) const noexcept {
-  for (const Field& field : fields()) {
-    if (EqualsIgnoreCase(field.name, name)) return field.value;
-  }
-  return std::nullopt;
+  return FindField(fields(), name);
 }
 
 void HeadParser::Reset() noexcept {

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace sluicegate::wire {
@@ -76,6 +78,15 @@ constexpr bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept
     if (syntax::ToLower(a[i]) != syntax::ToLower(b[i])) return false;
   }
   return true;
+}
+
+/// The value of the first field of that name.
+[[nodiscard]] constexpr std::optional<std::string_view> FindField(std::span<const Field> fields,
+                                                                  std::string_view name) noexcept {
+  for (const Field& field : fields) {
+    if (EqualsIgnoreCase(field.name, name)) return field.value;
+  }
+  return std::nullopt;
 }
 
 }  // namespace sluicegate::wire
