@@ -25,7 +25,7 @@ BASE = ["pytest", "pytest-asyncio"]
 WEB = [*BASE, "starlette", "fastapi", "httpx"]
 # Of a suite, for each of its environments: which Pythons, what is installed, which tests run.
 SUITES = {
-    "package": [("all", WEB, ["test_limiter.py", "test_middleware.py", "test_functions.py", "test_fastapi.py", "test_docs.py"])],
+    "package": [("all", [*WEB, "pyyaml"], ["test_limiter.py", "test_cases.py", "test_middleware.py", "test_functions.py", "test_fastapi.py", "test_docs.py"])],
     "fastmcp": [
         ("one", [*BASE, version], ["test_fastmcp.py", "test_fastmcp_limiting.py", "test_fastmcp_tools.py", "test_docs.py"])
         for version in ("fastmcp==4.*", "fastmcp==3.4.*", "fastmcp==2.14.*")

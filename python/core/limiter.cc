@@ -1,6 +1,5 @@
 #include "sluicegate/limiter.h"
 
-#include <nanobind/operators.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -174,7 +173,9 @@ void BindLimit(nb::module_& module) {
                    [](const Limit& self) { return static_cast<double>(self.window.count()) / 1e9; })
       .def_prop_ro("algorithm",
                    [](const Limit& self) { return limit::AlgorithmName(self.algorithm); })
-      .def(nb::self == nb::self, nb::sig("def __eq__(self, arg: object, /) -> bool"))
+      .def(
+          "__eq__", [](const Limit& one, const Limit& other) { return one == other; },
+          nb::is_operator(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
       .def("__repr__", [](const Limit& self) {
         return "Limit(" + std::string(limit::AlgorithmName(self.algorithm)) + ", name='" +
                self.name + "', quota=" + std::to_string(self.quota) + ")";
@@ -197,6 +198,16 @@ void BindDecision(nb::module_& module) {
                    [](const NamedDecision& self) { return Seconds(self.decision.reset_after_ns); })
       .def("__bool__", [](const NamedDecision& self) { return self.decision.allowed(); })
       .def("__repr__", &Represent);
+}
+
+std::int64_t NsOf(double unix_time) {
+  constexpr double kMost = 9e9;  // The year 2255.
+  if (std::isfinite(unix_time) && std::abs(unix_time) <= kMost) {
+    return static_cast<std::int64_t>(unix_time * 1e9);
+  }
+  const std::string text = "The unix_time is " + std::to_string(unix_time) +
+                           ". Write seconds since 1970, as time.time() gives them.";
+  throw nb::value_error(text.c_str());
 }
 
 }  // namespace
@@ -223,14 +234,21 @@ void BindLimiter(nb::module_& module) {
       .def(
           "__init__",
           [](ManualClock* at, double unix_time) {
-            const auto unix_ns = static_cast<std::int64_t>(unix_time * 1e9);
-            new (at) ManualClock({.engine_ns = 1'000'000'000, .unix_ns = unix_ns});
+            new (at) ManualClock({.engine_ns = 1'000'000'000, .unix_ns = NsOf(unix_time)});
           },
           "unix_time"_a = 0.0)
       .def(
           "advance",
           [](ManualClock& self, double seconds) { self.Advance(DurationOf(seconds, "advance")); },
-          "seconds"_a);
+          "seconds"_a)
+      .def(
+          "set",
+          [](ManualClock& self, double elapsed, double unix_time) {
+            const Duration engine = DurationOf(elapsed, "elapsed time");
+            self.Set({.engine_ns = static_cast<std::uint64_t>(engine.count()),
+                      .unix_ns = NsOf(unix_time)});
+          },
+          "elapsed"_a, "unix_time"_a);
   nb::class_<KeyLimiter>(module, "Limiter")
       .def(
           "__init__",
