@@ -84,6 +84,7 @@ std::vector<Family> GatewayFamilies(const Statistics& statistics) {
               "Requests and connections that the gateway ended by itself.", "reason",
               {{"framing", Event::kRefusedFraming},
                {"body_too_large", Event::kRefusedBody},
+               {"message", Event::kRefusedMessages},
                {"slow_header", Event::kHeaderTimeouts},
                {"idle", Event::kIdleTimeouts}},
               statistics),

@@ -18,7 +18,7 @@ namespace keys {
 using K = std::string_view;
 inline constexpr std::array kTop = {K("enabled"), K("listen"),  K("upstream"), K("clients"),
                                     K("state"),   K("headers"), K("timeouts"), K("max_body"),
-                                    K("admin"),   K("rules")};
+                                    K("admin"),   K("mcp"),     K("rules")};
 inline constexpr std::array kListen = {K("gateway"), K("admin"), K("rls"), K("resp"), K("check")};
 inline constexpr std::array kUpstream = {K("url")};
 inline constexpr std::array kClients = {K("trusted_proxies"), K("trusted_hops"), K("forwarded"),
@@ -28,6 +28,8 @@ inline constexpr std::array kState = {K("memory"), K("sketch"), K("file")};
 inline constexpr std::array kTimeouts = {K("header"), K("idle"), K("upstream"), K("connect"),
                                          K("drain")};
 inline constexpr std::array kAdmin = {K("token_file")};
+inline constexpr std::array kMcp = {K("paths"), K("max_message"), K("over_limit")};
+inline constexpr std::array kOverLimit = {K("tools"), K("status"), K("code")};
 inline constexpr std::array kRule = {K("name"),     K("match"),     K("key"),      K("limits"),
                                      K("ceilings"), K("new_keys"),  K("exempt"),   K("overrides"),
                                      K("penalty"),  K("cost"),      K("max_body"), K("mode"),
@@ -53,6 +55,8 @@ inline constexpr std::array kAllMaps = {
     MapKeys{"state", keys::kState},
     MapKeys{"timeouts", keys::kTimeouts},
     MapKeys{"admin", keys::kAdmin},
+    MapKeys{"mcp", keys::kMcp},
+    MapKeys{"mcp.over_limit", keys::kOverLimit},
     MapKeys{"rules[]", keys::kRule},
     MapKeys{"rules[].match", keys::kMatch},
     MapKeys{"rules[].limits[]", keys::kLimit},

@@ -120,6 +120,8 @@ std::string_view DefaultPolicyYaml() noexcept {
 listen:
   gateway: 127.0.0.1:8080
   admin: 127.0.0.1:9180
+mcp:
+  paths: [/mcp]
 rules:
   - name: per-client
     match: {path: "/**"}

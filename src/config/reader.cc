@@ -110,6 +110,7 @@ class Reader {
       config.admin_token_file =
           MapReader(node, "admin", keys::kAdmin, mistakes_).Scalar("token_file");
     });
+    top.With("mcp", [&](const YAML::Node& node) { config.mcp = ReadMcp(node); });
     top.ForEach("rules", [&](const YAML::Node& node) {
       policy::RuleConfig rule = ReadRule(node);
       // What is no map is told; that it has no name either helps nobody.
@@ -151,6 +152,21 @@ class Reader {
                 .upstream = map.Scalar("upstream"),
                 .connect = map.Scalar("connect"),
                 .drain = map.Scalar("drain")};
+  }
+
+  policy::McpConfig ReadMcp(const YAML::Node& node) {
+    policy::McpConfig mcp;
+    mcp.at = PositionOf(node);
+    const MapReader map(node, "mcp", keys::kMcp, mistakes_);
+    if (map.Has("paths")) mcp.paths = map.List("paths");
+    mcp.max_message = map.Scalar("max_message");
+    map.With("over_limit", [&](const YAML::Node& child) {
+      const MapReader forms(child, "mcp.over_limit", keys::kOverLimit, mistakes_);
+      mcp.tools = forms.Scalar("tools");
+      mcp.status = forms.Scalar("status");
+      mcp.code = forms.Scalar("code");
+    });
+    return mcp;
   }
 
   policy::RuleConfig ReadRule(const YAML::Node& node) {

@@ -46,8 +46,12 @@ Decision Undecided() noexcept {
   return decision;
 }
 
-bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
-                    Now now) noexcept {
+namespace {
+
+// Calls `change` for each limit that the charge is on, with its state. False: the table has moved.
+template <class Change>
+bool ChangeCharged(table::Table& table, const policy::Layout& layout, const Stamp& charge,
+                   Change change) noexcept {
   assert(table.id() == charge.table);
   if (charge.cost == 0) return true;
   const Cell cell = table.Lock(charge.hash);
@@ -57,9 +61,32 @@ bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Sta
   // The slot knows its limit set; a reload may have given it another number than the stamp has.
   if (cell.variant() >= layout.variants.size()) return true;  // In a file may be anything.
   for (const BoundLimit& limit : layout.variants[cell.variant()]) {
-    limit.limit.GiveBack(cell.state() + limit.offset, now, charge.when, charge.cost);
+    change(limit.limit, cell.state() + limit.offset);
   }
   return true;
+}
+
+}  // namespace
+
+bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
+                    Now now) noexcept {
+  return ChangeCharged(table, layout, charge,
+                       [&](const limit::CompiledLimit& limit, std::byte* state) {
+                         limit.GiveBack(state, now, charge.when, charge.cost);
+                       });
+}
+
+bool RenewCharge(table::Table& table, const policy::Layout& layout, Stamp& charge,
+                 Now now) noexcept {
+  bool renewed = false;
+  const bool there = ChangeCharged(table, layout, charge,
+                                   [&](const limit::CompiledLimit& limit, std::byte* state) {
+                                     limit.GiveBack(state, now, charge.when, charge.cost);
+                                     limit.Charge(state, now, charge.cost);
+                                     renewed = true;
+                                   });
+  if (renewed) charge.when = now;
+  return there;
 }
 
 }  // namespace sluicegate::engine

@@ -13,7 +13,7 @@
 namespace sluicegate::engine {
 
 /// A rule asks its table, its leases, its ceilings and its table of parents.
-inline constexpr std::size_t kMaxClaims = policy::kMaxRules * (3 + policy::kMaxCeilings);
+inline constexpr std::size_t kMaxClaims = policy::kMaxMatches * (3 + policy::kMaxCeilings);
 
 /// One table's part of a decision: this key, on these limits, for this many units.
 struct Claim {
@@ -71,5 +71,9 @@ struct Attempt {
 /// REQUIRES: `table.id() == charge.table`.
 bool GiveBackCharge(table::Table& table, const policy::Layout& layout, const Stamp& charge,
                     Now now) noexcept;
+/// Charges anew from `now` on what `charge` says, in its place: of units in flight that outlast
+/// their lease. Otherwise as GiveBackCharge.
+bool RenewCharge(table::Table& table, const policy::Layout& layout, Stamp& charge,
+                 Now now) noexcept;
 
 }  // namespace sluicegate::engine

@@ -21,10 +21,10 @@ struct Matches {
   std::size_t observed = 0;
   bool exempt = false;
   union {
-    std::array<Hit, policy::kMaxRules> enforce;
+    std::array<Hit, policy::kMaxMatches> enforce;
   };
   union {
-    std::array<Hit, policy::kMaxRules> observe;
+    std::array<Hit, policy::kMaxMatches> observe;
   };
   Matches() noexcept {}  // NOLINT(modernize-use-equals-default): a union member has no default.
 };
@@ -49,7 +49,7 @@ void Match(Matches& matches, const Ruleset& rules, const Request& request,
   }
 }
 
-struct Ban {
+struct RunningBan {
   const Hit* hit = nullptr;  // Null: none runs.
   std::uint64_t left_ns = 0;
   bool sealed = false;
@@ -57,8 +57,8 @@ struct Ban {
 };
 
 // The longest ban that runs on one of the keys. Marks the keys that could not be banned.
-Ban FindBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
-  Ban ban;
+RunningBan FindRunningBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
+  RunningBan ban;
   for (Hit& hit : hits) {
     const RuleState& state = rules.state(hit.rule);
     if (state.bans == nullptr) continue;
@@ -72,7 +72,7 @@ Ban FindBan(const Ruleset& rules, std::span<Hit> hits, Now now) noexcept {
 }
 
 std::optional<Decision> Banned(const Ruleset& rules, std::span<const Hit> hits, Claims& claims,
-                               const Ban& ban, Now now) noexcept {
+                               const RunningBan& ban, Now now) noexcept {
   // A limit may have no room yet when the ban ends.
   const auto retry_after_ns = RetryAfterOf(claims.sorted(), now);
   if (!retry_after_ns && retry_after_ns.error() == Hindrance::kSealed) return std::nullopt;
@@ -266,7 +266,7 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
     return result;
   }
 
-  const Ban ban = FindBan(rules, enforced, now);
+  const RunningBan ban = FindRunningBan(rules, enforced, now);
   if (ban.sealed) {
     WaitForNewer(rules);
     return std::nullopt;
@@ -305,6 +305,32 @@ std::optional<Decision> Engine::Decide(const Ruleset& rules, const Request& requ
   return result;
 }
 
+std::optional<Decision> Engine::FindBan(const Ruleset& rules, const Request& request,
+                                        Now now) noexcept {
+  std::optional<Decision> longest;
+  if (!rules.policy().enabled()) return longest;
+  for (const std::uint16_t index : rules.lock_order()) {
+    const Rule& rule = rules.policy().rules()[index];
+    const RuleState& state = rules.state(index);
+    if (state.bans == nullptr || rule.mode() != Mode::kEnforce || !rule.Matches(request) ||
+        rule.Exempts(request)) {
+      continue;
+    }
+    const std::uint8_t variant = rule.VariantOf(request);
+    const policy::KeyHashes hashes = rule.HashKeys(secret_, request, variant);
+    const std::uint64_t left_ns = state.bans->Find(hashes.client, now).left_ns;
+    if (left_ns <= (longest ? longest->retry_after_ns : 0)) continue;
+    longest.emplace();
+    longest->verdict = Verdict::kBanned;
+    longest->variant = variant;
+    longest->rule = index;
+    longest->hold_ns = longest->reset_after_ns = longest->retry_after_ns = left_ns;
+    longest->key_hash = hashes.limits;
+  }
+  if (longest) rules.state(longest->rule).counters->Add(Count::kBanned);
+  return longest;
+}
+
 // Whoever moves tables publishes what counts with the new ones as soon as all have moved.
 void Engine::WaitForNewer(const Ruleset& rules) const noexcept {
   while (rulesets_.Get().get() == &rules) table::YieldCore();
@@ -315,6 +341,13 @@ void Engine::GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexce
   if (place.table == nullptr || GiveBackCharge(*place.table, *place.layout, charge, now)) return;
   WaitForNewer(rules);
   GiveBack(*rulesets_.Get(), charge, now);
+}
+
+void Engine::Renew(const Ruleset& rules, Stamp& lease, Now now) noexcept {
+  const Ruleset::Place place = rules.PlaceOf(lease);
+  if (place.table == nullptr || RenewCharge(*place.table, *place.layout, lease, now)) return;
+  WaitForNewer(rules);
+  Renew(*rulesets_.Get(), lease, now);
 }
 
 std::expected<std::vector<std::string>, std::string> Engine::Publish(

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,22 @@ class Engine {
   [[nodiscard]] std::optional<Decision> Decide(const Ruleset& rules, const Request& request,
                                                Now now, Receipt* receipt = nullptr) noexcept;
 
+  /// Decides over all as one request: charges all, or none. At most one lease a rule and request.
+  /// `leases`, which is empty, gets those that are held from then on. Nothing: as Decide. What
+  /// binds is what has the fewest units left. Of a denial the requests before the one that has no
+  /// room count as admitted nevertheless. Allocates where there is more than one.
+  [[nodiscard]] std::optional<Decision> DecideAll(const Ruleset& rules,
+                                                  std::span<const Request> requests, Now now,
+                                                  std::vector<Stamp>& leases);
+
+  /// The ban that runs for the request, if one does, whatever its limits say: for what must be
+  /// turned away before it is read.
+  [[nodiscard]] std::optional<Decision> FindBan(const Ruleset& rules, const Request& request,
+                                                Now now) noexcept;
+
+  /// Counts what is in flight from `now` on, as it is still: call it well within the lease.
+  void Renew(const Ruleset& rules, Stamp& lease, Now now) noexcept;
+
   /// Gives a charge back to the slice that was charged; does nothing if it expired or was evicted.
   void GiveBack(const Ruleset& rules, const Stamp& charge, Now now) noexcept;
 
@@ -86,6 +103,8 @@ class Engine {
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
          std::shared_ptr<table::StateFile> file);
   void WaitForNewer(const Ruleset& rules) const noexcept;
+  [[nodiscard]] std::optional<Decision> FindNever(const Ruleset& rules,
+                                                  std::span<const Request> requests) const;
   void GoOn(const Ruleset& before);
 
   const HashSecret secret_;

@@ -293,7 +293,7 @@ net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
     upstream_spoke_ = true;
     co_return Outcome::kDone;
   }
-  if (session_.client_gone()) co_return Outcome::kClientGone;
+  if (session_.client_gone() && !session_.outlives_client()) co_return Outcome::kClientGone;
   if (session_.expired()) co_return Outcome::kTimeout;
   upstream_ended_ = error == net::asio::error::eof;
   const bool stale = upstream.reused && !upstream_spoke_ && CanReplay();
@@ -324,21 +324,28 @@ net::Awaitable<Exchange::Outcome> Exchange::ReadResponseHead() {
   }
 }
 
+// Nobody takes the answer any more: that ends the request, or it goes on alone.
+Exchange::Outcome Exchange::LostClient() {
+  session_.LoseClient();
+  return session_.is_alone() ? Outcome::kDone : Outcome::kClientGone;
+}
+
 // One piece of the body, behind `head` where that is not sent yet. Dechunks it for HTTP/1.0.
 net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
                                                        std::string_view bytes) {
+  if (session_.is_alone()) co_return Outcome::kDone;
   if (!dechunk_) {
     Pieces pieces(head);
     pieces.Add(bytes);
     const bool written = co_await session_.Write(pieces);
-    co_return written ? Outcome::kDone : Outcome::kClientGone;
+    co_return written ? Outcome::kDone : LostClient();
   }
   while (!head.empty() || !bytes.empty()) {
     const auto step = bytes.empty() ? wire::ChunkedDecoder::Step{} : dechunker_.Read(bytes);
     Pieces pieces(head);
     pieces.Add(step.payload);
     const bool written = co_await session_.Write(pieces);
-    if (!written) co_return Outcome::kClientGone;
+    if (!written) co_return LostClient();
     head = {};
     bytes.remove_prefix(step.consumed);
     if (step.state != ParseState::kNeedMore) break;
@@ -351,6 +358,7 @@ net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
 // its next request.
 net::Awaitable<Exchange::Outcome> Exchange::RelayLast(std::string_view head,
                                                       std::string_view bytes) {
+  if (session_.is_alone()) co_return Outcome::kDone;
   std::string_view& tail = bytes.empty() ? head : bytes;
   const std::string_view last = tail.substr(tail.size() - 1);
   tail.remove_suffix(1);
@@ -360,7 +368,7 @@ net::Awaitable<Exchange::Outcome> Exchange::RelayLast(std::string_view head,
   bool written = co_await session_.Write(pieces);
   session_.GiveBackLeases();
   if (written) written = co_await session_.Write(Pieces(last));
-  co_return written ? Outcome::kDone : Outcome::kClientGone;
+  co_return written ? Outcome::kDone : LostClient();
 }
 
 net::Awaitable<Exchange::Outcome> Exchange::Relay() {
@@ -402,7 +410,10 @@ net::Awaitable<Exchange::Outcome> Exchange::Relay() {
     upstream.begin += step.body;
     if (step.state == ParseState::kRefused) co_return Outcome::kBroken;
     if (step.state == ParseState::kDone) break;
-    session_.Await(patient_ || uploading_ ? Phase::kStream : Phase::kUpstream, timeouts_.idle);
+    session_.RenewLeases(worker_.now());
+    const bool stream = (patient_ || uploading_) && !session_.is_alone();
+    session_.Await(stream ? Phase::kStream : Phase::kUpstream,
+                   stream ? session_.StreamWait(timeouts_.idle) : timeouts_.idle);
     const Outcome read = co_await ReadUpstream();
     session_.AwaitNothing();
     if (read == Outcome::kDone) continue;

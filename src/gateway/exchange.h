@@ -54,6 +54,7 @@ class Exchange {
   [[nodiscard]] net::Awaitable<Outcome> ReadResponseHead();
   [[nodiscard]] net::Awaitable<Outcome> ReadUpstream();
   [[nodiscard]] net::Awaitable<Outcome> Relay();
+  [[nodiscard]] Outcome LostClient();
   [[nodiscard]] net::Awaitable<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
   [[nodiscard]] net::Awaitable<Outcome> RelayLast(std::string_view head, std::string_view bytes);
   [[nodiscard]] net::Awaitable<bool> Conclude(Outcome outcome);

@@ -123,6 +123,8 @@ void Gateway::TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
   }
 }
 
+engine::ToolStatistics& Gateway::tools() noexcept { return impl_->shared.tools; }
+
 Statistics Gateway::Read() const {
   Statistics statistics;
   // From the last to the first, so that no closed connection is counted whose opening is not.

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "engine/engine.h"
+#include "engine/tool_statistics.h"
 #include "gateway/counters.h"
 #include "http/api_keys.h"
 #include "policy/settings.h"
@@ -71,6 +72,8 @@ class Gateway {
                   std::shared_ptr<const http::ApiKeys> keys);
 
   [[nodiscard]] Statistics Read() const;
+  /// Of the tools of MCP that were called.
+  [[nodiscard]] engine::ToolStatistics& tools() noexcept;
 
  private:
   struct Impl;

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "wire/hop_by_hop.h"
+#include "wire/problem.h"
 
 namespace sluicegate::gateway {
 namespace {
@@ -179,21 +180,17 @@ void AppendClientHead(const ForwardedResponse& response, std::string& out) {
 }
 
 void AppendOwnAnswer(const OwnAnswer& answer, std::string& out) {
-  AppendStatusLine(answer.problem.status, wire::ReasonPhrase(answer.problem.status), out);
+  AppendStatusLine(answer.status, wire::ReasonPhrase(answer.status), out);
   AppendField("Date", answer.date, out);
-  AppendField("Content-Type", wire::kProblemContentType, out);
+  if (!answer.body.empty()) AppendField("Content-Type", answer.content_type, out);
   if (answer.no_store) out += "Cache-Control: no-store\r\n";
   out += answer.quota.lines;
   out += answer.quota.epoch;
   AppendConnection(answer.keep_alive, answer.client_minor, out);
-  // The body's length comes before it: formatted into a string of its own that keeps its room.
-  thread_local std::string body;
-  body.clear();
-  wire::AppendProblem(answer.problem, body);
   out += "Content-Length: ";
-  AppendNumber(body.size(), out);
+  AppendNumber(answer.body.size(), out);
   out += "\r\n\r\n";
-  if (!answer.to_head) out += body;
+  if (!answer.to_head) out += answer.body;
 }
 
 }  // namespace sluicegate::gateway

@@ -9,7 +9,6 @@
 #include "http/quota_fields.h"
 #include "policy/settings.h"
 #include "wire/http_head.h"
-#include "wire/problem.h"
 
 namespace sluicegate::gateway {
 
@@ -42,9 +41,11 @@ struct ForwardedResponse {
 };
 void AppendClientHead(const ForwardedResponse& response, std::string& out);
 
-/// An answer of the gateway's own, with a body of problem+json.
+/// An answer of the gateway's own.
 struct OwnAnswer {
-  wire::Problem problem;
+  std::uint16_t status = 0;
+  std::string_view content_type;
+  std::string_view body;  ///< Empty: none, and no type.
   const http::QuotaLines& quota;
   std::string_view date;  ///< The Date field's text.
   bool no_store = true;

@@ -38,6 +38,23 @@ net::asio::mutable_buffer ReadBuffer::Room() {
   return net::asio::buffer(bytes_.data() + end_, bytes_.size() - end_);
 }
 
+bool ReadBuffer::Pad(std::size_t bytes) {
+  if (bytes_.size() - end_ >= bytes) return false;
+  bytes_.resize(end_ + bytes);
+  return true;
+}
+
+void ReadBuffer::ReplaceFront(std::size_t bytes, std::string_view text) noexcept {
+  begin_ += bytes - text.size();
+  std::ranges::copy(text, bytes_.begin() + static_cast<std::ptrdiff_t>(begin_));
+}
+
+void ReadBuffer::Shrink() {
+  if (begin_ != end_ || bytes_.size() <= kMostKept) return;
+  bytes_ = std::vector<char>(kFirst);
+  begin_ = end_ = 0;
+}
+
 Session::Session(Worker& worker, net::Socket socket, const IpAddress& peer)
     : worker_(worker),
       socket_(std::move(socket)),
@@ -82,6 +99,7 @@ void Session::OnExpiry() {
   net::ErrorCode ignored;
   if (phase_ == Phase::kStream) {
     if (HasLeft(socket_)) return LoseClient();
+    RenewLeases(worker_.now());
     deadline_.Set(wait_);
     return;
   }
@@ -95,6 +113,9 @@ void Session::OnExpiry() {
 
 void Session::LoseClient() {
   client_gone_ = true;
+  if (outlives_client() && watched_ != nullptr) {  // But it does not wait for ever.
+    return Await(Phase::kUpstream, worker_.settings().timeouts.idle);
+  }
   net::ErrorCode ignored;
   if (watched_ != nullptr) watched_->socket.cancel(ignored);
 }
@@ -144,7 +165,14 @@ net::Awaitable<void> Session::Run() {
     if (!more) break;
     worker_.counters().Add(Event::kRequests);
     std::string_view query;
-    const Next next = Judge(query);
+    Next next = Locate(query);
+    const bool message = next == Next::kForward && BringsMessage();
+    if (message) {
+      next = co_await ReadMessage(query);
+    } else {
+      buffer_.Consume(head_.size);
+      if (next == Next::kForward) next = Judge();
+    }
     if (next == Next::kForward) {
       Exchange exchange(*this, query);
       more = co_await exchange.Run();
@@ -157,6 +185,7 @@ net::Awaitable<void> Session::Run() {
     } else {
       more = false;
     }
+    if (message) buffer_.Shrink();
   }
   if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
@@ -207,7 +236,7 @@ net::Awaitable<bool> Session::ReadHead() {
   }
   AwaitNothing();
   to_head_ = head_.method == "HEAD";
-  buffer_.Consume(head_.size);
+  on_mcp_ = outlives_client_ = false;
   co_return true;
 }
 
@@ -230,43 +259,70 @@ net::Awaitable<bool> Session::Send() {
 }
 
 void Session::Fill(const wire::Problem& problem, Now now, bool keep_alive) {
+  // The body's length comes before it: formatted into a string of its own that keeps its room.
+  thread_local std::string body;
+  body.clear();
+  wire::AppendProblem(problem, body);
+  FillWith(problem.status, wire::kProblemContentType, body, now, keep_alive);
+}
+
+void Session::FillWith(std::uint16_t status, std::string_view content_type, std::string_view body,
+                       Now now, bool keep_alive) {
   linger_ = !keep_alive;
   out_.clear();
-  AppendOwnAnswer({.problem = problem,
+  AppendOwnAnswer({.status = status,
+                   .content_type = content_type,
+                   .body = body,
                    .quota = quota_,
                    .date = worker_.Date(now),
                    .keep_alive = keep_alive,
                    .to_head = to_head_,
                    .client_minor = head_.minor_version},
                   out_);
-  worker_.counters().AddResponse(problem.status);
+  worker_.counters().AddResponse(status);
+}
+
+Request Session::ReadRequest(const engine::Ruleset& rules) {
+  return reader_.Read(rules.policy(), worker_.api_keys(),
+                      {.peer = peer_,
+                       .method = head_.method,
+                       .path = path_,
+                       .authority = head_.authority,
+                       .fields = head_.fields()});
 }
 
 std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
-  const Request request = reader_.Read(rules.policy(), worker_.api_keys(),
-                                       {.peer = peer_,
-                                        .method = head_.method,
-                                        .path = path_,
-                                        .authority = head_.authority,
-                                        .fields = head_.fields()});
+  Request request = ReadRequest(rules);
+  const policy::Mcp& mcp = rules.policy().settings().mcp;
+  on_mcp_ = mcp.IsAt(path_);
+  if (on_mcp_ && mcp.own_budgets) {
+    // A stream of the server's events; or the end of a session.
+    request.places_only = head_.method == "GET";
+    if (request.places_only) request.mcp_class = McpClass::kStream;
+    if (head_.method == "DELETE") request.mcp_class = McpClass::kSetup;
+  }
   max_body_ = rules.policy().MaxBody(request);
   const std::optional<Decision> decision = worker_.Decide(rules, request, now, leases_);
   if (decision) worker_.fields().Append(rules, request, *decision, now, quota_);
   return decision;
 }
 
-Session::Next Session::Judge(std::string_view& query) {
+Session::Next Session::Locate(std::string_view& query) {
   path_.clear();
   if (head_.form == wire::TargetForm::kAsterisk) {
     path_ = "*";
-  } else {
-    const auto normal = wire::NormalizePath(head_.path_and_query, path_);
-    if (!normal) {
-      Refuse(normal.error());
-      return Next::kAnswer;
-    }
-    query = *normal;
+    return Next::kForward;
   }
+  const auto normal = wire::NormalizePath(head_.path_and_query, path_);
+  if (normal) {
+    query = *normal;
+    return Next::kForward;
+  }
+  Refuse(normal.error());
+  return Next::kAnswer;
+}
+
+Session::Next Session::Judge() {
   const Now now = worker_.now();
   std::optional<Decision> decision;
   const engine::Ruleset* rules = nullptr;

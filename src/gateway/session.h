@@ -3,6 +3,7 @@
 // still waits holds it.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "http/request_reader.h"
 #include "net/event_loop.h"
 #include "sluicegate/decision.h"
+#include "wire/chunked.h"
 #include "wire/client_address.h"
 #include "wire/http_head.h"
 #include "wire/problem.h"
@@ -36,9 +38,16 @@ class ReadBuffer {
   /// Room for at least one more byte; moves or grows where there is none.
   [[nodiscard]] net::asio::mutable_buffer Room();
   void Filled(std::size_t bytes) noexcept { end_ += bytes; }
+  /// Makes so many bytes behind the unread ones readable. True: the bytes moved.
+  bool Pad(std::size_t bytes);
+  /// Puts `text` in the place of the first `bytes` unread ones. REQUIRES: it is no longer.
+  void ReplaceFront(std::size_t bytes, std::string_view text) noexcept;
+  /// Lets go of much room that a large message took. REQUIRES: nothing is unread or viewed.
+  void Shrink();
 
  private:
   static constexpr std::size_t kFirst = std::size_t{4} * 1024;
+  static constexpr std::size_t kMostKept = std::size_t{64} * 1024;
   std::vector<char> bytes_ = std::vector<char>(kFirst);
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
@@ -100,6 +109,17 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool holds_leases() const noexcept { return !leases_.empty(); }
   /// The request is over, as far as such limits go.
   void GiveBackLeases() { worker_.GiveBack(leases_); }
+  /// A message of MCP goes on for as long as it takes: what it holds is counted anew, now and then.
+  void RenewLeases(Now now);
+  /// The client's leaving does not end the request: the session era of MCP says so of messages.
+  [[nodiscard]] bool outlives_client() const noexcept { return outlives_client_ && !aborted_; }
+  /// Nobody reads the answer, and the request goes on.
+  [[nodiscard]] bool is_alone() const noexcept { return client_gone_ && outlives_client(); }
+  void LoseClient();
+  /// How long a stream may be silent before one looks after it.
+  [[nodiscard]] Duration StreamWait(Duration idle) const noexcept {
+    return on_mcp_ && holds_leases() ? std::min(idle, kRenewal) : idle;
+  }
 
   /// The connection ends with what was written last; the client still sends.
   void LingerAfter() noexcept { linger_ = true; }
@@ -116,6 +136,8 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] net::Awaitable<bool> Answer(AnswerOptions options);
 
  private:
+  static constexpr Duration kRenewal = std::chrono::seconds(5);
+
   [[nodiscard]] net::Awaitable<void> Run();
   [[nodiscard]] net::Awaitable<bool> ReadHead();
   /// A byte of the next request is there.
@@ -129,17 +151,30 @@ class Session : public std::enable_shared_from_this<Session> {
     kAnswer,  ///< out_ holds the answer.
     kClose,
   };
-  [[nodiscard]] Next Judge(std::string_view& query);
+  /// kForward: the path, and `query`, are known.
+  [[nodiscard]] Next Locate(std::string_view& query);
+  [[nodiscard]] Next Judge();
+  [[nodiscard]] Request ReadRequest(const engine::Ruleset& rules);
+  // Messages of MCP (mcp_message.cc): their bodies are read before anything is decided.
+  [[nodiscard]] bool BringsMessage();
+  [[nodiscard]] net::Awaitable<Next> ReadMessage(std::string_view& query);
+  /// Reads the body into the buffer. kForward: it is there, behind the head.
+  [[nodiscard]] net::Awaitable<Next> ReadMessageBody(std::uint64_t max_bytes);
+  [[nodiscard]] std::optional<Next> TakeChunks(std::uint64_t max_bytes);
+  [[nodiscard]] Next JudgeMessage();
+  [[nodiscard]] Next RefuseMessage(std::uint16_t status, std::string_view detail);
+  void FillMessage(const http::McpAnswer& answer, Now now, bool keep_alive);
   [[nodiscard]] Next Deny(const engine::Ruleset& rules, const Decision& decision, Now now);
   void Refuse(const wire::Refusal& refusal);
   /// Puts an answer of the gateway's own into out_.
   void Fill(const wire::Problem& problem, Now now, bool keep_alive);
+  void FillWith(std::uint16_t status, std::string_view content_type, std::string_view body, Now now,
+                bool keep_alive);
   [[nodiscard]] net::Awaitable<void> Linger();
   [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, Now now);
   [[nodiscard]] bool SkipBody();
   void OnExpiry();
   void OnClientReadable();
-  void LoseClient();
 
   Worker& worker_;
   net::Socket socket_;
@@ -154,7 +189,9 @@ class Session : public std::enable_shared_from_this<Session> {
   bool reset_ = false;    // What was answered last must not pass for whole.
   bool to_head_ = false;  // The request is HEAD. The head's own views die with the next read.
   bool aborted_ = false;
-  bool watch_armed_ = false;  // A wait for the client's next byte or its end is under way.
+  bool on_mcp_ = false;           // The request is one of MCP.
+  bool outlives_client_ = false;  // Its upstream goes on when the client leaves.
+  bool watch_armed_ = false;      // A wait for the client's next byte or its end is under way.
   UpstreamPtr watched_;
   ReadBuffer buffer_;
   wire::RequestParser parser_;
@@ -163,7 +200,11 @@ class Session : public std::enable_shared_from_this<Session> {
   std::uint64_t max_body_ = 0;
   std::string path_;  // Strings that keep their room from request to request.
   http::QuotaLines quota_;
-  std::vector<Stamp> leases_;  // Of the request that is under way. At most one a rule.
+  std::vector<Stamp> leases_;  // Of the request that is under way.
+  std::uint64_t renewed_ns_ = 0;
+  std::string chunks_;           // What a message in chunks says, while it is read.
+  std::size_t chunk_bytes_ = 0;  // The bytes behind the head that it was read of.
+  wire::ChunkedDecoder dechunker_;
   std::string out_;
   std::string upstream_head_;
 };

@@ -103,6 +103,25 @@ std::optional<Decision> Worker::Decide(const engine::Ruleset& rules, const Reque
   return decision;
 }
 
+std::optional<Decision> Worker::DecideMessages(const engine::Ruleset& rules, const Request& sender,
+                                               Now now, std::vector<Stamp>& leases) {
+  assert(leases.empty());
+  const std::optional<Decision> decision = mcp_.Decide(shared_.engine, rules, sender, now, leases);
+  if (decision) mcp_.Count(shared_.tools, !decision->allowed(), now);
+  return decision;
+}
+
+std::optional<Decision> Worker::FindBan(const engine::Ruleset& rules, const Request& request,
+                                        Now now) {
+  return shared_.engine.FindBan(rules, request, now);
+}
+
+void Worker::Renew(std::vector<Stamp>& leases) {
+  const engine::Ruleset& newest = rules();
+  const Now now = this->now();
+  for (Stamp& lease : leases) shared_.engine.Renew(newest, lease, now);
+}
+
 void Worker::GiveBack(std::vector<Stamp>& leases) {
   if (leases.empty()) return;
   const engine::Ruleset& newest = rules();  // A reload may have moved what they were taken from.

@@ -13,10 +13,12 @@
 
 #include "base/snapshot.h"
 #include "engine/engine.h"
+#include "engine/tool_statistics.h"
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
 #include "gateway/upstream_pool.h"
 #include "http/api_keys.h"
+#include "http/mcp_judge.h"
 #include "http/quota_fields.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
@@ -33,6 +35,7 @@ struct Shared {
   Snapshot<UpstreamTarget> upstream;
   Snapshot<http::ApiKeys> api_keys;
   const std::function<void(const DenialEvent&)> on_denial;
+  engine::ToolStatistics tools{};
 };
 
 class Worker {
@@ -83,6 +86,16 @@ class Worker {
   /// it is over. REQUIRES: it is empty.
   [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, const Request& request,
                                                Now now, std::vector<Stamp>& leases);
+  [[nodiscard]] http::McpJudge& mcp() noexcept { return mcp_; }
+  /// As McpJudge::Decide, and counts the tools that are called.
+  [[nodiscard]] std::optional<Decision> DecideMessages(const engine::Ruleset& rules,
+                                                       const Request& sender, Now now,
+                                                       std::vector<Stamp>& leases);
+  /// As Engine::FindBan.
+  [[nodiscard]] std::optional<Decision> FindBan(const engine::Ruleset& rules,
+                                                const Request& request, Now now);
+  /// They are still held, by a request that goes on for long.
+  void Renew(std::vector<Stamp>& leases);
   /// Leaves `leases` empty.
   void GiveBack(std::vector<Stamp>& leases);
   void TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now);
@@ -100,6 +113,7 @@ class Worker {
   UpstreamPool pool_;
   net::Deadline sweep_;
   http::QuotaFields fields_;
+  http::McpJudge mcp_;
   wire::DateCache date_;
   Counters counters_;
   engine::Receipt receipt_;  // Of the decision that is made.

@@ -1,11 +1,13 @@
 // Policy::Compile: the checks over the whole configuration, and the settings of the doors.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "policy/capacity.h"
+#include "policy/mcp_compiler.h"
 #include "policy/policy.h"
 #include "policy/rule_compiler.h"
 #include "policy/values.h"
@@ -51,6 +53,7 @@ class PolicyCompiler {
     ReadTimeouts();
     ReadHeaders();
     ReadRest();
+    settings().mcp = CompileMcp(config_, mistakes_);
     ReadRules();
     if (!mistakes_.empty()) return std::unexpected(mistakes_.TakeMistakes());
     policy_.warnings_ = mistakes_.TakeWarnings();
@@ -267,8 +270,13 @@ class PolicyCompiler {
                                      !settings().clients.identity.api_keys_file.empty(),
                         .has_api_keys = !settings().clients.identity.api_keys_file.empty(),
                         .max_body = settings().max_body};
+    rules_ = config_.rules;
+    if (settings().mcp.own_budgets) {
+      std::ranges::move(MakeBuiltInRules(config_, settings().memory, context.has_users),
+                        std::back_inserter(rules_));
+    }
     std::map<std::string, Position> names;
-    for (const RuleConfig& config : config_.rules) {
+    for (const RuleConfig& config : rules_) {
       policy_.rules_.push_back(RuleCompiler(config, context).Compile());
       if (!config.name) continue;
       const auto [first, fresh] = names.emplace(config.name->value, config.name->at);
@@ -278,11 +286,19 @@ class PolicyCompiler {
                         "; the first is in line " + std::to_string(first->second.line) + ".",
                     "Give one of them another name.");
     }
+    if (settings().mcp.own_budgets) ReserveRules();
     policy_.rules_bound_bodies_ =
         policy_.enabled_ && std::ranges::any_of(policy_.rules_, [this](const Rule& rule) {
           return rule.Tightens(settings().max_body);
         });
     ShareMemory();
+  }
+
+  void ReserveRules() {
+    for (const BuiltInRule& built_in : BuiltInRules()) {
+      const auto rule = std::ranges::find(policy_.rules_, built_in.name, &Rule::name);
+      if (rule != policy_.rules_.end()) RuleCompiler::Reserve(*rule, built_in.reserved);
+    }
   }
 
   // Less than a bucket holds nobody; the table would round it up and exceed what was asked for.
@@ -313,7 +329,7 @@ class PolicyCompiler {
     for (std::size_t i = 0; i < policy_.rules_.size(); ++i) {
       Rule& rule = policy_.rules_[i];
       if (rule.mode() == Mode::kOff) continue;
-      const MaybeText& memory = config_.rules[i].memory;
+      const MaybeText& memory = rules_[i].memory;
       if (!memory) {
         ++sharers;
         continue;
@@ -334,12 +350,13 @@ class PolicyCompiler {
     const std::size_t share = left / sharers;
     for (std::size_t i = 0; i < policy_.rules_.size(); ++i) {
       Rule& rule = policy_.rules_[i];
-      if (rule.mode() == Mode::kOff || config_.rules[i].memory) continue;
-      SetMemory(rule, share, config_.rules[i].at);
+      if (rule.mode() == Mode::kOff || rules_[i].memory) continue;
+      SetMemory(rule, share, rules_[i].at);
     }
   }
 
   const Config& config_;
+  std::vector<RuleConfig> rules_;                 // The file's, and those that are built in.
   std::uint32_t sketch_ppm_ = kDefaultSketchPpm;  // Of each rule's memory.
   Policy policy_;
   Mistakes mistakes_;

@@ -140,6 +140,15 @@ struct TimeoutsConfig {
   MaybeText drain;
 };
 
+struct McpConfig {
+  Position at;
+  std::optional<std::vector<Text>> paths;
+  MaybeText max_message;
+  MaybeText tools;
+  MaybeText status;
+  MaybeText code;
+};
+
 struct Config {
   MaybeText enabled;
   ListenConfig listen;
@@ -152,6 +161,7 @@ struct Config {
   MaybeText max_body;
   MaybeText admin_token_file;
   std::optional<std::vector<Text>> headers;
+  std::optional<McpConfig> mcp;
   std::vector<RuleConfig> rules;
 };
 

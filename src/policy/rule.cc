@@ -54,8 +54,9 @@ std::string_view TextOf(const KeyPart& part, const Request& request) noexcept {
       return request.mcp_method;
     case KeyKind::kMcpTool:
       return request.mcp_tool;
-    case KeyKind::kClient:
     case KeyKind::kMcpArguments:
+      return request.mcp_arguments_text;
+    case KeyKind::kClient:
     case KeyKind::kEntry:
       break;
   }

@@ -21,8 +21,10 @@
 namespace sluicegate::policy {
 
 /// Bounds. A configuration beyond one of them is refused with the number.
-inline constexpr std::size_t kMaxRules =
-    32;  ///< All may match one request; each holds one bucket lock then.
+inline constexpr std::size_t kMaxRules = 32;  ///< Of a file.
+inline constexpr std::size_t kBuiltInRules = 3;
+/// All may match one request; each holds one bucket lock then.
+inline constexpr std::size_t kMaxMatches = kMaxRules + kBuiltInRules;
 inline constexpr std::size_t kMaxLimitsPerRule = 8;
 inline constexpr std::size_t kMaxOverridesPerRule = 64;
 inline constexpr std::size_t kMaxKeyParts = 8;
@@ -78,8 +80,8 @@ struct KeyPart {
   std::string text;        ///< As written: "header:x-tenant".
 };
 
-/// The request's value of a part that is a text; empty: absent, or no text (the client; arguments
-/// of a tool and descriptors, which no door of this version fills). Pure.
+/// The request's value of a part that is a text; empty: absent, or no text (the client;
+/// descriptors, which no door of this version fills). Pure.
 [[nodiscard]] std::string_view TextOf(const KeyPart& part, const Request& request) noexcept;
 
 /// A condition on who asks: every list that is not empty must hold the request's.
@@ -122,17 +124,24 @@ struct Match {
   std::vector<Header> headers;
   std::vector<Glob> mcp_methods;
   std::vector<Glob> mcp_tools;
+  McpClass reserved = McpClass::kNone;  ///< Of a built-in rule: the messages that it is for.
 
   [[nodiscard]] bool empty() const noexcept {
     return paths.empty() && methods.empty() && hosts.empty() && headers.empty() &&
            mcp_methods.empty() && mcp_tools.empty();
   }
   [[nodiscard]] bool Holds(const Request& request) const noexcept {
-    return empty() || EachHolds(request);
+    const bool takes = request.mcp_class == reserved || Takes(request.mcp_class);
+    return takes && (empty() || EachHolds(request));
   }
 
  private:
   [[nodiscard]] bool EachHolds(const Request& request) const noexcept;
+  /// Whether messages of a class that it is not reserved for count, too.
+  [[nodiscard]] bool Takes(McpClass asked) const noexcept {
+    if (reserved != McpClass::kNone) return false;
+    return asked == McpClass::kStream || !mcp_methods.empty();
+  }
 };
 
 class Rule {

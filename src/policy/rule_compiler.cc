@@ -33,10 +33,6 @@ constexpr std::array<std::string_view, 11> kKeyParts = {
     "client",     "user",     "api_key",  "method",      "path",     "host",
     "mcp_method", "mcp_tool", "mcp_args", "header:NAME", "entry:KEY"};
 
-bool IsMcp(KeyKind kind) {
-  return kind == KeyKind::kMcpMethod || kind == KeyKind::kMcpTool || kind == KeyKind::kMcpArguments;
-}
-
 // Whether somebody else than the client says what this part is.
 bool IsTrusted(KeyKind kind) {
   return kind == KeyKind::kClient || kind == KeyKind::kUser || kind == KeyKind::kApiKey ||
@@ -268,9 +264,6 @@ void RuleCompiler::ReadMatch() {
     }
     rule_.match_.headers.push_back({.index = index, .values = ReadGlobs(header.values, false)});
   }
-  for (const auto* list : {&match.mcp_method, &match.mcp_tool}) {
-    if (!list->empty()) WarnOfMcp(list->front().at, "this never holds");
-  }
 }
 
 std::size_t RuleCompiler::AskHeader(const std::string& name) {
@@ -279,12 +272,6 @@ std::size_t RuleCompiler::AskHeader(const std::string& name) {
   const auto index = static_cast<std::size_t>(found - asked.begin());
   if (found == asked.end()) asked.push_back(name);
   return index;
-}
-
-void RuleCompiler::WarnOfMcp(Position at, std::string_view so) {
-  context_.mistakes.Warn(
-      at, "The gateway does not read MCP messages yet, so " + std::string(so) + " there.",
-      "Match the path of the MCP endpoint until a later version does.");
 }
 
 std::optional<KeyPart> RuleCompiler::ReadKeyPart(const Text& text) {
@@ -304,7 +291,6 @@ std::optional<KeyPart> RuleCompiler::ReadKeyPart(const Text& text) {
   }
   for (const KeyWord& known : kKeyWords) {
     if (known.word != text.value) continue;
-    if (IsMcp(known.kind)) WarnOfMcp(text.at, "the client's address stands in");
     return KeyPart{.kind = known.kind, .text = text.value};
   }
   context_.mistakes.Add(text.at, "No part of a key is called " + Quoted(text.value) + ".",
@@ -485,7 +471,6 @@ void RuleCompiler::ReadCost() {
     context_.mistakes.Add(config_.cost.argument->at, "The name of this argument is empty.",
                           "Write the tool's argument that names the cost.");
   }
-  WarnOfMcp(config_.cost.argument->at, "every request has the default cost");
   auto& asked = context_.asked_arguments;
   const auto found = std::ranges::find(asked, config_.cost.argument->value);
   cost.argument = static_cast<std::size_t>(found - asked.begin());

@@ -37,6 +37,7 @@ class RuleCompiler {
     rule.memory_ = bytes;
     rule.sketch_ppm_ = sketch_ppm;
   }
+  static void Reserve(Rule& rule, McpClass reserved) { rule.match_.reserved = reserved; }
 
  private:
   void ReadMode();
@@ -55,7 +56,6 @@ class RuleCompiler {
   std::vector<Glob> ReadHosts(std::vector<Text> texts);
   std::vector<Glob> ReadGlobs(const std::vector<Text>& texts, bool path);
   std::size_t AskHeader(const std::string& name);
-  void WarnOfMcp(Position at, std::string_view so);
 
   const RuleConfig& config_;
   RuleContext& context_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "policy/mcp.h"
 #include "sluicegate/time.h"
 
 namespace sluicegate::policy {
@@ -56,6 +57,7 @@ struct Settings {
   std::optional<Upstream> upstream;
   Clients clients;
   Timeouts timeouts;
+  Mcp mcp;
   std::uint64_t max_body = 0;  ///< Bytes of a request body beyond which 413 answers; 0: no bound.
   std::vector<HeaderMode> headers;  ///< Empty: no fields ("off").
   std::size_t memory = 0;           ///< state.memory: bytes of all tables together.

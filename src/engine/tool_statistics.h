@@ -1,0 +1,65 @@
+// ToolStatistics: of each tool of MCP how often it was called and denied. Names come from clients,
+// so their number and length are bounded.
+//
+// Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluicegate/time.h"
+
+namespace sluicegate::engine {
+
+/// What is known of one tool. A value type.
+struct ToolReport {
+  std::string tool;
+  std::uint64_t total_calls = 0;    ///< Denied ones included.
+  std::uint64_t limited_calls = 0;  ///< Denied.
+  std::optional<std::int64_t> last_limited_unix_ns;
+
+  [[nodiscard]] double limited_rate() const noexcept {
+    return total_calls == 0 ? 0
+                            : static_cast<double>(limited_calls) / static_cast<double>(total_calls);
+  }
+};
+
+class ToolStatistics {
+ public:
+  static constexpr std::size_t kMostTools = 4096;
+  static constexpr std::size_t kMostNameBytes = 256;
+  /// Under which further and longer names count.
+  static constexpr std::string_view kOther = "other";
+
+  void Count(std::string_view tool, bool limited, Now now);
+  /// In the order of their names.
+  [[nodiscard]] std::vector<ToolReport> Read() const;
+  /// Nothing: nobody has called it.
+  [[nodiscard]] std::optional<ToolReport> Read(std::string_view tool) const;
+  /// Begins anew. False: nobody has called it.
+  bool Reset(std::string_view tool);
+  void ResetAll();
+
+ private:
+  // Relaxed.
+  struct Counters {
+    std::atomic<std::uint64_t> total{0};
+    std::atomic<std::uint64_t> limited{0};
+    std::atomic<std::int64_t> last_unix_ns{0};
+  };
+  void Add(Counters& counters, bool limited, Now now) const noexcept;
+  [[nodiscard]] static ToolReport ReportOf(const std::string& tool, const Counters& counters);
+
+  mutable std::shared_mutex mu_;
+  std::map<std::string, Counters, std::less<>> tools_;  // Guarded by mu_; the counters are not.
+};
+
+}  // namespace sluicegate::engine

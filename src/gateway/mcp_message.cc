@@ -1,0 +1,170 @@
+// Session's part for messages of MCP: a POST whose body says what is asked, so that it is read and
+// understood before anything is decided.
+#include <algorithm>
+#include <utility>
+
+#include "gateway/session.h"
+#include "http/denial.h"
+#include "wire/mcp_answer.h"
+#include "wire/path.h"
+
+namespace sluicegate::gateway {
+namespace {
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::string_view kJson = "application/json";
+
+bool IsEncoded(const wire::RequestHead& head) {
+  const auto coding = head.Find("content-encoding");
+  return coding && !coding->empty() && !wire::EqualsIgnoreCase(*coding, "identity");
+}
+
+}  // namespace
+
+bool Session::BringsMessage() {
+  return head_.method == "POST" && head_.framing != wire::Framing::kNone &&
+         worker_.rules().policy().settings().mcp.IsAt(path_);
+}
+
+net::Awaitable<Session::Next> Session::ReadMessage(std::string_view& query) {
+  on_mcp_ = true;
+  const engine::Ruleset& rules = worker_.rules();
+  const Request sender = ReadRequest(rules);
+  const Now now = worker_.now();
+  // A flood is turned away unread.
+  if (const auto ban = worker_.FindBan(rules, sender, now)) {
+    buffer_.Consume(head_.size);
+    worker_.fields().Append(rules, sender, *ban, now, quota_);
+    co_return Deny(rules, *ban, now);
+  }
+  if (IsEncoded(head_)) {
+    co_return RefuseMessage(415, "A message of MCP comes without Content-Encoding. Send it plain.");
+  }
+  std::uint64_t max_bytes = rules.policy().settings().mcp.max_message;
+  if (const std::uint64_t max_body = rules.policy().MaxBody(sender); max_body > 0) {
+    max_bytes = std::min(max_bytes, max_body);
+  }
+  const char* const before = buffer_.unread().data();
+  const Next next = co_await ReadMessageBody(max_bytes);
+  if (next != Next::kForward) co_return next;
+  buffer_.Pad(wire::kMcpPadding);
+  if (buffer_.unread().data() != before) {  // The bytes moved, and the head views them.
+    parser_.Reset();
+    if (parser_.Parse(buffer_.unread(), head_) != wire::ParseState::kDone) co_return Next::kClose;
+    if (Locate(query) != Next::kForward) co_return Next::kAnswer;
+  }
+  buffer_.Consume(head_.size);
+  if (head_.framing == wire::Framing::kChunked) {
+    buffer_.ReplaceFront(chunk_bytes_, chunks_);
+    head_.framing = wire::Framing::kLength;  // It goes on as one piece.
+    head_.content_length = chunks_.size();
+  }
+  co_return JudgeMessage();
+}
+
+net::Awaitable<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) {
+  const bool chunked = head_.framing == wire::Framing::kChunked;
+  const std::size_t head_bytes = head_.size;
+  const std::uint64_t length = head_.content_length.value_or(0);
+  const Duration idle = worker_.settings().timeouts.idle;
+  chunks_.clear();
+  chunk_bytes_ = 0;
+  dechunker_ = {};
+  if (!chunked && length > max_bytes) {
+    co_return RefuseMessage(413,
+                            "The message is larger than this server takes. Send less at once.");
+  }
+  if (head_.expect_continue && buffer_.unread().size() == head_bytes) {
+    const bool invited = co_await Write(Pieces(kContinue));
+    if (!invited) co_return Next::kClose;
+  }
+  for (;;) {
+    if (chunked) {
+      if (const auto next = TakeChunks(max_bytes)) co_return *next;
+    } else if (buffer_.unread().size() - head_bytes >= length) {
+      co_return Next::kForward;
+    }
+    Await(Phase::kBody, idle);
+    const bool filled = co_await ReadMore();
+    const bool expired = expired_;
+    AwaitNothing();
+    if (filled) continue;
+    if (!expired) co_return Next::kClose;
+    worker_.counters().Add(Event::kIdleTimeouts);
+    co_return RefuseMessage(408, "The message stopped coming. Send it at once.");
+  }
+}
+
+// What of the body is there already. Nothing: there is more to come.
+std::optional<Session::Next> Session::TakeChunks(std::uint64_t max_bytes) {
+  const std::size_t head_bytes = head_.size;
+  for (;;) {
+    const std::string_view bytes = buffer_.unread().substr(head_bytes + chunk_bytes_);
+    if (bytes.empty()) return std::nullopt;
+    const wire::ChunkedDecoder::Step step = dechunker_.Read(bytes);
+    if (step.state == wire::ParseState::kRefused) {
+      Refuse(dechunker_.refusal());
+      return Next::kAnswer;
+    }
+    chunks_ += step.payload;
+    chunk_bytes_ += step.consumed;
+    if (chunks_.size() > max_bytes) {
+      return RefuseMessage(413, "The message is larger than this server takes. Send less at once.");
+    }
+    if (step.state == wire::ParseState::kDone) return Next::kForward;
+  }
+}
+
+Session::Next Session::JudgeMessage() {
+  const std::string_view text =
+      buffer_.unread().substr(0, static_cast<std::size_t>(*head_.content_length));
+  const Now now = worker_.now();
+  http::McpJudge& mcp = worker_.mcp();
+  const engine::Ruleset* rules = nullptr;
+  std::optional<Decision> decision;
+  // Again only where a reload moved the rules' tables in that moment.
+  while (!decision) {
+    rules = &worker_.rules();
+    const Request sender = ReadRequest(*rules);
+    max_body_ = 0;  // It is known by now.
+    if (const auto refusal = mcp.Read(text, rules->policy(), head_.fields())) {
+      worker_.counters().Add(Event::kRefusedMessages);
+      FillMessage(*refusal, now, head_.keep_alive && !worker_.draining());
+      buffer_.Consume(text.size());
+      return Next::kAnswer;
+    }
+    decision = worker_.DecideMessages(*rules, sender, now, leases_);
+    if (decision) worker_.fields().Append(*rules, mcp.request(), *decision, now, quota_);
+  }
+  outlives_client_ = !mcp.is_modern();
+  if (decision->allowed()) return Next::kForward;
+  worker_.TellDenial(*rules, *decision, now);
+  if (http::IsDropped(*rules, *decision)) return Next::kClose;
+  const http::McpAnswer answer = mcp.Deny(*rules, *decision);
+  if (answer.status != 429) quota_.Clear();
+  FillMessage(answer, now, head_.keep_alive && !worker_.draining());
+  buffer_.Consume(text.size());
+  return Next::kAnswer;
+}
+
+// Its end was not read, so the connection ends with it.
+Session::Next Session::RefuseMessage(std::uint16_t status, std::string_view detail) {
+  if (status == 413) worker_.counters().Add(Event::kRefusedBody);
+  http::McpAnswer answer{.status = status, .body = {}};
+  wire::AppendMcpError("null", wire::kMcpInvalidRequest, detail, answer.body);
+  FillMessage(answer, worker_.now(), false);
+  return Next::kAnswer;
+}
+
+void Session::FillMessage(const http::McpAnswer& answer, Now now, bool keep_alive) {
+  FillWith(answer.status, kJson, answer.body, now, keep_alive);
+}
+
+void Session::RenewLeases(Now now) {
+  constexpr auto kEachNs = static_cast<std::uint64_t>(kRenewal.count());
+  if (!on_mcp_ || leases_.empty() || now.engine_ns < renewed_ns_ + kEachNs) return;
+  renewed_ns_ = now.engine_ns;
+  worker_.Renew(leases_);
+}
+
+}  // namespace sluicegate::gateway

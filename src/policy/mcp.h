@@ -1,0 +1,27 @@
+// How messages of MCP are met. Value types.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "policy/glob.h"
+#include "policy/request.h"
+
+namespace sluicegate::policy {
+
+struct Mcp {
+  std::vector<Glob> paths;                              ///< Where they come in.
+  std::uint64_t max_message = std::uint64_t{1} << 20U;  ///< Bytes of a body.
+  bool tool_results = true;  ///< A denied call of a tool gets a result; else an error like others.
+  std::uint16_t status = 200;  ///< Of HTTP, with a JSON-RPC error: 200 or 429.
+  int code = 429;              ///< Of that error.
+  /// Handshakes, lists and streams have budgets of their own: the built-in rules.
+  bool own_budgets = false;
+
+  [[nodiscard]] bool IsAt(std::string_view path) const noexcept;
+  /// What a message is to the rules; an empty method is an answer to the server.
+  [[nodiscard]] McpClass ClassOf(std::string_view method) const noexcept;
+};
+
+}  // namespace sluicegate::policy
