@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <string_view>
+#include <typeinfo>
 #include <utility>
 
 #include "config/load.h"
@@ -52,35 +53,71 @@ http::ApiKeys LoadApiKeys(const std::string& file) {
   return std::move(*keys);
 }
 
-// What a bytes object of Python holds, as long as it lives.
-std::string_view BytesOf(PyObject* object) {
-  char* text = nullptr;
-  Py_ssize_t length = 0;
-  if (PyBytes_AsStringAndSize(object, &text, &length) != 0) throw nb::python_error();
-  return {text, static_cast<std::size_t>(length)};
-}
-
-// The headers of an ASGI scope: pairs of bytes. They live as long as the scope.
-void ReadFields(const nb::handle& headers, std::vector<wire::Field>& fields) {
-  const nb::object all = nb::steal(PySequence_Fast(headers.ptr(), "headers must be a sequence"));
-  if (!all.is_valid()) throw nb::python_error();
-  const Py_ssize_t size = PySequence_Fast_GET_SIZE(all.ptr());
-  fields.clear();
-  for (Py_ssize_t i = 0; i < size; ++i) {
-    PyObject* const item = PySequence_Fast_GET_ITEM(all.ptr(), i);
-    const nb::object pair = nb::steal(PySequence_Fast(item, "a header must be a pair"));
-    if (!pair.is_valid()) throw nb::python_error();
-    if (PySequence_Fast_GET_SIZE(pair.ptr()) != 2) throw nb::type_error("a header must be a pair");
-    fields.push_back({.name = BytesOf(PySequence_Fast_GET_ITEM(pair.ptr(), 0)),
-                      .value = BytesOf(PySequence_Fast_GET_ITEM(pair.ptr(), 1))});
+// The headers of an ASGI scope: an iterable of pairs of bytes, each pair an iterable. It keeps what
+// its fields are views of, as an iterator lets go of what it gave.
+class Headers {
+ public:
+  explicit Headers(nb::handle headers) : all_(TupleOf(headers)) {
+    const Py_ssize_t size = PyTuple_GET_SIZE(all_.ptr());
+    fields_.reserve(static_cast<std::size_t>(size));
+    for (Py_ssize_t i = 0; i < size; ++i) Add(PyTuple_GET_ITEM(all_.ptr(), i));
   }
+  [[nodiscard]] std::span<const wire::Field> fields() const noexcept { return fields_; }
+
+ private:
+  static nb::object TupleOf(nb::handle items) {
+    nb::object tuple = nb::steal(PySequence_Tuple(items.ptr()));
+    if (!tuple.is_valid()) throw nb::python_error();
+    return tuple;
+  }
+  void Add(nb::handle item) {
+    const nb::object pair = TupleOf(item);
+    if (PyTuple_GET_SIZE(pair.ptr()) != 2) throw nb::type_error("a header must be a pair");
+    if (!pair.is(item)) owners_.push_back(pair);
+    const std::string_view name = BytesOf(PyTuple_GET_ITEM(pair.ptr(), 0));
+    fields_.push_back({.name = name, .value = BytesOf(PyTuple_GET_ITEM(pair.ptr(), 1))});
+  }
+  std::string_view BytesOf(PyObject* object) {
+    if (PyBytes_Check(object)) {
+      return {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object))};
+    }
+    constexpr const char* kWhat = "a header's name or value";
+    if (!PyUnicode_Check(object)) RefuseType(kWhat, object, "Write bytes.");
+    nb::object owner;
+    const std::string_view text = Utf8Of(object, owner, kWhat);
+    if (owner.is_valid()) owners_.push_back(std::move(owner));
+    return text;
+  }
+
+  const nb::object all_;
+  std::vector<nb::object> owners_;
+  std::vector<wire::Field> fields_;
+};
+
+// A policy's door decides under a lock of its own.
+bool DecidesUnderALock(const LocalDoor& door) noexcept {
+  return typeid(door) == typeid(PolicyDoor);
 }
 
-LocalAnswer Ask(LocalDoor& door, std::string_view peer, std::string_view method,
-                std::string_view path, const nb::handle& headers) {
-  static thread_local std::vector<wire::Field> fields;
-  ReadFields(headers, fields);
-  return door.Ask({.peer = peer, .method = method, .path = path, .fields = fields});
+LocalAnswer Ask(LocalDoor& door, Text<"peer"> peer, Text<"method"> method, Text<"path"> path,
+                const nb::handle& given) {
+  const Headers headers(given);
+  const KeptGil kept(DecidesUnderALock(door));
+  return door.Ask(
+      {.peer = peer.text, .method = method.text, .path = path.text, .fields = headers.fields()});
+}
+
+void End(LocalDoor& door, const LocalAnswer& answer) {
+  const KeptGil kept(DecidesUnderALock(door));
+  door.End(answer);
+}
+
+// A key as a str. What is no UTF-8 in it is escaped as Python does it.
+nb::object TextFrom(std::string_view utf8) {
+  nb::object text = nb::steal(
+      PyUnicode_DecodeUTF8(utf8.data(), static_cast<Py_ssize_t>(utf8.size()), "surrogateescape"));
+  if (!text.is_valid()) throw nb::python_error();
+  return text;
 }
 
 // Names in lower case, as ASGI wants them.
@@ -103,10 +140,10 @@ nb::list HeadersOf(const LocalAnswer& answer) {
 
 // A policy's door, for what is no request of HTTP too.
 struct Call {
-  std::string client;
-  std::string user;
-  std::string method;
-  std::string tool;
+  std::string_view client;
+  std::string_view user;
+  std::string_view method;
+  std::string_view tool;
   std::vector<std::string> arguments;
   std::optional<std::uint64_t> cost;
 };
@@ -116,26 +153,28 @@ struct CallAnswer {
   http::Binding binding;
 };
 
-CallAnswer Decide(PolicyDoor& door, const Call& call, const nb::handle& headers) {
-  static thread_local std::vector<wire::Field> fields;
-  ReadFields(headers, fields);
+CallAnswer Decide(PolicyDoor& door, const Call& call, const nb::handle& given) {
+  const Headers headers(given);
+  const KeptGil kept(true);
   const std::vector<std::string_view> arguments(call.arguments.begin(), call.arguments.end());
-  const Request request{.client = IpAddress::Parse(call.client).value_or(IpAddress()),
+  const Request request{.client = http::ParsePeer(call.client),
                         .user = call.user,
                         .mcp_method = call.method,
                         .mcp_tool = call.tool,
                         .mcp_arguments = arguments,
                         .cost = call.cost.value_or(Request::kRuleCost)};
   CallAnswer decided;
-  decided.answer = door.Decide(request, fields, decided.binding);
+  decided.answer = door.Decide(request, headers.fields(), decided.binding);
   return decided;
 }
 
-std::unique_ptr<PolicyDoor> MakePolicyDoor(std::string_view text, std::string_view file,
-                                           const std::optional<std::string>& state,
+// Reading files, compiling and taking memory wait.
+std::unique_ptr<PolicyDoor> MakePolicyDoor(Text<"policy"> text, Text<"file"> file,
+                                           const StatePath& state,
                                            const std::shared_ptr<ManualClock>& clock) {
-  auto policy = ParsePolicy(text, file, [&](policy::Config& config) {
-    if (state) config.state_file = policy::Text{.value = *state, .at = {}};
+  const nb::gil_scoped_release released;
+  auto policy = ParsePolicy(text.text, file.text, [&](policy::Config& config) {
+    if (!state.path.empty()) config.state_file = policy::Text{.value = state.path, .at = {}};
   });
   PolicyDoor::Parts parts{
       .policy = policy,
@@ -143,7 +182,6 @@ std::unique_ptr<PolicyDoor> MakePolicyDoor(std::string_view text, std::string_vi
       .file = nullptr,
       .clock = ClockOr(clock)};
   std::vector<std::string> lines;
-  const nb::gil_scoped_release released;  // Taking memory and opening files wait.
   if (const std::string& path = policy->settings().state_file; !path.empty()) {
     auto opened = table::OpenOnce(path);
     if (!opened) Fail(opened.error());
@@ -154,9 +192,9 @@ std::unique_ptr<PolicyDoor> MakePolicyDoor(std::string_view text, std::string_vi
   return std::move(*door);
 }
 
-std::vector<std::string> Publish(PolicyDoor& door, std::string_view text, std::string_view file) {
-  auto policy = ParsePolicy(text, file);
+std::vector<std::string> Publish(PolicyDoor& door, Text<"policy"> text, Text<"file"> file) {
   const nb::gil_scoped_release released;
+  auto policy = ParsePolicy(text.text, file.text);
   auto lines = door.Publish(std::move(policy));
   if (!lines) Fail(lines.error());
   return std::move(*lines);
@@ -195,6 +233,15 @@ PrefixSet PrefixesOf(const std::vector<std::string>& texts, const char* what) {
   return PrefixSet(prefixes);
 }
 
+// As the door does: each denial is a violation, but in a ban.
+void Count(KeyLimiter& limiter, const Decision& decision) {
+  if (decision.allowed()) {
+    limiter.admitted.fetch_add(1, std::memory_order_relaxed);
+  } else if (decision.verdict != Verdict::kBanned) {
+    limiter.violations.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
 std::unique_ptr<LimiterDoor> MakeLimiterDoor(KeyLimiter& limiter,
                                              const std::vector<std::string>& trusted_proxies,
                                              const std::vector<std::string>& exempt_ips,
@@ -208,11 +255,18 @@ std::unique_ptr<LimiterDoor> MakeLimiterDoor(KeyLimiter& limiter,
   });
   return std::make_unique<LimiterDoor>(
       limiter.limiter,
-      LimiterDoor::Options{.clients = std::move(clients),
-                           .exempt_clients = PrefixesOf(exempt_ips, "exempt_ips"),
-                           .exempt_users = {exempt_users.begin(), exempt_users.end()},
-                           .clock = limiter.clock});
+      LimiterDoor::Options{
+          .clients = std::move(clients),
+          .exempt_clients = PrefixesOf(exempt_ips, "exempt_ips"),
+          .exempt_users = {exempt_users.begin(), exempt_users.end()},
+          .clock = limiter.clock,
+          .on_decision = [&limiter](const Decision& decision) { Count(limiter, decision); }});
 }
+
+// Networks that addresses are looked for in.
+struct Networks {
+  PrefixSet prefixes;
+};
 
 void BindAnswers(nb::module_& module) {
   nb::class_<LocalAnswer>(module, "Answer")
@@ -255,35 +309,54 @@ void BindDoors(nb::module_& module) {
   nb::class_<LocalDoor>(module, "Door")
       .def("ask", &Ask, "peer"_a, "method"_a, "path"_a, "headers"_a,
            nb::sig("def ask(self, peer: str, method: str, path: str, "
-                   "headers: Sequence[tuple[bytes, bytes]]) -> Answer"))
-      .def("end", [](LocalDoor& self, const LocalAnswer& answer) { self.End(answer); }, "answer"_a);
+                   "headers: collections.abc.Iterable[collections.abc.Iterable[bytes]]) -> Answer"))
+      .def("end", &End, "answer"_a);
   nb::class_<LimiterDoor, LocalDoor>(module, "LimiterDoor")
-      .def(nb::new_(&MakeLimiterDoor), "limiter"_a,
-           "trusted_proxies"_a = std::vector<std::string>(),
-           "exempt_ips"_a = std::vector<std::string>(),
-           "exempt_users"_a = std::vector<std::string>(), nb::keep_alive<0, 1>())
-      .def_static("key_of", &LimiterDoor::KeyOf, "peer"_a)
-      .def_static(
-          "is_within",
-          [](std::string_view address, const std::vector<std::string>& networks) {
-            const auto parsed = IpAddress::Parse(address);
-            return PrefixesOf(networks, "exempt_ips").Contains(parsed.value_or(IpAddress())) &&
-                   parsed.has_value();
+      .def(
+          nb::new_(&MakeLimiterDoor), "limiter"_a, "trusted_proxies"_a = std::vector<std::string>(),
+          "exempt_ips"_a = std::vector<std::string>(),
+          "exempt_users"_a = std::vector<std::string>(), nb::keep_alive<0, 2>())  // 1 is the class.
+      .def(
+          "key_for",
+          [](LimiterDoor& self, Text<"peer"> peer, const nb::handle& given) {
+            const Headers headers(given);
+            return TextFrom(self.KeyFor(
+                {.peer = peer.text, .method = {}, .path = {}, .fields = headers.fields()}));
           },
-          "address"_a, "networks"_a);
+          "peer"_a, "headers"_a = nb::make_tuple(),
+          nb::sig("def key_for(self, peer: str, headers: "
+                  "collections.abc.Iterable[collections.abc.Iterable[bytes]] = ()) -> str"),
+          "Whom `ask` charges: an address, or from a trusted proxy its user.")
+      .def_static(
+          "key_of", [](Text<"peer"> peer) { return TextFrom(LimiterDoor::KeyOf(peer.text)); },
+          "peer"_a, nb::sig("def key_of(peer: str) -> str"));
+  nb::class_<Networks>(module, "Networks")
+      .def(
+          "__init__",
+          [](Networks* at, const std::vector<std::string>& networks, const char* argument) {
+            new (at) Networks{.prefixes = PrefixesOf(networks, argument)};
+          },
+          "networks"_a, "argument"_a)
+      .def(
+          "contains",
+          [](const Networks& self, Text<"address"> address) {
+            const auto parsed = IpAddress::Parse(address.text);
+            return parsed.has_value() && self.prefixes.Contains(*parsed);
+          },
+          "address"_a, "False where it is no address.");
   nb::class_<PolicyDoor, LocalDoor>(module, "PolicyDoor")
       .def(nb::new_(&MakePolicyDoor), "policy"_a, "file"_a = "policy", "state"_a = nb::none(),
            "clock"_a = nb::none())
       .def(
           "decide",
-          [](PolicyDoor& self, std::string client, std::string user, std::string method,
-             std::string tool, std::vector<std::string> arguments,
+          [](PolicyDoor& self, Text<"client"> client, Text<"user"> user, Text<"method"> method,
+             Text<"tool"> tool, std::vector<std::string> arguments,
              std::optional<std::uint64_t> cost, const nb::object& headers) {
             return Decide(self,
-                          {.client = std::move(client),
-                           .user = std::move(user),
-                           .method = std::move(method),
-                           .tool = std::move(tool),
+                          {.client = client.text,
+                           .user = user.text,
+                           .method = method.text,
+                           .tool = tool.text,
                            .arguments = std::move(arguments),
                            .cost = cost},
                           headers);
@@ -293,9 +366,10 @@ void BindDoors(nb::module_& module) {
           "headers"_a = nb::make_tuple(),
           nb::sig("def decide(self, *, client: str = '', user: str = '', method: str = '', "
                   "tool: str = '', arguments: Sequence[str] = [], cost: int | None = None, "
-                  "headers: Sequence[tuple[bytes, bytes]] = ()) -> CallAnswer"))
+                  "headers: collections.abc.Iterable[collections.abc.Iterable[bytes]] = ()) "
+                  "-> CallAnswer"))
       .def(
-          "end_call", [](PolicyDoor& self, const CallAnswer& it) { self.End(it.answer); },
+          "end_call", [](PolicyDoor& self, const CallAnswer& it) { End(self, it.answer); },
           "answer"_a)
       .def("publish", &Publish, "policy"_a, "file"_a = "policy")
       .def("counts", &CountsOf, nb::sig("def counts(self) -> dict[str, dict[str, int]]"))

@@ -5,7 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/tuple.h>
-#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
@@ -14,7 +13,6 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
-#include <variant>
 
 #include "core.h"
 #include "limit/compiled_limit.h"
@@ -24,19 +22,41 @@ namespace {
 
 using namespace nb::literals;
 
+using Key = Text<"key">;
+using Cost = Whole<"cost">;
+using Quota = Text<"quota">;
+
 template <class T>
 T Value(std::expected<T, std::string> result) {
-  if (!result) throw nb::value_error(result.error().c_str());
+  if (!result) throw nb::value_error(InPython(std::move(result.error())).c_str());
   return std::move(*result);
 }
 
-using LimitOrText = std::variant<Limit, std::string>;
+// A tuple of what an iterable has.
+nb::object TupleOf(nb::handle given, const char* name, const char* mend) {
+  if (PyUnicode_Check(given.ptr()) || Py_TYPE(given.ptr())->tp_iter == nullptr) {
+    RefuseType(name, given, mend);
+  }
+  nb::object all = nb::steal(PySequence_Tuple(given.ptr()));
+  if (!all.is_valid()) throw nb::python_error();
+  return all;
+}
 
-std::vector<Limit> LimitsOf(const std::vector<LimitOrText>& given) {
+std::vector<Limit> LimitsOf(nb::handle given) {
+  constexpr const char* kMend = "Write a list of quotas, like ['10/minute'].";
+  const nb::object all = TupleOf(given, "limits", kMend);
   std::vector<Limit> limits;
-  for (const LimitOrText& one : given) {
-    const auto* const text = std::get_if<std::string>(&one);
-    limits.push_back(text == nullptr ? std::get<Limit>(one) : Value(Limit::Parse(*text)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(all.ptr()); ++i) {
+    const nb::handle one = PyTuple_GET_ITEM(all.ptr(), i);
+    nb::object owner;
+    if (nb::isinstance<Limit>(one)) {
+      limits.push_back(nb::cast<Limit>(one));
+    } else if (PyUnicode_Check(one.ptr())) {
+      limits.push_back(Value(Limit::Parse(Utf8Of(one, owner, "quota"))));
+    } else {
+      RefuseType("limits[" + std::to_string(i) + "]", one,
+                 "Write a quota, like '10/minute', or a Limit.");
+    }
   }
   return limits;
 }
@@ -45,7 +65,7 @@ using PenaltyTuple = std::tuple<std::uint64_t, double, double>;
 
 struct Options {
   std::size_t memory;
-  std::optional<std::string> state;
+  std::string state;
   std::string name;
   bool fails_open;
   std::optional<PenaltyTuple> penalty;
@@ -53,12 +73,12 @@ struct Options {
 };
 
 // In place, as doors refer to it. Taking memory and opening files wait.
-void MakeLimiter(KeyLimiter* at, const std::vector<LimitOrText>& given, const Options& options) {
+void MakeLimiter(KeyLimiter* at, nb::handle given, const Options& options) {
   const std::vector<Limit> limits = LimitsOf(given);
   auto clock = ClockOr(options.clock);
   LimiterOptions how{.memory_bytes = options.memory,
                      .clock = clock.get(),
-                     .state_file = options.state.value_or(""),
+                     .state_file = options.state,
                      .name = options.name,
                      .fails_open = options.fails_open};
   if (options.penalty) {
@@ -74,37 +94,53 @@ void MakeLimiter(KeyLimiter* at, const std::vector<LimitOrText>& given, const Op
   auto limiter = Value(std::move(made));
   auto names = std::make_shared<std::vector<std::string>>();
   for (const Limit& limit : limiter.limits()) names->push_back(limit.name);
-  new (at) KeyLimiter{
-      .limiter = std::move(limiter), .clock = std::move(clock), .names = std::move(names)};
+  new (at) KeyLimiter{.limiter = std::move(limiter),
+                      .clock = std::move(clock),
+                      .names = std::move(names),
+                      .shared = !options.state.empty()};
 }
 
-NamedDecision Check(KeyLimiter& self, std::string_view key, std::uint64_t cost) {
-  const Decision decision = self.limiter.Check(key, cost);
-  if (decision.allowed()) self.admitted.fetch_add(1, std::memory_order_relaxed);
+// What costs nothing asks, and is no request.
+NamedDecision Check(KeyLimiter& self, Key key, Cost cost) {
+  const Decision decision = self.limiter.Check(key.text, cost.value);
+  if (decision.allowed() && cost.value > 0) self.admitted.fetch_add(1, std::memory_order_relaxed);
   return {.decision = decision, .names = self.names};
 }
 
+// All of them, before the first one is charged; views of what these sequences own.
+std::vector<std::string_view> KeysOf(nb::handle all, std::vector<nb::object>& owners) {
+  const auto size = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(all.ptr()));
+  std::vector<std::string_view> keys(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    PyObject* const item = PySequence_Fast_GET_ITEM(all.ptr(), static_cast<Py_ssize_t>(i));
+    Py_ssize_t length = 0;
+    if (const char* const text = PyUnicode_AsUTF8AndSize(item, &length); text != nullptr) {
+      keys[i] = {text, static_cast<std::size_t>(length)};
+      continue;
+    }
+    const std::string name = "keys[" + std::to_string(i) + "]";
+    keys[i] = SlowUtf8Of(item, owners.emplace_back(), name.c_str());
+  }
+  return keys;
+}
+
 // The engine fetches the memory of keys ahead, so it gets as many at once as fit on the stack.
-nb::list CheckMany(KeyLimiter& self, const nb::sequence& keys, std::uint64_t cost) {
+nb::list CheckMany(KeyLimiter& self, nb::handle given, Cost cost) {
   constexpr std::size_t kAtOnce = 256;
-  std::array<std::string_view, kAtOnce> texts;
   std::array<Decision, kAtOnce> decisions;
-  const nb::object fast = nb::steal(PySequence_Fast(keys.ptr(), "keys must be a sequence"));
-  if (!fast.is_valid()) throw nb::python_error();
-  PyObject** const items = PySequence_Fast_ITEMS(fast.ptr());
-  const auto size = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(fast.ptr()));
+  // In a file a wait may let other threads run, which might change a list.
+  const bool is_list = PyList_CheckExact(given.ptr()) && !self.shared;
+  const nb::object all =
+      is_list ? nb::borrow(given) : TupleOf(given, "keys", "Write a list of keys.");
+  std::vector<nb::object> owners;
+  const std::vector<std::string_view> keys = KeysOf(all, owners);
+  const std::size_t size = keys.size();
   nb::list verdicts = nb::steal<nb::list>(PyList_New(static_cast<Py_ssize_t>(size)));
   if (!verdicts.is_valid()) throw nb::python_error();
   std::uint64_t admitted = 0;
   for (std::size_t begin = 0; begin < size; begin += kAtOnce) {
     const std::size_t count = std::min(kAtOnce, size - begin);
-    for (std::size_t i = 0; i < count; ++i) {
-      Py_ssize_t length = 0;
-      const char* const text = PyUnicode_AsUTF8AndSize(items[begin + i], &length);
-      if (text == nullptr) throw nb::python_error();
-      texts[i] = {text, static_cast<std::size_t>(length)};
-    }
-    self.limiter.CheckMany({texts.data(), count}, {decisions.data(), count}, cost);
+    self.limiter.CheckMany({keys.data() + begin, count}, {decisions.data(), count}, cost.value);
     for (std::size_t i = 0; i < count; ++i) {
       const bool allowed = decisions[i].allowed();
       admitted += allowed ? 1U : 0U;
@@ -112,13 +148,29 @@ nb::list CheckMany(KeyLimiter& self, const nb::sequence& keys, std::uint64_t cos
                       Py_NewRef(allowed ? Py_True : Py_False));
     }
   }
-  self.admitted.fetch_add(admitted, std::memory_order_relaxed);
+  if (cost.value > 0) self.admitted.fetch_add(admitted, std::memory_order_relaxed);
   return verdicts;
 }
 
-bool RecordViolation(KeyLimiter& self, std::string_view key) {
+bool RecordViolation(KeyLimiter& self, Key key) {
   self.violations.fetch_add(1, std::memory_order_relaxed);
-  return self.limiter.RecordViolation(key);
+  return self.limiter.RecordViolation(key.text);
+}
+
+// Each decision object gives back once what it holds: by then its place may be another call's.
+void Release(KeyLimiter& self, NamedDecision& it) {
+  const Decision decision = it.decision;
+  if (it.names == self.names) it.decision.held = {};
+  self.limiter.Release(decision);
+}
+
+void GiveBack(KeyLimiter& self, NamedDecision& it) {
+  const Decision decision = it.decision;
+  if (it.names == self.names) {
+    it.decision.held = {};
+    it.decision.stamp = {};
+  }
+  self.limiter.GiveBack(decision);
 }
 
 std::optional<std::string> BindingLimit(const NamedDecision& self) {
@@ -136,28 +188,30 @@ std::vector<std::string> Violated(const NamedDecision& self) {
 
 std::string Represent(const NamedDecision& self) {
   const std::string limit = BindingLimit(self).value_or("None");
+  const auto retry_after = RetrySeconds(self.decision);
   return "Decision(" + std::string(VerdictName(self.decision.verdict)) + ", limit=" + limit +
          ", remaining=" + std::to_string(self.decision.remaining) +
-         ", retry_after=" + std::to_string(Seconds(self.decision.retry_after_ns)) + ")";
+         ", retry_after=" + (retry_after ? std::to_string(*retry_after) : std::string("None")) +
+         ")";
 }
 
 void BindLimit(nb::module_& module) {
   nb::class_<Limit>(module, "Limit")
       .def_static(
-          "parse", [](std::string_view text) { return Value(Limit::Parse(text)); }, "quota"_a)
+          "parse", [](Quota quota) { return Value(Limit::Parse(quota.text)); }, "quota"_a)
       .def_static(
-          "fixed_window",
-          [](std::string_view text) { return Value(Limit::ParseFixedWindow(text)); }, "quota"_a)
+          "fixed_window", [](Quota quota) { return Value(Limit::ParseFixedWindow(quota.text)); },
+          "quota"_a)
       .def_static(
           "burst",
-          [](std::uint64_t capacity, const std::optional<std::string>& refill) {
-            return Limit::Burst(capacity, refill.value_or(""));
+          [](Whole<"capacity"> capacity, const std::optional<std::string>& refill) {
+            return Limit::Burst(capacity.value, refill.value_or(""));
           },
           "capacity"_a, "refill"_a = nb::none())
       .def_static(
           "concurrency",
-          [](std::uint64_t in_flight, double lease) {
-            return Limit::Concurrency(in_flight, DurationOf(lease, "lease"));
+          [](Whole<"in_flight"> in_flight, double lease) {
+            return Limit::Concurrency(in_flight.value, DurationOf(lease, "lease"));
           },
           "in_flight"_a, "lease"_a = 60.0)
       .def(
@@ -176,6 +230,12 @@ void BindLimit(nb::module_& module) {
       .def(
           "__eq__", [](const Limit& one, const Limit& other) { return one == other; },
           nb::is_operator(), nb::sig("def __eq__(self, arg: object, /) -> bool"))
+      .def("__hash__",
+           [](const Limit& self) {
+             return nb::hash(nb::make_tuple(static_cast<int>(self.algorithm), self.quota,
+                                            self.window.count(), self.refill,
+                                            static_cast<int>(self.unit), self.name));
+           })
       .def("__repr__", [](const Limit& self) {
         return "Limit(" + std::string(limit::AlgorithmName(self.algorithm)) + ", name='" +
                self.name + "', quota=" + std::to_string(self.quota) + ")";
@@ -239,7 +299,11 @@ void BindLimiter(nb::module_& module) {
           "unix_time"_a = 0.0)
       .def(
           "advance",
-          [](ManualClock& self, double seconds) { self.Advance(DurationOf(seconds, "advance")); },
+          [](ManualClock& self, double seconds) {
+            const Duration by = DurationOf(seconds, "advance");
+            (void)NsOf(static_cast<double>(self.Read().unix_ns) / 1e9 + seconds);
+            self.Advance(by);
+          },
           "seconds"_a)
       .def(
           "set",
@@ -252,52 +316,58 @@ void BindLimiter(nb::module_& module) {
   nb::class_<KeyLimiter>(module, "Limiter")
       .def(
           "__init__",
-          [](KeyLimiter* at, const std::vector<LimitOrText>& limits, std::size_t memory,
-             std::optional<std::string> state, std::string name, bool fails_open,
-             const std::optional<PenaltyTuple>& penalty, std::shared_ptr<ManualClock> clock) {
+          [](KeyLimiter* at, nb::handle limits, Whole<"memory"> memory, StatePath state,
+             Text<"name"> name, bool fails_open, const std::optional<PenaltyTuple>& penalty,
+             std::shared_ptr<ManualClock> clock) {
             MakeLimiter(at, limits,
-                        {.memory = memory,
-                         .state = std::move(state),
-                         .name = std::move(name),
+                        {.memory = memory.value,
+                         .state = std::move(state.path),
+                         .name = std::string(name.text),
                          .fails_open = fails_open,
                          .penalty = penalty,
                          .clock = std::move(clock)});
           },
-          "limits"_a, nb::kw_only(), "memory"_a = std::size_t{16} << 20U, "state"_a = nb::none(),
-          "name"_a = "limiter", "fails_open"_a = false, "penalty"_a = nb::none(),
-          "clock"_a = nb::none())
-      .def("check", &Check, "key"_a, "cost"_a = 1,
+          "limits"_a.none(), nb::kw_only(), "memory"_a = std::size_t{16} << 20U,
+          "state"_a = nb::none(), "name"_a = "limiter", "fails_open"_a = false,
+          "penalty"_a = nb::none(), "clock"_a = nb::none(),
+          nb::sig("def __init__(self, limits: collections.abc.Iterable[Limit | str], *, memory: "
+                  "int = 16777216, "
+                  "state: str | os.PathLike[str] | None = None, name: str = 'limiter', "
+                  "fails_open: bool = False, penalty: tuple[int, float, float] | None = None, "
+                  "clock: ManualClock | None = None) -> None"))
+      .def("check", &Check, "key"_a.none(), "cost"_a.none() = 1,
+           nb::sig("def check(self, key: str, cost: int = 1) -> Decision"),
            "Charges the key with `cost` units on every limit, or on none where one has no room.")
-      .def("check_many", &CheckMany, "keys"_a, "cost"_a = 1,
-           nb::sig("def check_many(self, keys: Sequence[str], cost: int = 1) -> list[bool]"),
+      .def("check_many", &CheckMany, "keys"_a.none(), "cost"_a.none() = 1,
+           nb::sig("def check_many(self, keys: collections.abc.Iterable[str], cost: int = 1) -> "
+                   "list[bool]"),
            "As `check` for each key in turn: which were allowed. Faster where there are many.")
       .def(
-          "peek", [](KeyLimiter& self, std::string_view key) { return Check(self, key, 0); },
-          "key"_a)
-      .def(
-          "give_back",
-          [](KeyLimiter& self, const NamedDecision& it) { self.limiter.GiveBack(it.decision); },
-          "decision"_a)
-      .def(
-          "release",
-          [](KeyLimiter& self, const NamedDecision& it) { self.limiter.Release(it.decision); },
-          "decision"_a)
-      .def("record_violation", &RecordViolation, "key"_a)
+          "peek", [](KeyLimiter& self, Key key) { return Check(self, key, {.value = 0}); },
+          "key"_a.none(), nb::sig("def peek(self, key: str) -> Decision"))
+      .def("give_back", &GiveBack, "decision"_a, "Undoes the charge of a decision, once.")
+      .def("release", &Release, "decision"_a, "Ends what a decision put in flight, once.")
+      .def("record_violation", &RecordViolation, "key"_a.none(),
+           nb::sig("def record_violation(self, key: str) -> bool"))
       .def(
           "look",
-          [](KeyLimiter& self, std::string_view key) {
-            const KeyUse use = self.limiter.Look(key);
+          [](KeyLimiter& self, Key key) {
+            const KeyUse use = self.limiter.Look(key.text);
             const auto end = use.used.begin() + static_cast<std::ptrdiff_t>(self.names->size());
             return std::tuple(std::vector<std::uint64_t>(use.used.begin(), end), use.violations,
                               Seconds(use.ban_left_ns));
           },
-          "key"_a)
+          "key"_a.none(), nb::sig("def look(self, key: str) -> tuple[list[int], int, float]"))
       .def(
-          "forget", [](KeyLimiter& self, std::string_view key) { return self.limiter.Forget(key); },
-          "key"_a, "Forgets what the key used, its violations and its ban.")
+          "forget", [](KeyLimiter& self, Key key) { return self.limiter.Forget(key.text); },
+          "key"_a.none(), nb::sig("def forget(self, key: str) -> bool"),
+          "Forgets what the key used, its violations and its ban.")
       .def(
-          "forget_all", [](KeyLimiter& self) { return self.limiter.ForgetAll(); },
-          nb::call_guard<nb::gil_scoped_release>(),
+          "forget_all",
+          [](KeyLimiter& self) {
+            const ReleasedIf released(self.shared);
+            return self.limiter.ForgetAll();
+          },
           "Forgets the same of all keys; how many had something in use.")
       .def_prop_ro("limits",
                    [](const KeyLimiter& self) {
@@ -311,9 +381,10 @@ void BindLimiter(nb::module_& module) {
       .def(
           "estimate_live",
           [](KeyLimiter& self, std::optional<std::size_t> limit) {
+            const ReleasedIf released(self.shared);
             return limit ? self.limiter.EstimateLive(*limit) : self.limiter.EstimateLive();
           },
-          "limit"_a = nb::none(), nb::call_guard<nb::gil_scoped_release>())
+          "limit"_a = nb::none())
       .def("wall_time", [](const KeyLimiter& self) {
         return static_cast<double>(self.clock->Read().unix_ns) / 1e9;
       });

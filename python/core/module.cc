@@ -3,9 +3,25 @@
 
 #include "core.h"
 #include "sluicegate/version.h"
+#include "table/bucket.h"
+
+namespace {
+
+// A bucket that a stopped process holds is waited for without the GIL.
+void* ReleaseGil() noexcept {
+  const bool may = PyGILState_Check() != 0 && !sluicegate::python::KeptGil::IsHere();
+  return may ? PyEval_SaveThread() : nullptr;
+}
+
+void TakeGil(void* released) noexcept {
+  if (released != nullptr) PyEval_RestoreThread(static_cast<PyThreadState*>(released));
+}
+
+}  // namespace
 
 NB_MODULE(_core, module) {
   module.doc() = "The engine of Sluicegate. Use the package sluicegate, which documents it.";
+  sluicegate::table::SetWaitHooks({.begin = &ReleaseGil, .end = &TakeGil});
   module.attr("version") = sluicegate::kVersion;
   sluicegate::python::BindLimiter(module);
   sluicegate::python::BindDoors(module);

@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
+from sluicegate._arguments import StatePath, check_quotas
 from sluicegate._core import Decision, LimiterDoor
 from sluicegate._limiter import RateLimitConfig, RateLimiter, whole_seconds
+from sluicegate._names import name_apart
+from sluicegate._requests import NO_ADDRESS, is_request, peer_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,22 +41,38 @@ def rate_limit(
     requests_per_minute: int | str = 60,
     requests_per_hour: int | None = 1000,
     burst_size: int | None = 10,
-    key_func: Callable[[Any], str] | None = None,
+    key_func: Callable[[Any], str | None] | None = None,
     requests_per_day: int | None = None,
     *,
-    state: str | None = None,
+    state: StatePath | None = None,
+    name: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Limits the calls of a function, plain or async, each function on its own. Quotas
-    ("10/minute; 100/5min") in place of ``requests_per_minute`` are all its limits.
+    ("10/minute; 100/5min") in place of ``requests_per_minute`` are all its limits. Write it below
+    ``@app.get``, which would otherwise call the function without its limit.
 
     The key is ``key_func(request)``, or the address of the client of the request, which is found
     among the arguments, by position or by keyword (FastAPI passes keywords). A function without a
-    request has one key for all, or ``key_func(kwargs)``. Raises RateLimitError where it is denied.
+    request has one key for all, or ``key_func(kwargs)``. Where ``key_func`` fails or names nobody,
+    the call counts as without it. Raises RateLimitError where it is denied.
+
+    ``state``: the file in which all processes count together. There a function counts under its
+    module and name, with " #2" behind it where another one has these already; or under ``name``,
+    with all that have the same.
     """
+    _check_arguments("rate_limit", requests_per_minute, key_func)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        check_function("rate_limit", function)
+        called = name_of(function)
         limiter = limiter_of(
-            function, requests_per_minute, requests_per_hour, requests_per_day, burst_size, state
+            function,
+            requests_per_minute,
+            requests_per_hour,
+            requests_per_day,
+            burst_size,
+            state,
+            name,
         )
 
         def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -63,7 +82,7 @@ def rate_limit(
                 return
             limiter.record_violation(key)
             raise RateLimitError(
-                f"Rate limit exceeded for {function.__name__}", whole_seconds(decision.retry_after)
+                f"Rate limit exceeded for {called}", whole_seconds(decision.retry_after)
             )
 
         return _wrap(function, admit)
@@ -75,11 +94,12 @@ def rate_limit_tool(
     requests_per_minute: int | str = 60,
     requests_per_hour: int | None = 1000,
     burst_size: int | None = 10,
-    key_func: Callable[[dict[str, Any]], str] | None = None,
+    key_func: Callable[[dict[str, Any]], str | None] | None = None,
     requests_per_day: int | None = None,
     on_limit: OnLimit = "dict",
     *,
-    state: str | None = None,
+    state: StatePath | None = None,
+    name: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Limits the calls of a tool, plain or async, each decorated one on its own. Quotas
     ("10/minute; 100/5min") in place of ``requests_per_minute`` are all its limits.
@@ -87,8 +107,10 @@ def rate_limit_tool(
     The key is the tool's argument ``user_id``, else ``key_func(kwargs)``, else one for all. Mind
     that ``user_id`` is what the caller says: ``sluicegate.fastmcp.rate_limit_tool`` believes no
     argument. A denied call returns a dict that says so, or raises FastMCP's ToolError with a text
-    for the model. Write it below ``@mcp.tool``.
+    for the model. Write it below ``@mcp.tool``, and ``on_limit="raise"`` where the tool says what it
+    returns: FastMCP refuses a dict then. ``state`` and ``name`` are as rate_limit's.
     """
+    _check_arguments("rate_limit_tool", requests_per_minute, key_func)
 
     def key_of(kwargs: dict[str, Any]) -> str:
         user_id = kwargs.get("user_id")
@@ -101,6 +123,7 @@ def rate_limit_tool(
         per_day=requests_per_day,
         burst_size=burst_size,
         state=state,
+        name=name,
     )
     return tool_decorator(limiter_for, key_of, on_limit)
 
@@ -116,8 +139,15 @@ def tool_decorator(
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         # What mcp.tool has seen already would be called without its limit.
-        if hasattr(function, "__fastmcp__") or not hasattr(function, "__name__"):
+        module = type(function).__module__.partition(".")[0]
+        if hasattr(function, "__fastmcp__") or module in ("fastmcp", "mcp"):
             raise TypeError("rate_limit_tool stands above mcp.tool. Write it below @mcp.tool.")
+        check_function("rate_limit_tool", function)
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{name_of(function)} is an async generator, which cannot return what a denial is. "
+                "Let the tool return its pieces in a list."
+            )
         return _limit_tool(function, limiter_for(function), key_of, on_limit)
 
     return decorate
@@ -129,7 +159,7 @@ def _limit_tool(
     key_of: Callable[[dict[str, Any]], str],
     on_limit: OnLimit,
 ) -> Callable[P, R]:
-    tool = function.__name__
+    tool = name_of(function)
     names = _parameter_names(function)
 
     def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -253,6 +283,8 @@ def get_global_limiter(config: RateLimitConfig | None = None) -> RateLimiter:
     """
     global _global_limiter
     with _global_lock:
+        if config is not None and not isinstance(config, RateLimitConfig):
+            raise TypeError(f"config is {config!r}. Write a RateLimitConfig.")
         if _global_limiter is None:
             made = config or RateLimitConfig()
             _global_limiter = RateLimiter(
@@ -276,9 +308,15 @@ def limiter_of(
     per_hour: int | None,
     per_day: int | None,
     burst_size: int | None,
-    state: str | None,
+    state: StatePath | None,
+    name: str | None,
 ) -> RateLimiter:
     """Of one function: no other counts with it, but the same one in other processes does."""
+    check_quotas(per_minute, per_hour, per_day, burst_size, prefix="requests_per_")
+    if name is None:
+        unwrapped = _unwrapped(function)
+        called = getattr(unwrapped, "__qualname__", type(unwrapped).__qualname__)
+        name = name_apart(f"{unwrapped.__module__}.{called}", state)
     return RateLimiter(
         per_minute,
         per_hour,
@@ -286,21 +324,54 @@ def limiter_of(
         burst_size,
         memory=_MEMORY,
         state=state,
-        name=f"{function.__module__}.{function.__qualname__}",
+        name=name,
     )
+
+
+def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """How people call it: an object that can be called, by its class."""
+    unwrapped = _unwrapped(function)
+    return str(getattr(unwrapped, "__name__", type(unwrapped).__name__))
+
+
+def check_function(decorator: str, function: Any) -> None:
+    if isinstance(function, (classmethod, staticmethod)):
+        kind = type(function).__name__
+        raise TypeError(f"{decorator} stands above @{kind}. Write it below @{kind}.")
+    if not callable(function):
+        raise TypeError(f"{decorator} got {function!r}. Write it above a function.")
+
+
+def _check_arguments(decorator: str, per_minute: Any, key_func: Any) -> None:
+    if callable(per_minute):
+        raise TypeError(f"{decorator} has no arguments. Write @{decorator}() or @{decorator}(60).")
+    if key_func is None:
+        return
+    if not callable(key_func):
+        raise TypeError(f"key_func is {key_func!r}. Write a function that returns the key.")
+    if inspect.iscoroutinefunction(key_func):
+        raise TypeError(f"key_func is async. Write a plain function, as {decorator} does not wait.")
 
 
 def _wrap(
     function: Callable[P, R], admit: Callable[[tuple[Any, ...], dict[str, Any]], Any]
 ) -> Callable[P, R]:
     """``admit`` comes before each call; what it returns, if not None, is the call's result."""
-    if inspect.iscoroutinefunction(function):
+    called = _unwrapped(function)
+    if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(type(called).__call__):
 
         @functools.wraps(function)
         async def later(*args: P.args, **kwargs: P.kwargs) -> Any:
             denied = admit(args, kwargs)
-            return denied if denied is not None else await function(*args, **kwargs)
+            return denied if denied is not None else await cast(Any, function)(*args, **kwargs)
 
+        later.__name__ = name_of(function)
         return cast(Callable[P, R], later)
 
     @functools.wraps(function)
@@ -308,40 +379,47 @@ def _wrap(
         denied = admit(args, kwargs)
         return denied if denied is not None else function(*args, **kwargs)
 
+    now.__name__ = name_of(function)
     return now
 
 
 def _parameter_names(function: Callable[..., Any]) -> list[str]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # Some that are written in C tell nothing.
+        return []
     return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
-def _is_request(value: Any) -> bool:
-    scope = getattr(value, "scope", None)
-    return isinstance(scope, dict) and scope.get("type") in ("http", "websocket")
-
-
 def _key_of_request(
-    args: tuple[Any, ...], kwargs: dict[str, Any], key_func: Callable[[Any], str] | None
+    args: tuple[Any, ...], kwargs: dict[str, Any], key_func: Callable[[Any], str | None] | None
 ) -> str:
-    request = next((value for value in (*args, *kwargs.values()) if _is_request(value)), None)
+    request = next((value for value in (*args, *kwargs.values()) if is_request(value)), None)
     if request is None:
         return key_of_arguments(kwargs, key_func)
-    if key_func is not None:
-        return str(key_func(request))
-    client = request.scope.get("client")
-    return LimiterDoor.key_of(client[0] if client else "unknown")
+    key = _named_by(key_func, request, "the client's address")
+    return LimiterDoor.key_of(peer_of(request.scope) or NO_ADDRESS) if key is None else key
 
 
 def key_of_arguments(
-    kwargs: dict[str, Any], key_func: Callable[[dict[str, Any]], str] | None
+    kwargs: dict[str, Any], key_func: Callable[[dict[str, Any]], str | None] | None
 ) -> str:
-    """A function of the caller's that fails must not open the limit: then all share one key."""
+    key = _named_by(key_func, kwargs, "all")
+    return NOBODY if key is None else key
+
+
+def _named_by(key_func: Callable[[Any], Any] | None, value: Any, instead: str) -> str | None:
+    """A function of the program's that fails must not open the limit: then it names nobody."""
     if key_func is None:
-        return NOBODY
+        return None
     try:
-        return str(key_func(kwargs))
+        key = key_func(value)
+        if inspect.isawaitable(key):
+            if inspect.iscoroutine(key):
+                key.close()
+            raise TypeError("key_func returns something to wait for. Write a plain function.")
+        return None if key is None else str(key)
     except Exception:
-        _log.warning("key_func failed; the call counts for all", exc_info=True)
-        return NOBODY
+        _log.warning("key_func failed; the call counts for %s", instead, exc_info=True)
+        return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, overload
 
-from sluicegate._core import Decision, Limit, Limiter, LimiterDoor, ManualClock
+from sluicegate._arguments import StatePath, check_quotas, texts_of
+from sluicegate._core import Decision, Limit, Limiter, ManualClock, Networks
 
 DEFAULT_MEMORY = 16 << 20
 """Bytes of a limiter's keys, taken at once: some 90,000 keys under the four default limits."""
@@ -20,16 +21,29 @@ _VIOLATIONS, _WITHIN, _COOLDOWN = 5, 60.0, 300.0
 class RateLimitConfig:
     """What a middleware limits, and whom it does not.
 
-    ``exempt_ips`` takes addresses and networks ("10.0.0.0/8").
+    A limit of None is left out; quotas ("10/minute; 100/5min") in place of ``requests_per_minute``
+    are all the limits that there are. ``exempt_ips`` takes addresses and networks ("10.0.0.0/8").
+    Raises ValueError or TypeError, with what to write instead.
     """
 
-    requests_per_minute: int = 60
-    requests_per_hour: int = 1000
-    requests_per_day: int = 10000
-    burst_size: int = 10
+    requests_per_minute: int | str | None = 60
+    requests_per_hour: int | None = 1000
+    requests_per_day: int | None = 10000
+    burst_size: int | None = 10
     enabled: bool = True
     exempt_ips: set[str] = field(default_factory=set)
     exempt_user_ids: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        check_quotas(
+            self.requests_per_minute,
+            self.requests_per_hour,
+            self.requests_per_day,
+            self.burst_size,
+            prefix="requests_per_",
+        )
+        texts_of(self.exempt_user_ids, "exempt_user_ids", "ada")
+        networks_of(frozenset(texts_of(self.exempt_ips, "exempt_ips", "10.0.0.0/8")))
 
 
 @dataclass
@@ -60,13 +74,16 @@ class Allowance(NamedTuple):
 class RateLimiter(Limiter):
     """At most so many calls of a key in *any* minute, hour and day, and so many at once.
 
-    A limit of None is left out. Quotas ("10/minute; 100/5min") in place of ``per_minute`` are all the
-    limits that there are. ``cleanup_interval`` does nothing: memory is fixed and nothing has
-    to be cleaned up. With ``state``, the path of a file, all processes that name it count together,
-    under one ``name``. Thread-safe.
+    A limit of None is left out; ``burst_size`` needs one of the others beside it, at whose rate it
+    comes back. Quotas ("10/minute; 100/5min") in place of ``per_minute`` are all the limits that
+    there are. ``cleanup_interval`` does nothing: memory is fixed and nothing has to be cleaned up.
 
-    Raises ValueError, with what to write instead, where a number is none, memory is too small or the
-    file cannot be used.
+    With ``state``, the path of a file, all that name it count together, in all processes, under one
+    ``name`` and with the same limits and ``memory``; where one of these differs, it begins with what
+    was counted, and counts apart from then on. Thread-safe.
+
+    Raises ValueError or TypeError, with what to write instead, where a number is none, memory is too
+    small or the file cannot be used.
     """
 
     def __init__(
@@ -78,15 +95,16 @@ class RateLimiter(Limiter):
         cleanup_interval: int = 300,
         *,
         memory: int = DEFAULT_MEMORY,
-        state: str | None = None,
+        state: StatePath | None = None,
         name: str = "limiter",
         fails_open: bool = False,
         clock: ManualClock | None = None,
     ) -> None:
         if isinstance(per_minute, str):
-            limits = [Limit.parse(quota.strip()) for quota in per_minute.split(";")]
+            limits = quotas_of(per_minute)
             per_hour = per_day = burst_size = None
         else:
+            check_quotas(per_minute, per_hour, per_day, burst_size)
             limits = _limits(per_minute, per_hour, per_day, burst_size)
         super().__init__(
             limits,
@@ -140,7 +158,7 @@ class RateLimiter(Limiter):
 
         ``total_clients`` are the keys with something in use, ``active_clients`` those with something
         of the shortest window in use. Requests (admitted ones) and violations are those of this
-        process.
+        process; a middleware's are among them, and a cost of 0 or a peek is no request.
         """
         if key is None:
             shortest = min(self._windows, key=lambda name: (name == "burst", self._windows[name]))
@@ -176,9 +194,19 @@ def _limits(
         for window, quota in windows.items()
         if quota is not None
     ]
+    if burst_size is not None and not limits:
+        raise ValueError(
+            "burst_size comes back at the rate of a limit per minute, hour or day, and there is none. "
+            "Write one of them, or leave burst_size out."
+        )
     if burst_size is not None:
         limits.append(Limit.burst(burst_size).named("burst"))
     return limits
+
+
+def quotas_of(text: str) -> list[Limit]:
+    """Of a text with one quota or more: "10/minute; 100/5min"."""
+    return [Limit.parse(quota.strip()) for quota in text.split(";")]
 
 
 def whole_seconds(seconds: float | None) -> int | None:
@@ -186,12 +214,13 @@ def whole_seconds(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, math.ceil(seconds))
 
 
+@functools.lru_cache(maxsize=64)
+def networks_of(exempt_ips: frozenset[str]) -> Networks:
+    """Compiled once for each set of texts. Raises ValueError where one is none."""
+    return Networks(sorted(exempt_ips), "exempt_ips")
+
+
 def _is_exempt(key: str, config: RateLimitConfig) -> bool:
-    if key in config.exempt_ips or key.removeprefix("user:") in config.exempt_user_ids:
+    if key.removeprefix("user:") in config.exempt_user_ids:
         return True
-    return _contains(config.exempt_ips, key)
-
-
-def _contains(networks: Iterable[str], key: str) -> bool:
-    named = [network for network in networks if "/" in network]
-    return bool(named) and LimiterDoor.is_within(key, named)
+    return bool(config.exempt_ips) and networks_of(frozenset(config.exempt_ips)).contains(key)

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from sluicegate._core import Answer, Door, LimiterDoor, ManualClock, PolicyDoor
+from sluicegate._arguments import StatePath, texts_of
+from sluicegate._core import Answer, Door, Limiter, LimiterDoor, ManualClock, PolicyDoor
 from sluicegate._limiter import RateLimitConfig, RateLimiter
+from sluicegate._requests import is_tighter, peer_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,6 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+_BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 _EPOCH_FIELDS = (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
 
 
@@ -24,26 +27,33 @@ def read_policy(policy: str | os.PathLike[str]) -> tuple[str, str]:
     """A policy's text, and how it is called in errors. A ``str`` with a line break or a brace is the
     text itself, else the path of the file.
     """
+    mend = "Write the path of a policy file, or its text."
+    if not isinstance(policy, (str, os.PathLike)):
+        raise TypeError(f"policy is {policy!r}. {mend}")
+    if policy == "":
+        raise ValueError(f"policy is ''. {mend}")
     if isinstance(policy, str) and ("\n" in policy or "{" in policy):
         return policy, "policy"
     path = os.fspath(policy)
     try:
         return Path(path).read_text(encoding="utf-8"), path
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot read the policy: {error}. Check the path.") from error
 
 
 class RateLimitMiddleware:
-    """Answers requests that are over their limit with 429, and tells all others what is left.
+    """Answers requests that are over their limit with 429, and tells the others that it limits what
+    is left.
 
-    By ``config``, on each client's address, or on its ``X-User-ID`` where one of ``trusted_proxies``
-    (addresses and networks) says so; nobody else can say who the client is. By a ``limiter`` of one's
-    own instead of a new one; or by a ``policy``, a file or its text, which says all of this by itself.
-    ``state``: the file in which all processes count together.
+    By ``config``, on each client's address. Of ``trusted_proxies`` (addresses and networks)
+    ``X-User-ID`` names the client, else ``X-Forwarded-For`` its address, else ``X-Real-IP``; nobody
+    else can say who the client is. By a ``limiter`` of one's own instead of a new one; or by a
+    ``policy``, a file or its text, which says all of this by itself. ``state``: the file in which all
+    processes count together.
 
     Nothing is buffered: streams, server-sent events and lifespans go through as they are. The
-    handshake of a WebSocket is a request like others. Raises ValueError, with what to write instead,
-    where an argument is none.
+    handshake of a WebSocket is a request like others. Raises ValueError or TypeError, with what to
+    write instead, where an argument is none.
     """
 
     def __init__(
@@ -54,15 +64,20 @@ class RateLimitMiddleware:
         *,
         policy: str | os.PathLike[str] | None = None,
         trusted_proxies: Iterable[str] = (),
-        state: str | None = None,
+        state: StatePath | None = None,
         clock: ManualClock | None = None,
     ) -> None:
+        if config is not None and not isinstance(config, RateLimitConfig):
+            raise TypeError(f"config is {config!r}. Write a RateLimitConfig.")
+        if limiter is not None and not isinstance(limiter, Limiter):
+            raise TypeError(f"limiter is {limiter!r}. Write a RateLimiter.")
+        proxies = texts_of(trusted_proxies, "trusted_proxies", "10.0.0.0/8")
         self.app = app
         self.config = config or RateLimitConfig()
-        self.limiter: RateLimiter | None = None
+        self._limiter: RateLimiter | None = None
         self._door: Door
         if policy is not None:
-            if config is not None or limiter is not None or tuple(trusted_proxies):
+            if config is not None or limiter is not None or proxies:
                 raise ValueError(
                     "A policy says all that config, limiter and trusted_proxies say. Write these "
                     "into the policy, or leave it out."
@@ -72,7 +87,7 @@ class RateLimitMiddleware:
             return
         if limiter is not None and state is not None:
             raise ValueError("A limiter has its own state. Write RateLimiter(state=...).")
-        self.limiter = limiter or RateLimiter(
+        self._limiter = limiter or RateLimiter(
             per_minute=self.config.requests_per_minute,
             per_hour=self.config.requests_per_hour,
             per_day=self.config.requests_per_day,
@@ -82,19 +97,23 @@ class RateLimitMiddleware:
             clock=clock,
         )
         self._door = LimiterDoor(
-            self.limiter,
-            trusted_proxies=list(trusted_proxies),
+            self._limiter,
+            trusted_proxies=proxies,
             exempt_ips=sorted(self.config.exempt_ips),
             exempt_users=sorted(self.config.exempt_user_ids),
         )
+
+    @property
+    def limiter(self) -> RateLimiter | None:
+        """Who is asked; None: a policy."""
+        return self._limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or not self.config.enabled:
             await self.app(scope, receive, send)
             return
-        client = scope.get("client")
         answer = self._door.ask(
-            client[0] if client else "", scope.get("method", "GET"), scope["path"], scope["headers"]
+            peer_of(scope), scope.get("method", "GET"), scope["path"], scope.get("headers", ())
         )
         if not answer.allowed:
             await _deny(answer, scope, send)
@@ -102,8 +121,9 @@ class RateLimitMiddleware:
         ours = answer.headers
 
         async def send_with_ours(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = _merge(message.get("headers", ()), ours)
+            if ours and message["type"] in _BEGINNINGS:
+                # The message is the application's, which may send it again.
+                message = {**message, "headers": _merge(message.get("headers", ()), ours)}
             await send(message)
 
         try:
@@ -126,9 +146,9 @@ def _merge(theirs: Iterable[Header], ours: list[Header]) -> list[Header]:
 
 
 def _is_tighter(theirs: dict[bytes, bytes], ours: dict[bytes, bytes]) -> bool:
-    remaining = theirs.get(b"x-ratelimit-remaining", b"")
+    remaining = theirs.get(b"x-ratelimit-remaining", b"").decode("latin-1")
     mine = ours.get(b"x-ratelimit-remaining")
-    return mine is None or (remaining.isdigit() and int(remaining) < int(mine))
+    return mine is None or is_tighter(remaining, mine.decode("latin-1"))
 
 
 async def _deny(answer: Answer, scope: Scope, send: Send) -> None:

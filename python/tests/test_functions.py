@@ -1,14 +1,20 @@
 """The decorators, the global limiter, and the statistics of tools."""
 
 import asyncio
+import contextlib
+import functools
 import inspect
+import os
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 import sluicegate
 from sluicegate import RateLimitError, rate_limit, rate_limit_tool
+from sluicegate._names import name_apart
 
 
 def test_a_plain_function_and_an_async_one() -> None:
@@ -211,14 +217,190 @@ def test_the_global_limiter_is_one() -> None:
     assert sluicegate.get_global_limiter(sluicegate.RateLimitConfig()).per_minute == 7
 
 
+_JOB = """
+import sys
+from sluicegate import RateLimitError, rate_limit
+def make(text):
+    @rate_limit(requests_per_minute=1, state=sys.argv[1])
+    def job(): return text
+    return job
+jobs = [make("one"), make("two")]
+for job in jobs:
+    try: print(job())
+    except RateLimitError: print("denied")
+"""
+
+
 def test_a_decorated_functions_quota_is_shared_by_a_file(tmp_path: pathlib.Path) -> None:
-    def make() -> Any:
-        @rate_limit(requests_per_minute=1, state=str(tmp_path / "state"))
+    """With the same one of other processes: of two by one name, the first with the first."""
+
+    def run() -> list[str]:
+        command = [sys.executable, "-c", _JOB, str(tmp_path / "state")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return subprocess.check_output(command, env=environment, text=True).split()
+
+    assert run() == ["one", "two"], "each is a rule of its own"
+    assert run() == ["denied", "denied"]
+
+
+def _admitted(function: Any, calls: int = 3) -> int:
+    admitted = 0
+    for _ in range(calls):
+        try:
+            admitted += not isinstance(function(), dict)
+        except RateLimitError:
+            pass
+    return admitted
+
+
+@pytest.mark.parametrize("decorator", [rate_limit, rate_limit_tool])
+def test_in_a_file_each_decorator_is_a_rule_of_its_own(
+    decorator: Any, tmp_path: pathlib.Path
+) -> None:
+    state = tmp_path / "state"  # A path of any kind.
+
+    def make(**options: Any) -> Any:
+        @decorator("2/minute", state=state, **options)
         def job() -> int:
             return 1
 
         return job
 
-    assert make()() == 1
+    assert [_admitted(make()), _admitted(make())] == [2, 2]
+    assert [_admitted(make(name="mine")), _admitted(make(name="mine"))] == [2, 0], "by their name"
+    tight = decorator("1/minute", state=state)(make())
+    assert _admitted(tight) == 1, "one above the other"
+    lambdas = [decorator("2/minute", state=state)(lambda: number) for number in (1, 2)]
+    assert [_admitted(one) for one in lambdas] == [2, 2]
+
+
+def test_names_that_count_apart(tmp_path: pathlib.Path) -> None:
+    state = tmp_path / "state"
+    names = [name_apart("job", state), name_apart("job", str(state)), name_apart("other", state)]
+    assert names == ["job", "job #2", "other"]
+    link = tmp_path / "link"
+    link.symlink_to(state)
+    assert name_apart("job", link) == "job #3", "the same file"
+    assert [name_apart("job", None), name_apart("job", None)] == ["job", "job"], "no file, no name"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_key_function_that_names_nobody_leaves_the_address(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def team(request: Any) -> str | None:
+        return str(request.headers["x-team"]) if fails else None
+
+    @rate_limit(requests_per_minute=1, key_func=team)
+    def view(request: Any) -> str:
+        return "seen"
+
+    assert view(_Request("192.0.2.1")) and view(_Request("192.0.2.2"))
     with pytest.raises(RateLimitError):
-        make()()
+        view(_Request("192.0.2.1"))
+    assert ("key_func failed; the call counts for the client's address" in caplog.text) == fails
+
+
+def test_a_coroutine_is_no_key() -> None:
+    """Each would be another key, and nothing would be limited."""
+
+    async def later(request: Any) -> str:
+        return "ada"
+
+    with pytest.raises(TypeError, match="key_func is async. Write a plain function"):
+        rate_limit(key_func=later)  # type: ignore[arg-type]
+
+    @rate_limit(requests_per_minute=1, key_func=lambda request: later(request))  # type: ignore
+    def view(request: Any) -> str:
+        return "seen"
+
+    assert view(_Request("192.0.2.1"))
+    with pytest.raises(RateLimitError):
+        view(_Request("192.0.2.1"))
+
+
+def test_an_endpoint_is_no_request() -> None:
+    """Starlette's HTTPEndpoint has a scope, too, and comes first as self."""
+    endpoints = pytest.importorskip("starlette.endpoints")
+    requests = pytest.importorskip("starlette.requests")
+    scope = {"type": "http", "client": ("192.0.2.1", 1), "headers": [(b"x-team", b"red")]}
+
+    class Endpoint(endpoints.HTTPEndpoint):  # type: ignore
+        @rate_limit(requests_per_minute=1, key_func=lambda request: request.headers["x-team"])
+        async def get(self, request: Any) -> str:
+            return "got"
+
+    endpoint = Endpoint(scope, None, None)
+    assert asyncio.run(endpoint.get(requests.Request(scope))) == "got"
+    blue = {**scope, "headers": [(b"x-team", b"blue")]}
+    assert asyncio.run(endpoint.get(requests.Request(blue))) == "got"
+    with pytest.raises(RateLimitError):
+        asyncio.run(endpoint.get(requests.Request(scope)))
+
+
+class _Later:
+    async def __call__(self, number: int) -> int:
+        return number
+
+
+def _double(number: int, user_id: str = "") -> int:
+    return 2 * number
+
+
+@pytest.mark.parametrize("decorator", [rate_limit, rate_limit_tool])
+def test_what_can_be_called_can_be_limited(decorator: Any, tmp_path: pathlib.Path) -> None:
+    state = tmp_path / "state"
+    partial = decorator("1/minute", state=state)(functools.partial(_double, 4))
+    assert partial() == 8 and partial.__name__ == "_double"
+    with contextlib.suppress(RateLimitError):
+        assert partial()["tool_name"] == "_double"
+    later = decorator("1/minute", state=state)(_Later())
+    assert inspect.iscoroutinefunction(later) and asyncio.run(later(3)) == 3
+    assert later.__name__ == "_Later"
+    assert decorator("1/minute")(functools.partial(later))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: rate_limit(lambda: 1), r"Write @rate_limit\(\) or @rate_limit\(60\)"),
+        (lambda: rate_limit_tool(print), r"Write @rate_limit_tool\(\) or"),
+        (lambda: rate_limit(60)(5), "rate_limit got 5. Write it above a function"),
+        (lambda: rate_limit()(classmethod(print)), "Write it below @classmethod"),
+        (lambda: rate_limit_tool()(staticmethod(print)), "Write it below @staticmethod"),
+        (lambda: rate_limit(key_func=5), "key_func is 5. Write a function"),
+        (lambda: rate_limit(1.5)(print), "requests_per_minute is 1.5. Write a whole number"),
+        (lambda: rate_limit(state=5)(print), "state is 5. Write the path of a file"),
+        (lambda: sluicegate.get_global_limiter(5), "config is 5. Write a RateLimitConfig"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_told(make: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        make()
+
+
+def test_a_wrong_number_is_told_by_its_name() -> None:
+    for argument in ("requests_per_minute", "requests_per_hour", "requests_per_day", "burst_size"):
+        for number in (0, -1):
+            with pytest.raises(ValueError, match=f"{argument} is {number}. Write a whole number"):
+                rate_limit(**{argument: number})(print)  # type: ignore[arg-type]
+
+
+def test_a_tool_that_is_an_async_generator_is_refused() -> None:
+    """It could not return the dict of a denial."""
+
+    async def pieces() -> Any:
+        yield 1
+
+    with pytest.raises(TypeError, match="pieces is an async generator"):
+        rate_limit_tool()(pieces)
+
+
+def test_keys_of_tools_are_any_text() -> None:
+    """JSON may bring halves of characters."""
+
+    @rate_limit_tool(requests_per_minute=1)
+    def tool(user_id: str) -> int:
+        return 1
+
+    assert [tool("\ud800"), tool("\udfff")] == [1, 1] and isinstance(tool("\ud800"), dict)

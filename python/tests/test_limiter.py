@@ -3,8 +3,12 @@
 import asyncio
 import math
 import multiprocessing
+import os
 import pathlib
+import signal
 import threading
+import time
+from typing import Any
 
 import pytest
 
@@ -205,14 +209,42 @@ def test_what_is_in_flight_ends(clock: ManualClock) -> None:
     assert limited.check("ada")
 
 
+def test_a_place_is_given_up_once(clock: ManualClock) -> None:
+    limited = Limiter([Limit.concurrency(2), "9/minute"], memory=1 << 20, clock=clock)
+    first = limited.check("ada")
+    assert limited.check("ada")
+    limited.release(first)
+    limited.release(first)
+    assert limited.look("ada")[0][0] == 1, "the other one is still in flight"
+    limited.give_back(first)
+    limited.give_back(first)
+    assert limited.look("ada")[0] == [1, 1], "what it charged comes back once, and nothing else"
+
+
+def test_what_a_foreign_limiter_ends_goes_on(clock: ManualClock) -> None:
+    one, other = (Limiter([Limit.concurrency(1)], memory=1 << 20, clock=clock) for _ in range(2))
+    decision = one.check("ada")
+    other.release(decision)
+    assert not one.check("ada")
+    one.release(decision)
+    assert one.check("ada")
+
+
 def test_many_keys_at_once(clock: ManualClock) -> None:
     limited = Limiter(["2/minute"], memory=1 << 20, clock=clock)
     assert limited.check_many(["ada", "bob", "ada", "ada"]) == [True, True, True, False]
     assert limited.check_many([]) == []
     keys = [f"key-{i}" for i in range(1000)]
     assert all(limited.check_many(tuple(keys)))
-    with pytest.raises(TypeError):
-        limited.check_many(["ada", 7])  # type: ignore[list-item]
+    assert limited.check_many(f"other-{i}" for i in range(3)) == [True] * 3
+    assert limited.check_many(["zoe"], 0) == [True] and limited.peek("zoe").remaining == 2
+
+
+def test_of_many_keys_none_is_charged_where_one_is_none(clock: ManualClock) -> None:
+    limited = RateLimiter(9999, None, None, None, memory=1 << 20, clock=clock)
+    with pytest.raises(TypeError, match=r"keys\[300\] is 7\. Write a str"):
+        limited.check_many(["ada"] * 300 + [7])  # type: ignore[list-item]
+    assert limited.look("ada")[0] == [0] and limited.admitted == 0
 
 
 @pytest.mark.parametrize(
@@ -221,8 +253,30 @@ def test_many_keys_at_once(clock: ManualClock) -> None:
         (lambda: Limiter(["sixty/minute"]), "sixty"),
         (lambda: Limiter([]), "There are no limits"),
         (lambda: Limiter(["1/s"], memory=10), "has no room"),
-        (lambda: RateLimiter(per_minute=0), "at least 1"),
-        (lambda: RateLimiter(None, None, None, 10), "needs a refill"),
+        (lambda: Limiter(["1/s"], memory=-1), "memory is -1. Write a whole number"),
+        (lambda: Limiter([]), r'like Limiter\(\["60/minute"\]\)'),
+        (lambda: Limiter(["1/s"], memory=10), "Write a memory of at least"),
+        (lambda: Limiter(["1/s"], memory=2**62), r"Ask for less \(memory\)"),
+        (lambda: Limiter(["1/s", "2/s"]), r'by \.named\("\.\.\."\)'),
+        (lambda: Limiter([Limit.burst(5)]), r'Write Limit\.burst\(10, "1/s"\)'),
+        (lambda: Limiter(["0/s"]), "Write a quota of at least 1.$"),
+        (lambda: Limiter(["1/s"], penalty=(0, 1.0, 1.0)), "or leave penalty out"),
+        (lambda: Limiter(["1/s"], state="/tmp", name="a/b"), "Set name"),
+        (lambda: Limiter(["1/s"], state=""), "state is ''. Write the path of a file"),
+        (lambda: Limiter(["1/s"]).check("ada", -1), "cost is -1. Write a whole number from 0"),
+        (lambda: Limiter(["1/s"]).check("ada", 2**64), "cost is 18446744073709551616. Write"),
+        (lambda: Limiter(["1/s"]).check_many(["ada"], -1), "cost is -1"),
+        (lambda: Limit.burst(-1), "capacity is -1"),
+        (lambda: Limit.parse("\ud800"), "is no limit"),
+        (lambda: RateLimiter(per_minute=0), "per_minute is 0. Write a whole number of at least 1"),
+        (lambda: RateLimiter(per_day=-3), "per_day is -3. Write"),
+        (lambda: RateLimiter(burst_size=0), "burst_size is 0. Write"),
+        (lambda: RateLimiter(burst_size=-1), "burst_size is -1. Write"),
+        (lambda: RateLimiter(None, None, None, 10), "burst_size comes back at the rate of a limit"),
+        (lambda: RateLimiter(None, None, None, None), "There are no limits"),
+        (lambda: RateLimitConfig(requests_per_hour=-1), "requests_per_hour is -1. Write"),
+        (lambda: RateLimitConfig(exempt_ips={"bogus"}), "exempt_ips: 'bogus' is no address"),
+        (lambda: RateLimitConfig(exempt_ips={"10.0.0.1/8"}), r"exempt_ips: .* Write 10\.0\.0\.0/8"),
         (lambda: Limiter(["1/s"], state="/nowhere/at/all"), "No such file"),
         (lambda: Limiter(["1/s"], penalty=(5, 0.0, 1.0)), "Write a number above 0"),
         (lambda: Limit.concurrency(1, lease=math.inf), "Write a number above 0"),
@@ -231,6 +285,168 @@ def test_many_keys_at_once(clock: ManualClock) -> None:
 def test_what_is_wrong_is_told_with_the_mend(make: object, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         make()  # type: ignore[operator]
+
+
+_WRONG_TYPES = [
+    (lambda: Limiter("10/minute"), r"limits is '10/minute'\. Write a list .* \['10/minute'\]"),
+    (lambda: Limiter([7]), r"limits\[0\] is 7\. Write a quota, like '10/minute', or a Limit"),  # type: ignore
+    (lambda: Limiter(None), "limits is None. Write a list"),  # type: ignore
+    (lambda: Limiter(["1/s"], state=7), "state is 7. Write the path of a file"),  # type: ignore
+    (lambda: Limiter(["1/s"], memory="much"), "memory is 'much'. Write a whole number"),  # type: ignore
+    (lambda: RateLimiter(per_minute=1.5), "per_minute is 1.5. Write a whole number"),  # type: ignore
+    (lambda: RateLimiter(per_hour=True), "per_hour is True. Write a whole number"),
+    (lambda: RateLimiter(burst_size="5"), "burst_size is '5'. Write"),  # type: ignore
+    (lambda: RateLimitConfig(exempt_ips="10.0.0.1"), "exempt_ips is '10.0.0.1'. Write a list or"),  # type: ignore
+    (lambda: RateLimitConfig(exempt_user_ids="bob"), "exempt_user_ids is 'bob'. Write"),  # type: ignore
+    (lambda: RateLimitConfig(exempt_user_ids={7}), "exempt_user_ids has 7 in it"),  # type: ignore
+]
+
+
+@pytest.mark.parametrize(("make", "text"), _WRONG_TYPES)
+def test_a_wrong_type_is_told_with_the_mend(make: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        make()
+
+
+@pytest.mark.parametrize("call", ["check", "peek", "record_violation", "look", "forget"])
+def test_what_is_no_key_is_told(call: str) -> None:
+    limited = RateLimiter(memory=1 << 20)
+    for key, shown in ((None, "None"), (7, "7"), (b"ada", "b'ada'")):
+        with pytest.raises(TypeError, match=f"key is {shown}. Write a str"):
+            getattr(limited, call)(key)
+    for cost, shown in ((None, "None"), (1.5, "1.5"), ("x", "'x'")):
+        with pytest.raises(TypeError, match=f"cost is {shown}. Write a whole number"):
+            limited.check("ada", cost)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="keys is 'ada'. Write a list of keys"):
+        limited.check_many("ada")
+
+
+def test_what_is_shown(clock: ManualClock) -> None:
+    limited = Limiter(["1/minute"], memory=1 << 20, clock=clock)
+    assert repr(limited.check("ada", 2)).endswith("remaining=1, retry_after=None)"), "never"
+    assert len({Limit.parse("1/s"), Limit.parse("1/s"), Limit.parse("2/s")}) == 2
+
+
+def test_a_clock_ends_in_2255() -> None:
+    clock = ManualClock(8_000_000_000.0)
+    clock.advance(900_000_000)
+    with pytest.raises(ValueError, match="Write seconds since 1970"):
+        clock.advance(900_000_000)
+    assert Limiter(["1/s"], clock=clock).wall_time() == 8_900_000_000.0
+
+
+def test_a_state_is_a_path_of_any_kind(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "state"
+    for state in (path, str(path), os.fsencode(path)):
+        Limiter(["3/hour"], memory=1 << 20, state=state).check("ada")  # type: ignore[arg-type]
+    assert not Limiter(["3/hour"], memory=1 << 20, state=path).check("ada")
+
+
+def test_other_memory_or_limits_count_apart(tmp_path: pathlib.Path) -> None:
+    state = str(tmp_path / "state")
+    one = Limiter(["3/hour"], memory=1 << 20, state=state)
+    same = Limiter(["3/hour"], memory=1 << 20, state=state)
+    memory = Limiter(["3/hour"], memory=1 << 21, state=state)
+    limits = Limiter(["3/hour", "9/day"], memory=1 << 20, state=state)
+    assert one.check("ada")
+    used = [limiter.look("ada")[0][0] for limiter in (one, same, memory, limits)]
+    assert used == [1, 1, 0, 0]
+
+
+def test_what_costs_nothing_is_no_request(clock: ManualClock) -> None:
+    limited = limiter(clock)
+    limited.peek("ada")
+    limited.check("ada", 0)
+    limited.check_many(["ada"], 0)
+    assert limited.get_stats()["total_requests"] == 0
+    limited.check("ada", 5)
+    assert limited.get_stats()["total_requests"] == 1
+
+
+async def test_exempt_addresses_are_compared_as_addresses(clock: ManualClock) -> None:
+    limited = limiter(clock, per_minute=1)
+    config = RateLimitConfig(exempt_ips={"2001:DB8::1", "::ffff:1.2.3.4", "10.0.0.0/8"})
+    for _ in range(2):
+        for key in ("2001:db8:0:0::1", "1.2.3.4", "::ffff:10.1.1.1"):
+            assert await limited.is_allowed(key, config)
+    config.exempt_ips.add("192.0.2.9")
+    for _ in range(2):
+        assert await limited.is_allowed("192.0.2.9", config), "the set may change"
+
+
+@pytest.mark.parametrize("call", ["estimate_live", "forget_all"])
+def test_who_forks_while_another_thread_counts_leaves_nothing_locked(call: str) -> None:
+    """The child had a copy of locks that no thread of its own would open."""
+    limited = RateLimiter(10**6, None, None, None)
+    keys = [f"key-{i}" for i in range(2000)]
+    limited.check_many(keys)
+    over = threading.Event()
+
+    def count() -> None:
+        while not over.is_set():
+            getattr(limited, call)()
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        for _ in range(60):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)  # A child that waits for ever is killed, and seen below.
+                try:
+                    os._exit(0 if all(limited.check(key) for key in keys) else 1)
+                finally:
+                    os._exit(2)
+            assert os.waitpid(child, 0)[1] == 0, "a child hung"
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_others_run_while_a_key_is_waited_for_that_a_stopped_process_holds(
+    tmp_path: pathlib.Path,
+) -> None:
+    def make() -> RateLimiter:
+        return RateLimiter(10**6, None, None, None, memory=1 << 20, state=str(tmp_path / "state"))
+
+    limited, parent = make(), os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            own = make()
+            while os.getppid() == parent:
+                own.check_many(["hot"] * 256)
+        finally:
+            os._exit(1)
+    ticks = 0
+    over = threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not over.wait(0.001):
+            ticks += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        for _ in range(300):  # Until the child is stopped with the key.
+            os.kill(child, signal.SIGSTOP)
+            os.waitpid(child, os.WUNTRACED)
+            before, begin = ticks, time.monotonic()
+            allowed = bool(limited.check("hot"))
+            ticked, waited = ticks - before, time.monotonic() - begin
+            os.kill(child, signal.SIGCONT)
+            if not allowed and waited > 0.04:
+                assert ticked >= 5, f"the other thread ran {ticked} times in {waited} s"
+                break
+            time.sleep(0.002)
+        else:
+            pytest.skip("the child never held the key")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        over.set()
+        thread.join()
 
 
 def test_threads_share_one_quota() -> None:
@@ -286,7 +502,7 @@ def test_workers_that_fork_off_share_their_parents(tmp_path: pathlib.Path) -> No
 
 def test_keys_are_any_text() -> None:
     limited = Limiter(["1/hour"], memory=1 << 20)
-    for key in ("", "ключ", "a\0b", "x" * 100_000):
+    for key in ("", "ключ", "a\0b", "x" * 100_000, "\ud800", "\udfff", "a\udc80"):
         assert limited.check(key) and not limited.check(key)
 
 

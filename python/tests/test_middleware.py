@@ -1,6 +1,7 @@
 """RateLimitMiddleware on real Starlette and FastAPI applications."""
 
 import asyncio
+import gc
 import json
 import pathlib
 from collections.abc import AsyncIterator
@@ -162,6 +163,171 @@ def test_a_limiter_of_ones_own_can_be_asked(clock: ManualClock) -> None:
     assert (stats["requests_per_minute"], stats["violations"]) == (2, 1)
 
 
+def _scope(peer: Any = "192.0.2.1", **more: Any) -> dict[str, Any]:
+    client = None if peer is None else (peer, 1234)
+    return {"type": "http", "method": "GET", "path": "/", "headers": [], "client": client, **more}
+
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"x-own", b"1")]}
+
+
+async def _constant(scope: Any, receive: Any, send: Any) -> None:
+    await send(START)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def ask(middleware: RateLimitMiddleware, scope: dict[str, Any]) -> list[dict[str, Any]]:
+    """Drives it as a server would."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    asyncio.run(middleware(scope, receive, send))
+    return sent
+
+
+def used(middleware: RateLimitMiddleware, *keys: str) -> dict[str, int]:
+    assert middleware.limiter is not None
+    stats = {key: middleware.limiter.get_stats(key)["requests_per_minute"] for key in keys}
+    return {key: number for key, number in stats.items() if number}
+
+
+def test_the_limiter_lives_as_long_as_the_middleware(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(_constant, limiter=RateLimiter(9, clock=clock))
+    with pytest.raises(AttributeError):
+        middleware.limiter = RateLimiter()  # type: ignore[misc]
+    middleware._limiter = None
+    gc.collect()
+    for _ in range(3):  # What takes the place of a limiter that is gone.
+        RateLimiter(memory=1 << 20)
+    statuses = [ask(middleware, _scope())[0]["status"] for _ in range(10)]
+    assert statuses == [200] * 9 + [429]
+
+
+def _pairs(user: bytes) -> Any:
+    yield (bytes(bytearray(b"x-filler")), b"y" * 40)
+    yield (bytes(bytearray(b"x-user-id")), bytes(bytearray(user)))
+
+
+@pytest.mark.parametrize("size", [8, 60, 600, 5000])
+def test_headers_may_be_iterators(clock: ManualClock, size: int) -> None:
+    """An iterator lets go of what it gave before the next one comes."""
+    user = b"u" * size
+    kinds = [
+        lambda: _pairs(user),
+        lambda: list(_pairs(user)),
+        lambda: [list(pair) for pair in _pairs(user)],
+        lambda: (iter(pair) for pair in _pairs(user)),
+        lambda: [map(bytes, map(bytearray, pair)) for pair in [*_pairs(user), (b"x", b"z" * size)]],
+    ]
+    middleware = RateLimitMiddleware(
+        _constant, config(requests_per_minute=60), trusted_proxies=["10.0.0.0/8"], clock=clock
+    )
+    for count, kind in enumerate(kinds, 1):
+        ask(middleware, _scope("10.0.0.1", headers=kind()))
+        assert used(middleware, "user:" + user.decode(), "10.0.0.1") == {"user:" + user.decode(): count}
+
+
+def test_a_header_may_ask_the_door_itself(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(
+        _constant, config(requests_per_minute=60), trusted_proxies=["10.0.0.0/8"], clock=clock
+    )
+
+    def asks() -> Any:
+        yield b"x-filler"
+        middleware._door.ask("10.0.0.1", "GET", "/", _pairs(b"inner"))
+        yield b"y"
+
+    ask(middleware, _scope("10.0.0.1", headers=[(b"x-user-id", b"outer"), asks()]))
+    assert used(middleware, "user:outer", "user:inner") == {"user:outer": 1, "user:inner": 1}
+
+
+def test_what_is_no_header_is_told(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(_constant, clock=clock)
+    for headers in ([(b"a",)], [5], 5, [(b"a", 5)]):
+        with pytest.raises(TypeError):
+            ask(middleware, _scope(headers=headers))
+    without = _scope()
+    del without["headers"]
+    assert ask(middleware, without)[0]["status"] == 200
+
+
+def test_the_applications_message_stays_as_it_is(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(_constant, config(requests_per_minute=9), clock=clock)
+    told = [dict(ask(middleware, _scope())[0]["headers"])[b"x-ratelimit-remaining"] for _ in "123"]
+    assert told == [b"8", b"7", b"6"]
+    assert START["headers"] == [(b"x-own", b"1")]
+
+
+def test_what_a_middleware_decides_is_counted(clock: ManualClock) -> None:
+    exempt = config(exempt_ips={"198.51.100.1"})
+    limiter = RateLimiter(per_minute=2, clock=clock, memory=1 << 20)
+    middleware = RateLimitMiddleware(_constant, exempt, limiter)
+    for peer in ["192.0.2.1"] * 3 + ["198.51.100.1"] * 5:
+        ask(middleware, _scope(peer))
+    stats = limiter.get_stats()
+    assert (stats["total_requests"], stats["total_violations"]) == (2, 1)
+    for _ in range(20):
+        ask(middleware, _scope())
+    assert limiter.get_stats()["total_violations"] == 5, "in a ban there are none"
+
+
+def test_the_real_ip_of_a_trusted_proxy_counts(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(
+        _constant, config(requests_per_minute=60), trusted_proxies=["10.0.0.0/8"], clock=clock
+    )
+    real = (b"x-real-ip", b"203.0.113.7")
+    forwarded = (b"x-forwarded-for", b"203.0.113.8")
+    for headers in ([real], [real, forwarded], [real, real], [(b"x-real-ip", b"garbage")]):
+        ask(middleware, _scope("10.0.0.1", headers=headers))
+    ask(middleware, _scope("192.0.2.1", headers=[real]))
+    keys = ("203.0.113.7", "203.0.113.8", "10.0.0.1", "192.0.2.1")
+    assert used(middleware, *keys) == {
+        "203.0.113.7": 1, "203.0.113.8": 1, "10.0.0.1": 2, "192.0.2.1": 1
+    }  # fmt: skip
+
+
+def test_peers_with_a_zone_and_without_an_address(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(_constant, config(requests_per_minute=60), clock=clock)
+    for peer in ("fe80::1%eth0", "fe80::2%eth1", None, "", "testclient", 5):
+        ask(middleware, _scope(peer))
+    assert used(middleware, "fe80::/64", "unknown") == {"fe80::/64": 2, "unknown": 4}
+
+
+def test_paths_and_users_are_any_text(clock: ManualClock) -> None:
+    policy = "rules: [{name: all, key: [client], limits: [9/minute]}]"
+    for middleware in (
+        RateLimitMiddleware(_constant, clock=clock),
+        RateLimitMiddleware(_constant, policy=policy, clock=clock),
+    ):
+        odd = _scope(path="/\ud800", headers=[("x-user-id", "\ud800")])
+        assert ask(middleware, odd)[0]["status"] == 200
+
+
+async def _accepts(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"] == "/denied":
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+    else:
+        await send({"type": "websocket.accept"})
+
+
+def test_a_websockets_answers_tell_what_is_left(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(_accepts, config(requests_per_minute=9), clock=clock)
+    for left, path in ((b"8", "/"), (b"7", "/denied")):
+        answer = ask(middleware, _scope(type="websocket", path=path))[0]
+        assert dict(answer["headers"])[b"x-ratelimit-remaining"] == left
+
+
+def test_who_is_exempt_is_told_nothing(clock: ManualClock) -> None:
+    middleware = RateLimitMiddleware(_constant, config(exempt_ips={"192.0.2.1"}), clock=clock)
+    assert ask(middleware, _scope())[0] == START
+
+
 def test_streams_are_not_buffered(clock: ManualClock) -> None:
     """The application's second piece is made after the first one was sent."""
 
@@ -231,6 +397,9 @@ def test_the_applications_own_fields_stay(clock: ManualClock) -> None:
     assert tighter.headers.get_list("ratelimit")[0] == "own" and '"' in tighter.headers["ratelimit"]
     looser = client.get("/?x-ratelimit-remaining=100&x-ratelimit-limit=200")
     assert looser.headers["x-ratelimit-remaining"] == "7"
+    for remaining, told in (("0006", "6"), ("9" * 5000, "5"), ("many", "4"), ("3", "3")):
+        answer = client.get("/?x-ratelimit-remaining=" + remaining)
+        assert answer.headers["x-ratelimit-remaining"].lstrip("0") == told
     assert looser.headers["x-ratelimit-limit"] == "9"
 
 
@@ -289,6 +458,34 @@ def test_a_bad_policy_is_told_with_line_and_column(tmp_path: pathlib.Path) -> No
         RateLimitMiddleware(application(), trusted_proxies=["x"])
     with pytest.raises(ValueError, match="A policy says all"):
         RateLimitMiddleware(application(), config(), policy=POLICY)
+    with pytest.raises(ValueError, match="policy is ''. Write the path of a policy file"):
+        RateLimitMiddleware(application(), policy="")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"limiter": 5}, "limiter is 5. Write a RateLimiter"),
+        ({"config": 5}, "config is 5. Write a RateLimitConfig"),
+        ({"trusted_proxies": "10.0.0.0/8"}, r"trusted_proxies is '10\.0\.0\.0/8'. Write a list"),
+        ({"trusted_proxies": None}, "trusted_proxies is None. Write a list"),
+        ({"policy": 5}, "policy is 5. Write the path of a policy file"),
+        ({"policy": b"x"}, "policy is b'x'. Write"),
+        ({"state": 5}, "state is 5. Write the path of a file"),
+    ],
+)
+def test_a_wrong_type_is_told_with_the_mend(options: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        RateLimitMiddleware(application(), **options)
+
+
+def test_a_policys_state_is_a_path_of_any_kind(clock: ManualClock, tmp_path: pathlib.Path) -> None:
+    policy = "rules: [{name: all, key: [client], limits: [1/minute]}]"
+    statuses = [
+        ask(RateLimitMiddleware(_constant, policy=policy, state=state, clock=clock), _scope())[0]
+        for state in (tmp_path / "state", str(tmp_path / "state"))
+    ]
+    assert [answer["status"] for answer in statuses] == [200, 429]
 
 
 def test_fastapi(clock: ManualClock) -> None:

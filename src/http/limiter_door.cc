@@ -15,6 +15,17 @@ std::string TextOf(const IpAddress& address) {
   return address.is_v4() ? address.ToString() : address.Client().ToString() + "/64";
 }
 
+// Without its zone.
+std::optional<IpAddress> AddressOf(std::string_view peer) noexcept {
+  return IpAddress::Parse(peer.substr(0, peer.find('%')));
+}
+
+// A proxy's that sends it alone.
+std::optional<IpAddress> RealIp(std::span<const wire::Field> fields) {
+  if (wire::FindField(fields, "x-forwarded-for")) return std::nullopt;
+  return IpAddress::Parse(wire::syntax::Trim(OnlyValue(fields, "x-real-ip")));
+}
+
 bool IsInFlight(const Limit& limit) { return limit.algorithm == Algorithm::kConcurrency; }
 
 std::string_view DetailOf(const Decision& decision) {
@@ -27,6 +38,10 @@ std::string_view DetailOf(const Decision& decision) {
 }
 
 }  // namespace
+
+IpAddress ParsePeer(std::string_view text) noexcept {
+  return AddressOf(text).value_or(IpAddress());
+}
 
 LimiterDoor::LimiterDoor(Limiter& limiter, Options options)
     : limiter_(limiter), options_(std::move(options)) {
@@ -41,30 +56,42 @@ LimiterDoor::LimiterDoor(Limiter& limiter, Options options)
 }
 
 std::string LimiterDoor::KeyOf(std::string_view peer) {
-  const auto address = IpAddress::Parse(peer);
+  const auto address = AddressOf(peer);
   return address ? TextOf(*address) : std::string(peer);
 }
 
+LimiterDoor::Client LimiterDoor::ClientOf(const LocalRequest& request) {
+  const IpAddress peer = ParsePeer(request.peer);
+  const std::lock_guard lock(mu_);
+  const Request read = reader_.Read(*options_.clients, {},
+                                    {.peer = peer,
+                                     .method = request.method,
+                                     .path = request.path,
+                                     .authority = {},
+                                     .fields = request.fields});
+  const bool trusted = reader_.client().peer_trusted;
+  const auto real = trusted ? RealIp(request.fields) : std::nullopt;
+  return {.address = real.value_or(read.client), .user = std::string(read.user)};
+}
+
+std::string LimiterDoor::KeyOf(const Client& client) {
+  return client.user.empty() ? TextOf(client.address) : "user:" + client.user;
+}
+
+std::string LimiterDoor::KeyFor(const LocalRequest& request) { return KeyOf(ClientOf(request)); }
+
 LocalAnswer LimiterDoor::Ask(const LocalRequest& request) {
-  const IpAddress peer = IpAddress::Parse(request.peer).value_or(IpAddress());
-  std::string key;
-  {
-    const std::lock_guard lock(mu_);
-    const Request read = reader_.Read(*options_.clients, {},
-                                      {.peer = peer,
-                                       .method = request.method,
-                                       .path = request.path,
-                                       .authority = {},
-                                       .fields = request.fields});
-    LocalAnswer exempt;
-    exempt.decision.verdict = Verdict::kExempt;
-    if (options_.exempt_clients.Contains(read.client)) return exempt;
-    if (!read.user.empty() && options_.exempt_users.contains(read.user)) return exempt;
-    key = read.user.empty() ? TextOf(read.client) : "user:" + std::string(read.user);
-  }
+  const Client client = ClientOf(request);
   LocalAnswer answer;
+  if (options_.exempt_clients.Contains(client.address) ||
+      (!client.user.empty() && options_.exempt_users.contains(client.user))) {
+    answer.decision.verdict = Verdict::kExempt;
+    return answer;
+  }
+  const std::string key = KeyOf(client);
   answer.decision = limiter_.Check(key);
   const Decision& decision = answer.decision;
+  if (options_.on_decision) options_.on_decision(decision);
   AppendFields(decision, answer.fields);
   if (decision.allowed()) return answer;
   const bool banned = decision.verdict == Verdict::kBanned;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,11 +30,15 @@ namespace sluicegate::http {
 
 /// What the server knows of a request. Views that outlive the call.
 struct LocalRequest {
-  std::string_view peer;  ///< An address, or anything else: then the peer is nobody known.
+  std::string_view peer;  ///< As ParsePeer reads it.
   std::string_view method;
   std::string_view path;  ///< Decoded, without the query.
   std::span<const wire::Field> fields;
 };
+
+/// The address of a peer, without its zone ("fe80::1%eth0"). Anything else is nobody known: the
+/// unspecified address. Pure.
+[[nodiscard]] IpAddress ParsePeer(std::string_view text) noexcept;
 
 /// What the server is to do. A value type.
 struct LocalAnswer {
@@ -109,8 +114,8 @@ class PolicyDoor final : public LocalDoor {
   engine::TimeKeeper time_keeper_;
 };
 
-/// Asks a limiter, by the client's address or, from a trusted proxy, its user ("user:ada"). Denials
-/// are violations.
+/// Asks a limiter, by the client's address or, from a trusted proxy, its user ("user:ada"). Of a
+/// trusted proxy that sends no X-Forwarded-For the one X-Real-IP counts. Denials are violations.
 class LimiterDoor final : public LocalDoor {
  public:
   struct Options {
@@ -118,6 +123,8 @@ class LimiterDoor final : public LocalDoor {
     PrefixSet exempt_clients;
     std::set<std::string, std::less<>> exempt_users;
     std::shared_ptr<const Clock> clock;
+    /// Hears of each decision of the limiter, in the thread that asks. An exempt request has none.
+    std::function<void(const Decision&)> on_decision;
   };
   /// The limiter outlives it.
   LimiterDoor(Limiter& limiter, Options options);
@@ -125,10 +132,18 @@ class LimiterDoor final : public LocalDoor {
   [[nodiscard]] LocalAnswer Ask(const LocalRequest& request) override;
   void End(const LocalAnswer& answer) noexcept override;
 
+  /// The limiter's key of a request: whom Ask charges, exempt or not.
+  [[nodiscard]] std::string KeyFor(const LocalRequest& request);
   /// The limiter's key of an address (an IPv6 client is its /64), or of anything else.
   [[nodiscard]] static std::string KeyOf(std::string_view peer);
 
  private:
+  struct Client {
+    IpAddress address;
+    std::string user;
+  };
+  [[nodiscard]] Client ClientOf(const LocalRequest& request);
+  [[nodiscard]] static std::string KeyOf(const Client& client);
   void AppendFields(const Decision& decision, std::string& out) const;
 
   Limiter& limiter_;

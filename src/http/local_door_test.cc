@@ -29,6 +29,8 @@ std::shared_ptr<const policy::Policy> PolicyOf(const std::string& yaml) {
   return policy ? *policy : nullptr;
 }
 
+const IpPrefix kEverywhere = {.address = IpAddress::V4({0, 0, 0, 0}), .bits = 0};
+
 class LocalDoors : public testing::Test {
  protected:
   [[nodiscard]] std::unique_ptr<PolicyDoor> Door(const std::string& yaml) {
@@ -43,7 +45,8 @@ class LocalDoors : public testing::Test {
                                       "x-user-id}}\nrules: []"),
                   .exempt_clients = exempt_,
                   .exempt_users = {"root"},
-                  .clock = clock_});
+                  .clock = clock_,
+                  .on_decision = {}});
   }
   [[nodiscard]] Limiter MakeLimiter(std::initializer_list<LimitLike> limits) const {
     auto limiter = Limiter::Create(
@@ -217,6 +220,57 @@ TEST_F(LocalDoors, ALimitersKeysAreAddressesAndUsers) {
   EXPECT_EQ(Ask(door, "testclient").status, 0U);
   EXPECT_EQ(Ask(door, "").status, 429U) << "who has no address is one client";
   EXPECT_EQ(limiter.Look("unknown").used[0], 1U);
+}
+
+TEST_F(LocalDoors, AProxysRealIpCountsWhereItForwardsNothingElse) {
+  Limiter limiter = MakeLimiter({"9/minute"});
+  LimiterDoor door = DoorOf(limiter);
+  const wire::Field real = {.name = "X-Real-IP", .value = " 203.0.113.7 "};
+  const wire::Field forwarded = {.name = "X-Forwarded-For", .value = "203.0.113.8"};
+  const auto key_of = [&](std::string_view peer, const std::vector<wire::Field>& fields) {
+    return door.KeyFor({.peer = peer, .method = {}, .path = {}, .fields = fields});
+  };
+  EXPECT_EQ(key_of("10.0.0.1", {real}), "203.0.113.7");
+  EXPECT_EQ(key_of("192.0.2.1", {real}), "192.0.2.1") << "a stranger says so";
+  EXPECT_EQ(key_of("10.0.0.1", {real, forwarded}), "203.0.113.8");
+  EXPECT_EQ(key_of("10.0.0.1", {real, real}), "10.0.0.1") << "which of them?";
+  EXPECT_EQ(key_of("10.0.0.1", {{.name = "x-real-ip", .value = "203.0.113.7:80"}}), "10.0.0.1");
+  EXPECT_EQ(key_of("10.0.0.1", {real, {.name = "x-user-id", .value = "ada"}}), "user:ada");
+  (void)Ask(door, "10.0.0.1", {real});
+  EXPECT_EQ(limiter.Look("203.0.113.7").used[0], 1U) << "whom it asks for, it charges";
+}
+
+TEST_F(LocalDoors, APeersZoneIsNoPartOfItsAddress) {
+  EXPECT_EQ(ParsePeer("fe80::1%eth0"), *IpAddress::Parse("fe80::1"));
+  EXPECT_EQ(ParsePeer("192.0.2.1"), *IpAddress::Parse("192.0.2.1"));
+  EXPECT_EQ(ParsePeer("%eth0"), IpAddress());
+  EXPECT_EQ(LimiterDoor::KeyOf("fe80::1%eth0"), "fe80::/64");
+  const auto policy = Door("rules: [{name: api, key: [client], limits: [1/minute]}]");
+  EXPECT_EQ(Ask(*policy, "fe80::1%eth0").status, 0U);
+  EXPECT_EQ(Ask(*policy, "").status, 0U) << "another client";
+  EXPECT_EQ(Ask(*policy, "fe80::2%eth1").status, 429U);
+}
+
+TEST_F(LocalDoors, AListenerHearsOfEachDecision) {
+  Limiter limiter = MakeLimiter({"1/minute"});
+  std::vector<Verdict> heard;
+  LimiterDoor door(limiter, {.clients = PolicyOf("rules: []"),
+                             .exempt_clients = PrefixSet(),
+                             .exempt_users = {},
+                             .clock = clock_,
+                             .on_decision = [&](const Decision& decision) {
+                               heard.push_back(decision.verdict);
+                             }});
+  (void)Ask(door, "192.0.2.1");
+  (void)Ask(door, "192.0.2.1");
+  EXPECT_THAT(heard, ElementsAre(Verdict::kAllowed, Verdict::kLimited));
+  exempt_ = PrefixSet({&kEverywhere, 1});
+  LimiterDoor open(limiter, {.clients = PolicyOf("rules: []"),
+                             .exempt_clients = exempt_,
+                             .exempt_users = {},
+                             .clock = clock_,
+                             .on_decision = [&](const Decision&) { FAIL() << "it is exempt"; }});
+  (void)Ask(open, "192.0.2.1");
 }
 
 TEST_F(LocalDoors, WhomALimiterExempts) {

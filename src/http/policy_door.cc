@@ -73,7 +73,7 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
   if (const auto query = wire::NormalizePath(escaped, path_); !query) {
     return Refused(query.error());
   }
-  const IpAddress peer = IpAddress::Parse(request.peer).value_or(IpAddress());
+  const IpAddress peer = ParsePeer(request.peer);
   const Now now = Read();
   for (;;) {  // Again only where a reload moved the rules' tables in that moment.
     const auto rules = engine_->rulesets().Get();

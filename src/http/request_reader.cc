@@ -21,18 +21,6 @@ wire::ClientField FieldOf(ForwardedSource source) {
   return wire::ClientField::kNone;
 }
 
-// The value of a field that is there exactly once.
-std::string_view OnlyValue(std::span<const Field> fields, std::string_view name) {
-  std::string_view value;
-  unsigned count = 0;
-  for (const Field& field : fields) {
-    if (!EqualsIgnoreCase(field.name, name)) continue;
-    value = field.value;
-    ++count;
-  }
-  return count == 1 ? value : std::string_view();
-}
-
 std::string_view ShownKey(std::span<const Field> fields) {
   constexpr std::string_view kBearer = "bearer ";
   const std::string_view key = OnlyValue(fields, "x-api-key");
@@ -46,6 +34,17 @@ std::string_view ShownKey(std::span<const Field> fields) {
 }
 
 }  // namespace
+
+std::string_view OnlyValue(std::span<const Field> fields, std::string_view name) {
+  std::string_view value;
+  unsigned count = 0;
+  for (const Field& field : fields) {
+    if (!EqualsIgnoreCase(field.name, name)) continue;
+    value = field.value;
+    ++count;
+  }
+  return count == 1 ? value : std::string_view();
+}
 
 Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head) {
   const policy::Clients& clients = policy.settings().clients;

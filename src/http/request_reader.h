@@ -25,6 +25,10 @@ struct Head {
   std::span<const wire::Field> fields;
 };
 
+/// The value of a field that is there exactly once, else "". Pure.
+[[nodiscard]] std::string_view OnlyValue(std::span<const wire::Field> fields,
+                                         std::string_view name);
+
 class RequestReader {
  public:
   /// The request: views into `head`, `keys` and this, until the next call.

@@ -51,6 +51,16 @@ inline void PrefetchForWrite(const void* line) noexcept {
 #endif
 }
 
+/// What a thread does around a long wait for a bucket: it may let go of what other threads of its
+/// program need, such as an interpreter's lock. `end` gets what `begin` gave, and no bucket's lock
+/// was taken between the two. Null: nothing.
+struct WaitHooks {
+  void* (*begin)() noexcept = nullptr;
+  void (*end)(void* begun) noexcept = nullptr;
+};
+/// For all tables of the program. REQUIRES: both or none are null, and nobody waits meanwhile.
+void SetWaitHooks(WaitHooks hooks) noexcept;
+
 /// How an attempt to lock ended.
 enum class Locked : std::uint8_t {
   kHeld,

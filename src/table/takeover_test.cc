@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/temporary_folder_for_test.h"
@@ -73,6 +74,71 @@ TEST_F(TakeoverTest, WhatADeadProcessHeldIsCountedOnceByWhoTakesIt) {
   }
   EXPECT_EQ(owners.stuck(), 0U);
   EXPECT_EQ(other->owners().takeovers(), 0U);
+}
+
+// What a program's hooks saw. As they are for all of it, so is this.
+struct Hooks {
+  inline static std::atomic<int> begun{0};
+  inline static std::atomic<int> ended{0};
+  inline static BucketLock* lock = nullptr;
+  inline static bool held_at_end = false;
+
+  static void* Begin() noexcept {
+    ++begun;
+    return &begun;
+  }
+  static void End(void* told) noexcept {
+    EXPECT_EQ(told, &begun);
+    ++ended;
+    // Nobody is to wait for the bucket while the hook does.
+    if (lock != nullptr) {
+      held_at_end = lock->Lock() != Locked::kHeld;
+      lock->Unlock();
+    }
+  }
+  Hooks() {
+    begun = ended = 0;
+    SetWaitHooks({.begin = &Begin, .end = &End});
+  }
+  ~Hooks() {
+    SetWaitHooks({});
+    lock = nullptr;
+  }
+  Hooks(const Hooks&) = delete;
+  Hooks& operator=(const Hooks&) = delete;
+};
+
+TEST_F(TakeoverTest, HooksAreCalledAroundALongWait) {
+  const Hooks hooks;
+  const auto file = Attach();
+  ASSERT_EQ(lock_.Lock(&file->owners()), Locked::kHeld);
+  lock_.Unlock();
+  EXPECT_EQ(Hooks::begun, 0) << "nobody waited";
+  Process holder = Holder();
+  ASSERT_EQ(holder.Hear(), 1U);
+  EXPECT_EQ(lock_.Lock(&file->owners()), Locked::kStuck);
+  EXPECT_EQ(Hooks::begun, 1);
+  EXPECT_EQ(Hooks::ended, 1);
+  holder.Kill();
+  EXPECT_EQ(lock_.Lock(&file->owners()), Locked::kHeld) << "of a dead one";
+  EXPECT_EQ(Hooks::begun, Hooks::ended);
+  lock_.Unlock();
+}
+
+TEST(BucketLockTest, ItIsNotHeldWhileTheHookComesBack) {
+  BucketLock lock;
+  const Hooks hooks;
+  ASSERT_EQ(lock.Lock(), Locked::kHeld);
+  std::thread waiter([&] {
+    EXPECT_EQ(lock.Lock(), Locked::kHeld);
+    lock.Unlock();
+  });
+  while (Hooks::begun == 0) YieldCore();
+  Hooks::lock = &lock;
+  lock.Unlock();
+  waiter.join();
+  EXPECT_EQ(Hooks::ended, 1);
+  EXPECT_FALSE(Hooks::held_at_end);
 }
 
 // A damaged file may have such words. Where one says sealed, nothing has moved.

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from sluicegate._arguments import StatePath
 from sluicegate._functions import OnLimit, key_of_arguments, limiter_of, tool_decorator
 from sluicegate.fastmcp._caller import token_user
 
@@ -22,7 +23,8 @@ def rate_limit_tool(
     on_limit: OnLimit = "raise",
     *,
     trust_user_id_argument: bool = False,
-    state: str | None = None,
+    state: StatePath | None = None,
+    name: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Limits the calls of a tool, plain or async, each decorated one on its own. Write it below
     ``@mcp.tool``.
@@ -30,7 +32,8 @@ def rate_limit_tool(
     The key is ``key_func(kwargs)``, else whom the verified access token names, else with
     ``trust_user_id_argument`` the tool's argument ``user_id``, else one for all. A denied call
     raises ToolError, whose text the model sees, or returns a dict that says so. ``state``: the file
-    in which all processes count together. Raises ValueError, with what to write instead, where an
+    in which all processes count together, under the tool's module and name, or under ``name``; all
+    with one ``name`` count together. Raises ValueError, with what to write instead, where an
     argument is none.
     """
 
@@ -50,5 +53,6 @@ def rate_limit_tool(
         per_day=requests_per_day,
         burst_size=burst_size,
         state=state,
+        name=name,
     )
     return tool_decorator(limiter_for, key_of, on_limit)
