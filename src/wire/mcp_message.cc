@@ -61,6 +61,9 @@ constexpr McpFault kNoName{
     -32602, "params.name is missing, empty, or not a string; send the name of what is called."};
 constexpr McpFault kNoUri{
     -32602, "params.uri is missing, empty, or not a string; send the URI of the resource."};
+constexpr McpFault kNulInName{
+    -32602,
+    "params.name or params.uri holds a NUL, and some servers read no further; send it without."};
 constexpr McpFault kBadArguments{
     -32602, "params.arguments is not an object; send an object, or leave arguments out."};
 
@@ -322,12 +325,14 @@ const McpFault* McpReader::Pass::JudgeCall(const Found& found, McpMessage& messa
   message.answers_back = is_given(params[kInputResponses]) || is_given(params[kRequestState]);
   if (message.method == "resources/read") {
     message.name = StringOf(params[kUri]);
-    return message.name.empty() ? &kNoUri : nullptr;
+    if (message.name.empty()) return &kNoUri;
+    return message.name.contains('\0') ? &kNulInName : nullptr;
   }
   const bool is_tool = message.method == "tools/call";
   if (!is_tool && message.method != "prompts/get") return nullptr;
   message.name = StringOf(params[kName]);
   if (message.name.empty()) return &kNoName;
+  if (message.name.contains('\0')) return &kNulInName;
   const std::string_view arguments = params[kArguments];
   if (is_given(arguments) && arguments.front() != '{') return &kBadArguments;
   if (is_tool && is_given(arguments)) message.arguments_text = arguments;

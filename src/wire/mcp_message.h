@@ -79,7 +79,8 @@ struct McpFault {
 ///             params name, uri, arguments, _meta, inputResponses, requestState; in tools/call's
 ///             arguments those asked for; in _meta the protocol's version
 ///     -32602  params that are no object; tools/call or prompts/get without a name or with
-///             arguments that are neither an object nor null; resources/read without a uri
+///             arguments that are neither an object nor null; resources/read without a uri; a name
+///             or uri with a NUL
 ///     -32603  there is no memory for it
 ///
 /// A spelling that some parser takes for a key that decides is refused, too: letters in another
