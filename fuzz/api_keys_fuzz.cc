@@ -6,10 +6,10 @@
 #include <string>
 
 #include "fuzz_target.h"
-#include "http/api_keys.h"
+#include "identity/api_keys.h"
 
 using sluicegate::fuzz::Require;
-using sluicegate::http::ApiKeys;
+using sluicegate::identity::ApiKeys;
 
 namespace {
 

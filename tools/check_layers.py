@@ -23,13 +23,15 @@ CORE = {
     "engine": {"base", "limit", "table", "policy", "shield"},
 }
 ARROWS = CORE | {
-    "config": {"base", "limit", "policy"},
+    "identity": {"base"},
+    "config": {"base", "identity", "limit", "policy"},  # identity: the files that the policy names.
     "wire": {"base"},
     "net": {"base"},
-    "http": {"base", "engine", "limit", "policy", "table", "wire"},
-    "gateway": {"base", "engine", "http", "policy", "wire", "net"},  # policy: the settings that a ruleset carries.
+    "http": {"base", "engine", "identity", "limit", "policy", "table", "wire"},
+    "gateway": {"base", "engine", "http", "identity", "policy", "wire", "net"},  # policy: the settings that a ruleset carries.
     "admin": {"base", "engine", "policy", "wire", "net"},
-    "app": {"base", "limit", "table", "policy", "shield", "engine", "config", "wire", "http", "net", "gateway", "admin"},
+    "app": {"base", "limit", "table", "policy", "shield", "engine", "identity", "config", "wire", "http", "net",
+            "gateway", "admin"},
 }
 # The core does no I/O, reads no clock, starts no thread, logs nothing and throws nothing.
 FORBIDDEN = {

@@ -9,6 +9,7 @@
 #include <typeinfo>
 #include <utility>
 
+#include "config/identity_files.h"
 #include "config/load.h"
 #include "core.h"
 #include "http/local_door.h"
@@ -43,14 +44,16 @@ std::shared_ptr<const policy::Policy> ParsePolicy(
   return std::move(*policy);
 }
 
-http::ApiKeys LoadApiKeys(const std::string& file) {
-  if (file.empty()) return {};
-  constexpr std::size_t kMost = std::size_t{16} << 20U;
-  const auto text = config::ReadFile(file, kMost);
-  if (!text) Fail(config::FormatMistake(file, text.error()));
-  auto keys = http::ApiKeys::Parse(*text);
-  if (!keys) Fail(file + ": " + keys.error());
-  return std::move(*keys);
+// All files that cannot be used, a line each.
+std::shared_ptr<const identity::Identities> LoadIdentities(const policy::Policy& policy) {
+  auto identities = config::LoadIdentities(policy.settings().clients.identity);
+  if (identities) return std::move(*identities);
+  std::string lines;
+  for (const std::string& line : identities.error()) {
+    if (!lines.empty()) lines += '\n';
+    lines += line;
+  }
+  Fail(lines);
 }
 
 // The headers of an ASGI scope: an iterable of pairs of bytes, each pair an iterable. It keeps what
@@ -176,11 +179,10 @@ std::unique_ptr<PolicyDoor> MakePolicyDoor(Text<"policy"> text, Text<"file"> fil
   auto policy = ParsePolicy(text.text, file.text, [&](policy::Config& config) {
     if (!state.path.empty()) config.state_file = policy::Text{.value = state.path, .at = {}};
   });
-  PolicyDoor::Parts parts{
-      .policy = policy,
-      .api_keys = LoadApiKeys(policy->settings().clients.identity.api_keys_file),
-      .file = nullptr,
-      .clock = ClockOr(clock)};
+  PolicyDoor::Parts parts{.policy = policy,
+                          .identities = LoadIdentities(*policy),
+                          .file = nullptr,
+                          .clock = ClockOr(clock)};
   std::vector<std::string> lines;
   if (const std::string& path = policy->settings().state_file; !path.empty()) {
     auto opened = table::OpenOnce(path);
@@ -195,7 +197,8 @@ std::unique_ptr<PolicyDoor> MakePolicyDoor(Text<"policy"> text, Text<"file"> fil
 std::vector<std::string> Publish(PolicyDoor& door, Text<"policy"> text, Text<"file"> file) {
   const nb::gil_scoped_release released;
   auto policy = ParsePolicy(text.text, file.text);
-  auto lines = door.Publish(std::move(policy));
+  auto identities = LoadIdentities(*policy);
+  auto lines = door.Publish(std::move(policy), std::move(identities));
   if (!lines) Fail(lines.error());
   return std::move(*lines);
 }

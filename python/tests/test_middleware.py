@@ -1,7 +1,10 @@
 """RateLimitMiddleware on real Starlette and FastAPI applications."""
 
 import asyncio
+import base64
 import gc
+import hashlib
+import hmac
 import json
 import pathlib
 from collections.abc import AsyncIterator
@@ -425,6 +428,36 @@ def test_a_policy_decides(clock: ManualClock, tmp_path: pathlib.Path) -> None:
         assert denied.status_code == 429
         assert denied.json()["violated-policies"] == ["echo/per-minute"]
         assert client.get("/").status_code == 200
+
+
+def _token(user: str, secret: bytes) -> str:
+    def part(data: bytes) -> bytes:
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    text = part(b'{"alg":"HS256"}') + b"." + part(json.dumps({"sub": user, "exp": 10**12}).encode())
+    return (text + b"." + part(hmac.new(secret, text, hashlib.sha256).digest())).decode()
+
+
+def test_users_by_their_tokens(clock: ManualClock, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hmac:text:" + "s" * 32)
+    file.chmod(0o600)
+    policy = f"""
+clients: {{identity: {{jwt: {{key: '{file}'}}}}}}
+rules: [{{name: all, key: [user], limits: [1/minute]}}]
+"""
+    client = client_of(application(policy=policy, clock=clock))
+
+    def status(user: str, secret: bytes = b"s" * 32) -> int:
+        field = {"authorization": "Bearer " + _token(user, secret)}
+        return client.get("/", headers=field).status_code
+
+    assert [status("ada"), status("ada"), status("bob")] == [200, 429, 200]
+    forged = [status("cyd", b"e" * 32), status("dan", b"e" * 32)]
+    assert forged == [200, 429], "both are the address"
+    file.write_text("planted")
+    with pytest.raises(ValueError, match="clients.identity.jwt.key: .*: This is no file of keys"):
+        RateLimitMiddleware(application(), policy=policy)
 
 
 def test_places_in_flight_come_back(clock: ManualClock) -> None:

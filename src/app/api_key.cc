@@ -7,7 +7,7 @@
 #include <array>
 #include <cstdint>
 
-#include "http/api_keys.h"
+#include "identity/api_keys.h"
 
 namespace sluicegate::app {
 namespace {
@@ -28,7 +28,7 @@ std::string ApiKeyLine(std::string_view key, std::string_view id) {
 }
 
 std::expected<ApiKey, std::string> ApiKey::Make(std::string_view id) {
-  if (!http::ApiKeys::IsId(id)) {
+  if (!identity::ApiKeys::IsId(id)) {
     return std::unexpected(
         "an id has 1 to 64 letters, digits and the characters - _ . @; for example: acme-mobile");
   }

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "http/api_keys.h"
+#include "identity/api_keys.h"
 
 namespace sluicegate::app {
 namespace {
@@ -37,7 +37,7 @@ TEST(ApiKeyTest, TheGatewayReadsEveryLineThatIsMade) {
   for (const std::string id : {"a", "ann@acme.example", "A-1_b.c"}) {
     const auto made = ApiKey::Make(id);
     ASSERT_TRUE(made) << made.error();
-    const auto keys = http::ApiKeys::Parse("# one key\n\n" + made->line + "\r\n");
+    const auto keys = identity::ApiKeys::Parse("# one key\n\n" + made->line + "\r\n");
     ASSERT_TRUE(keys) << keys.error();
     EXPECT_EQ(keys->IdOf(made->key), id);
     EXPECT_EQ(keys->IdOf(made->key + "0"), "");
@@ -47,7 +47,7 @@ TEST(ApiKeyTest, TheGatewayReadsEveryLineThatIsMade) {
 TEST(ApiKeyTest, AKeyThatStandsTwiceIsRefused) {
   const auto made = ApiKey::Make("a");
   ASSERT_TRUE(made) << made.error();
-  const auto keys = http::ApiKeys::Parse(made->line + "\n" + made->line + "b\n");
+  const auto keys = identity::ApiKeys::Parse(made->line + "\n" + made->line + "b\n");
   ASSERT_FALSE(keys);
   EXPECT_THAT(keys.error(), HasSubstr("line 2 "));
 }

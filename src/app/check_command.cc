@@ -8,6 +8,7 @@
 #include "app/policy_source.h"
 #include "app/state_text.h"
 #include "app/words.h"
+#include "config/identity_files.h"
 #include "policy/capacity.h"
 
 namespace sluicegate::app {
@@ -69,18 +70,21 @@ bool TellState(const PolicySource::PolicyPtr& policy) {
   return true;
 }
 
+int TellMistakes(const PolicySource& source, const Lines& mistakes) {
+  TellLines("", mistakes);
+  fmt::print(stderr, "{}: {} to mend.\n", source.name(),
+             mistakes.size() == 1 ? "1 mistake" : fmt::format("{} mistakes", mistakes.size()));
+  return 1;
+}
+
 }  // namespace
 
 int Check(const std::string& file) {
   const PolicySource source(file);
   const auto policy = source.Load();
-  if (!policy) {
-    TellLines("", policy.error());
-    fmt::print(stderr, "{}: {} to mend.\n", source.name(),
-               policy.error().size() == 1 ? "1 mistake"
-                                          : fmt::format("{} mistakes", policy.error().size()));
-    return 1;
-  }
+  if (!policy) return TellMistakes(source, policy.error());
+  const auto identities = config::LoadIdentities((*policy)->settings().clients.identity);
+  if (!identities) return TellMistakes(source, identities.error());
   const Lines warnings = source.Warnings(**policy);
   TellLines("warning: ", warnings);
   fmt::print("{}: good. {} rule(s), {} warning(s){}.\n", source.name(), (*policy)->rules().size(),

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "config/load.h"
+#include "config/identity_files.h"
 
 namespace sluicegate::app {
 namespace {
@@ -20,24 +20,13 @@ void Take(std::expected<T, std::string> read, std::string_view setting, Value& i
   }
 }
 
-std::expected<std::shared_ptr<const http::ApiKeys>, std::string> LoadApiKeys(
-    const std::string& file) {
-  if (file.empty()) return std::make_shared<const http::ApiKeys>();
-  constexpr std::size_t kMost = std::size_t{16} << 20U;  // 150,000 keys.
-  const auto text = config::ReadFile(file, kMost);
-  if (!text) return std::unexpected(config::FormatMistake(file, text.error()));
-  auto keys = http::ApiKeys::Parse(*text);
-  if (!keys) return std::unexpected(file + ": " + keys.error());
-  return std::make_shared<const http::ApiKeys>(*std::move(keys));
-}
-
 }  // namespace
 
 std::expected<Configuration, Lines> Configuration::Load(const PolicySource& source) {
   auto policy = source.Load();
   if (!policy) return std::unexpected(std::move(policy.error()));
   Configuration loaded{
-      .policy = *std::move(policy), .upstream = {}, .api_keys = {}, .admin_token = {}};
+      .policy = *std::move(policy), .upstream = {}, .identities = {}, .admin_token = {}};
   const policy::Settings& settings = loaded.policy->settings();
   Lines mistakes;
   if (!settings.gateway) {
@@ -55,8 +44,11 @@ std::expected<Configuration, Lines> Configuration::Load(const PolicySource& sour
                     "\"http://HOST:PORT\"}}, or pass --upstream URL.",
                     source.name()));
   }
-  Take(LoadApiKeys(settings.clients.identity.api_keys_file), "clients.identity.api_keys",
-       loaded.api_keys, mistakes);
+  if (auto identities = config::LoadIdentities(settings.clients.identity)) {
+    loaded.identities = *std::move(identities);
+  } else {
+    for (std::string& line : identities.error()) mistakes.push_back(std::move(line));
+  }
   if (!settings.admin_token_file.empty()) {
     Take(admin::AdminToken::Load(settings.admin_token_file), "admin.token_file", loaded.admin_token,
          mistakes);

@@ -9,7 +9,7 @@
 #include "admin/token.h"
 #include "app/policy_source.h"
 #include "gateway/upstream_target.h"
-#include "http/api_keys.h"
+#include "identity/identities.h"
 #include "policy/policy.h"
 
 namespace sluicegate::app {
@@ -17,11 +17,11 @@ namespace sluicegate::app {
 struct Configuration {
   std::shared_ptr<const policy::Policy> policy;
   std::shared_ptr<const gateway::UpstreamTarget> upstream;
-  std::shared_ptr<const http::ApiKeys> api_keys;  ///< Never null; without a file there are none.
-  std::optional<admin::AdminToken> admin_token;   ///< Absent: admin writes are refused.
+  std::shared_ptr<const identity::Identities> identities;  ///< Never null.
+  std::optional<admin::AdminToken> admin_token;            ///< Absent: admin writes are refused.
 
-  /// Reads the policy, the files of keys and of the admin token, and looks the upstream up (may
-  /// block on the network). The error has a line for each mistake.
+  /// Reads the policy, the files of identities and of the admin token, and looks the upstream up
+  /// (may block on the network). The error has a line for each mistake.
   [[nodiscard]] static std::expected<Configuration, Lines> Load(const PolicySource& source);
 };
 

@@ -97,7 +97,7 @@ std::expected<void, std::string> Service::OpenGateway() {
                                            .shares_port = state_ != nullptr,
                                            .upstream = now_.upstream,
                                            .threads = threads_,
-                                           .api_keys = now_.api_keys,
+                                           .identities = now_.identities,
                                            .on_denial = log_denial});
   if (!gateway) return std::unexpected(std::move(gateway.error()));
   gateway_ = std::move(*gateway);
@@ -210,7 +210,7 @@ std::expected<Lines, Lines> Service::Reload() {
   if (!next) return refuse(std::move(next.error()));
   auto afresh = engine_->Publish(next->policy, clock_.Read());
   if (!afresh) return refuse({std::move(afresh.error())});
-  gateway_->TakeReload(next->upstream, next->api_keys);
+  gateway_->TakeReload(next->upstream, next->identities);
   now_ = *std::move(next);
   ++reloads_.successes;
   reloads_.last_good = true;

@@ -24,6 +24,7 @@ inline constexpr std::array kUpstream = {K("url")};
 inline constexpr std::array kClients = {K("trusted_proxies"), K("trusted_hops"), K("forwarded"),
                                         K("identity")};
 inline constexpr std::array kIdentity = {K("header"), K("api_keys"), K("jwt")};
+inline constexpr std::array kTokens = {K("key"), K("issuer"), K("audience"), K("claim")};
 inline constexpr std::array kState = {K("memory"), K("sketch"), K("file")};
 inline constexpr std::array kTimeouts = {K("header"), K("idle"), K("upstream"), K("connect"),
                                          K("drain")};
@@ -52,6 +53,7 @@ inline constexpr std::array kAllMaps = {
     MapKeys{"upstream", keys::kUpstream},
     MapKeys{"clients", keys::kClients},
     MapKeys{"clients.identity", keys::kIdentity},
+    MapKeys{"clients.identity.jwt", keys::kTokens},
     MapKeys{"state", keys::kState},
     MapKeys{"timeouts", keys::kTimeouts},
     MapKeys{"admin", keys::kAdmin},

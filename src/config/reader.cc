@@ -138,9 +138,14 @@ class Reader {
       const MapReader identity(child, "clients.identity", keys::kIdentity, mistakes_);
       clients.identity_header = identity.Scalar("header");
       clients.identity_api_keys = identity.Scalar("api_keys");
-      // Whatever it says: tokens come with a later version.
       identity.With("jwt", [&](const YAML::Node& jwt) {
-        clients.identity_jwt = policy::Text{.value = "jwt", .at = PositionOf(jwt)};
+        const MapReader tokens(jwt, "clients.identity.jwt", keys::kTokens, mistakes_);
+        if (!jwt.IsMap()) return;
+        clients.identity_jwt = policy::TokensConfig{.at = PositionOf(jwt),
+                                                    .key = tokens.Scalar("key"),
+                                                    .issuer = tokens.Scalar("issuer"),
+                                                    .audience = Condition(tokens, "audience"),
+                                                    .claim = tokens.Scalar("claim")};
       });
     });
   }

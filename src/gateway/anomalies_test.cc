@@ -99,7 +99,7 @@ TEST_F(Proxy, AReloadLetsGoOfTheOldUpstreamAlsoWhereNoRequestComes) {
   AnswerOk(upstream, client);
   auto elsewhere = UpstreamTarget::Resolve({.host = "127.0.0.1", .port = 1});
   ASSERT_TRUE(elsewhere) << elsewhere.error();
-  gateway_->TakeReload(std::move(*elsewhere), std::make_shared<const http::ApiKeys>());
+  gateway_->TakeReload(std::move(*elsewhere), std::make_shared<const identity::Identities>());
   EXPECT_EQ(upstream.Rest(), "");
 }
 

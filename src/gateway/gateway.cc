@@ -16,7 +16,7 @@ struct Gateway::Impl {
       : shared{.engine = engine,
                .clock = clock,
                .upstream = Snapshot<UpstreamTarget>(std::move(options.upstream)),
-               .api_keys = Snapshot<http::ApiKeys>(std::move(options.api_keys)),
+               .identities = Snapshot<identity::Identities>(std::move(options.identities)),
                .on_denial = std::move(options.on_denial)} {}
   ~Impl() { StopLoops(); }
 
@@ -64,7 +64,9 @@ std::expected<void, std::string> Gateway::Impl::Bind(const policy::Endpoint& lis
 std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Engine& engine,
                                                                      const Clock& clock,
                                                                      Options options) {
-  if (options.api_keys == nullptr) options.api_keys = std::make_shared<const http::ApiKeys>();
+  if (options.identities == nullptr) {
+    options.identities = std::make_shared<const identity::Identities>();
+  }
   const policy::Endpoint listen = options.listen;
   const bool shares_port = options.shares_port;
   const unsigned threads = std::max(options.threads, 1U);
@@ -112,12 +114,12 @@ void Gateway::HurryUp() {
 }
 
 void Gateway::TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
-                         std::shared_ptr<const http::ApiKeys> keys) {
+                         std::shared_ptr<const identity::Identities> identities) {
   const auto current = impl_->shared.upstream.Get();
   if (current->endpoints != upstream->endpoints) {
     impl_->shared.upstream.Publish(std::move(upstream));
   }
-  impl_->shared.api_keys.Publish(std::move(keys));
+  impl_->shared.identities.Publish(std::move(identities));
   for (const auto& worker : impl_->workers) {
     worker->loop().Post([worker = worker.get()] { worker->TakeReload(); });
   }

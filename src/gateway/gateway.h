@@ -16,7 +16,7 @@
 #include "engine/engine.h"
 #include "engine/tool_statistics.h"
 #include "gateway/counters.h"
-#include "http/api_keys.h"
+#include "identity/identities.h"
 #include "policy/settings.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
@@ -42,7 +42,7 @@ class Gateway {
     bool shares_port = false;
     std::shared_ptr<const UpstreamTarget> upstream;  ///< REQUIRES: not null.
     unsigned threads = 1;
-    std::shared_ptr<const http::ApiKeys> api_keys = nullptr;  ///< Null: none.
+    std::shared_ptr<const identity::Identities> identities = nullptr;  ///< Null: none.
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
   };
 
@@ -66,10 +66,10 @@ class Gateway {
   void HurryUp();
 
   /// After the engine published another policy: sends the requests from now on to `upstream` (the
-  /// same place keeps its pooled connections), knows `keys`, and has every loop let go of what was.
-  /// REQUIRES: neither is null.
+  /// same place keeps its pooled connections), knows `identities`, and has every loop let go of
+  /// what was. REQUIRES: neither is null.
   void TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
-                  std::shared_ptr<const http::ApiKeys> keys);
+                  std::shared_ptr<const identity::Identities> identities);
 
   [[nodiscard]] Statistics Read() const;
   /// Of the tools of MCP that were called.

@@ -29,8 +29,8 @@ bool Session::BringsMessage() {
 net::Awaitable<Session::Next> Session::ReadMessage(std::string_view& query) {
   on_mcp_ = true;
   const engine::Ruleset& rules = worker_.rules();
-  const Request sender = ReadRequest(rules);
   const Now now = worker_.now();
+  const Request sender = ReadRequest(rules, now);
   // A flood is turned away unread.
   if (const auto ban = worker_.FindBan(rules, sender, now)) {
     buffer_.Consume(head_.size);
@@ -125,7 +125,7 @@ Session::Next Session::JudgeMessage() {
   // Again only where a reload moved the rules' tables in that moment.
   while (!decision) {
     rules = &worker_.rules();
-    const Request sender = ReadRequest(*rules);
+    const Request sender = ReadRequest(*rules, now);
     max_body_ = 0;  // It is known by now.
     if (const auto refusal = mcp.Read(text, rules->policy(), head_.fields())) {
       worker_.counters().Add(Event::kRefusedMessages);

@@ -186,6 +186,7 @@ class Proxy : public testing::Test {
     auto gateway = Gateway::Create(*engine_, clock_,
                                    {.listen = {.address = IpAddress::V4({127, 0, 0, 1}), .port = 0},
                                     .upstream = std::move(*upstream),
+                                    .identities = identities_,
                                     .on_denial = std::move(on_denial)});
     ASSERT_TRUE(gateway) << gateway.error();
     gateway_ = std::move(*gateway);
@@ -208,6 +209,7 @@ class Proxy : public testing::Test {
   [[nodiscard]] std::uint64_t Count(Event event) const { return gateway_->Read()[event]; }
 
   ManualClock clock_;
+  std::shared_ptr<const identity::Identities> identities_;  // Of gateways that start from now on.
   int listener_;
   std::uint16_t upstream_port_ = 0;
   std::unique_ptr<engine::Engine> engine_;

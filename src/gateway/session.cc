@@ -282,8 +282,8 @@ void Session::FillWith(std::uint16_t status, std::string_view content_type, std:
   worker_.counters().AddResponse(status);
 }
 
-Request Session::ReadRequest(const engine::Ruleset& rules) {
-  return reader_.Read(rules.policy(), worker_.api_keys(),
+Request Session::ReadRequest(const engine::Ruleset& rules, Now now) {
+  return reader_.Read(rules.policy(), worker_.VouchersAt(now),
                       {.peer = peer_,
                        .method = head_.method,
                        .path = path_,
@@ -292,7 +292,7 @@ Request Session::ReadRequest(const engine::Ruleset& rules) {
 }
 
 std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
-  Request request = ReadRequest(rules);
+  Request request = ReadRequest(rules, now);
   const policy::Mcp& mcp = rules.policy().settings().mcp;
   on_mcp_ = mcp.IsAt(path_);
   if (on_mcp_ && mcp.own_budgets) {

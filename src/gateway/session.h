@@ -154,7 +154,7 @@ class Session : public std::enable_shared_from_this<Session> {
   /// kForward: the path, and `query`, are known.
   [[nodiscard]] Next Locate(std::string_view& query);
   [[nodiscard]] Next Judge();
-  [[nodiscard]] Request ReadRequest(const engine::Ruleset& rules);
+  [[nodiscard]] Request ReadRequest(const engine::Ruleset& rules, Now now);
   // Messages of MCP (mcp_message.cc): their bodies are read before anything is decided.
   [[nodiscard]] bool BringsMessage();
   [[nodiscard]] net::Awaitable<Next> ReadMessage(std::string_view& query);

@@ -20,7 +20,7 @@ Worker::Worker(Shared& shared)
     : shared_(shared),
       rules_(shared.engine.rulesets()),
       upstream_(shared.upstream),
-      api_keys_(shared.api_keys),
+      identities_(shared.identities),
       sweep_(loop_.timers(), [this] { Sweep(); }) {}
 
 Worker::~Worker() {
@@ -68,7 +68,7 @@ void Worker::Sweep() {
 
 void Worker::TakeReload() {
   rules_.Refresh();
-  api_keys_.Refresh();
+  identities_.Refresh();
   pool_.Sweep(upstream());
 }
 

@@ -17,9 +17,11 @@
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
 #include "gateway/upstream_pool.h"
-#include "http/api_keys.h"
 #include "http/mcp_judge.h"
 #include "http/quota_fields.h"
+#include "http/request_reader.h"
+#include "identity/identities.h"
+#include "identity/token_cache.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
 #include "wire/date.h"
@@ -33,7 +35,7 @@ struct Shared {
   engine::Engine& engine;
   const Clock& clock;
   Snapshot<UpstreamTarget> upstream;
-  Snapshot<http::ApiKeys> api_keys;
+  Snapshot<identity::Identities> identities;
   const std::function<void(const DenialEvent&)> on_denial;
   engine::ToolStatistics tools{};
 };
@@ -64,7 +66,7 @@ class Worker {
   [[nodiscard]] http::QuotaFields& fields() noexcept { return fields_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
 
-  /// The rules, the upstream and the keys as of now: looked up once a request.
+  /// The rules, the upstream and the identities as of now: looked up once a request.
   [[nodiscard]] const engine::Ruleset& rules() {
     rules_.Refresh();
     return *rules_;
@@ -74,9 +76,9 @@ class Worker {
     upstream_.Refresh();
     return upstream_.ptr();
   }
-  [[nodiscard]] const http::ApiKeys& api_keys() {
-    api_keys_.Refresh();
-    return *api_keys_;
+  [[nodiscard]] http::Vouchers VouchersAt(Now now) {
+    identities_.Refresh();
+    return {.known = &*identities_, .verified = &verified_, .now = now};
   }
   [[nodiscard]] Now now() const noexcept { return shared_.clock.Read(); }
   [[nodiscard]] std::string_view Date(Now now) { return date_.At(now.unix_ns / 1'000'000'000); }
@@ -109,7 +111,8 @@ class Worker {
   std::unique_ptr<net::Listener> listener_;
   engine::Engine::Rulesets::Reader rules_;
   Snapshot<UpstreamTarget>::Reader upstream_;
-  Snapshot<http::ApiKeys>::Reader api_keys_;
+  Snapshot<identity::Identities>::Reader identities_;
+  identity::TokenCache verified_;
   UpstreamPool pool_;
   net::Deadline sweep_;
   http::QuotaFields fields_;

@@ -19,9 +19,10 @@
 
 #include "engine/engine.h"
 #include "engine/time_keeper.h"
-#include "http/api_keys.h"
 #include "http/quota_fields.h"
 #include "http/request_reader.h"
+#include "identity/identities.h"
+#include "identity/token_cache.h"
 #include "policy/policy.h"
 #include "sluicegate/limiter.h"
 #include "table/state_file.h"
@@ -69,9 +70,9 @@ class PolicyDoor final : public LocalDoor {
  public:
   struct Parts {
     std::shared_ptr<const policy::Policy> policy;
-    ApiKeys api_keys;
-    std::shared_ptr<table::StateFile> file;  ///< Null: its state is in memory.
-    std::shared_ptr<const Clock> clock;      ///< The machine's, or a test's.
+    std::shared_ptr<const identity::Identities> identities;  ///< Null: nobody is vouched for.
+    std::shared_ptr<table::StateFile> file;                  ///< Null: its state is in memory.
+    std::shared_ptr<const Clock> clock;                      ///< The machine's, or a test's.
   };
   /// `lines` get what a start did not take over of the file. The error says what is wrong with
   /// memory or file, and the mend.
@@ -86,9 +87,10 @@ class PolicyDoor final : public LocalDoor {
   /// whom to believe then. A user that `request` has is believed. The answer has no fields.
   [[nodiscard]] LocalAnswer Decide(const Request& request, std::span<const wire::Field> fields,
                                    Binding& binding);
-  /// As Engine::Publish; its lines or error.
+  /// As Engine::Publish; its lines or error. Then `identities` are known, or nobody where null.
   [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
-      std::shared_ptr<const policy::Policy> policy);
+      std::shared_ptr<const policy::Policy> policy,
+      std::shared_ptr<const identity::Identities> identities);
   [[nodiscard]] std::vector<engine::RuleReport> Counts() const;
   [[nodiscard]] std::shared_ptr<const policy::Policy> policy() const;
 
@@ -96,8 +98,9 @@ class PolicyDoor final : public LocalDoor {
   PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
              std::unique_ptr<engine::Engine> engine);
   [[nodiscard]] Now Read();
+  [[nodiscard]] Vouchers VouchersAt(Now now);
   [[nodiscard]] Request WithHead(const policy::Policy& policy, const Request& request,
-                                 std::span<const wire::Field> fields);
+                                 std::span<const wire::Field> fields, Now now);
   [[nodiscard]] LocalAnswer DecideUnder(const engine::Ruleset& rules, const Request& request,
                                         Now now, bool& decided);
 
@@ -107,6 +110,8 @@ class PolicyDoor final : public LocalDoor {
   const std::unique_ptr<engine::Engine> engine_;
   std::mutex mu_;
   // Guarded by mu_.
+  std::shared_ptr<const identity::Identities> identities_;
+  identity::TokenCache verified_;
   RequestReader reader_;
   QuotaFields fields_;
   std::string path_;

@@ -35,7 +35,7 @@ class LocalDoors : public testing::Test {
  protected:
   [[nodiscard]] std::unique_ptr<PolicyDoor> Door(const std::string& yaml) {
     auto door = PolicyDoor::Create(
-        {.policy = PolicyOf(yaml), .api_keys = {}, .file = {}, .clock = clock_}, lines_);
+        {.policy = PolicyOf(yaml), .identities = {}, .file = {}, .clock = clock_}, lines_);
     EXPECT_TRUE(door.has_value()) << door.error();
     return std::move(*door);
   }
@@ -155,7 +155,8 @@ TEST_F(LocalDoors, WhoCallsAToolIsSaidByTheRequestThatBringsIt) {
 TEST_F(LocalDoors, AReloadKeepsWhatWasCounted) {
   const auto door = Door("rules: [{name: api, key: [client], limits: [2/minute]}]");
   (void)Ask(*door, "192.0.2.1");
-  ASSERT_TRUE(door->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [1/minute]}]")));
+  ASSERT_TRUE(
+      door->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [1/minute]}]"), {}));
   EXPECT_EQ(Ask(*door, "192.0.2.1").status, 429U);
 }
 
@@ -166,7 +167,7 @@ TEST_F(LocalDoors, DoorsOnOneFileCountTogether) {
     EXPECT_TRUE(file.has_value());
     auto door = PolicyDoor::Create(
         {.policy = PolicyOf("rules: [{name: api, key: [client], limits: [1/minute]}]"),
-         .api_keys = {},
+         .identities = {},
          .file = std::move(*file),
          .clock = clock_},
         lines_);

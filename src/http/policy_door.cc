@@ -42,12 +42,17 @@ PolicyDoor::PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
     : parts_(std::move(parts)),
       state_clock_(std::move(state_clock)),
       clock_(state_clock_ == nullptr ? *parts_.clock : *state_clock_),
-      engine_(std::move(engine)) {}
+      engine_(std::move(engine)),
+      identities_(parts_.identities) {}
 
 Now PolicyDoor::Read() {
   const Now now = clock_.Read();
   if (parts_.file != nullptr) time_keeper_.Keep(*parts_.file, now);
   return now;
+}
+
+Vouchers PolicyDoor::VouchersAt(Now now) {
+  return {.known = identities_.get(), .verified = &verified_, .now = now};
 }
 
 LocalAnswer PolicyDoor::DecideUnder(const engine::Ruleset& rules, const Request& request, Now now,
@@ -78,7 +83,7 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
   for (;;) {  // Again only where a reload moved the rules' tables in that moment.
     const auto rules = engine_->rulesets().Get();
     const Request read =
-        reader_.Read(rules->policy(), parts_.api_keys,
+        reader_.Read(rules->policy(), VouchersAt(now),
                      {.peer = peer,
                       .method = request.method,
                       .path = path_,
@@ -99,8 +104,8 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
 
 // The request, as the fields of the one that brought it have it.
 Request PolicyDoor::WithHead(const policy::Policy& policy, const Request& request,
-                             std::span<const wire::Field> fields) {
-  Request read = reader_.Read(policy, parts_.api_keys,
+                             std::span<const wire::Field> fields, Now now) {
+  Request read = reader_.Read(policy, VouchersAt(now),
                               {.peer = request.client,
                                .method = {},
                                .path = {},
@@ -120,7 +125,7 @@ LocalAnswer PolicyDoor::Decide(const Request& request, std::span<const wire::Fie
   const Now now = Read();
   for (;;) {
     const auto rules = engine_->rulesets().Get();
-    const Request read = fields.empty() ? request : WithHead(rules->policy(), request, fields);
+    const Request read = fields.empty() ? request : WithHead(rules->policy(), request, fields, now);
     bool decided = false;
     LocalAnswer answer = DecideUnder(*rules, read, now, decided);
     if (!decided) continue;
@@ -137,8 +142,13 @@ void PolicyDoor::End(const LocalAnswer& answer) noexcept {
 }
 
 std::expected<std::vector<std::string>, std::string> PolicyDoor::Publish(
-    std::shared_ptr<const policy::Policy> policy) {
-  return engine_->Publish(std::move(policy), clock_.Read());
+    std::shared_ptr<const policy::Policy> policy,
+    std::shared_ptr<const identity::Identities> identities) {
+  auto lines = engine_->Publish(std::move(policy), clock_.Read());
+  if (!lines) return lines;
+  const std::lock_guard lock(mu_);
+  identities_ = std::move(identities);
+  return lines;
 }
 
 std::vector<engine::RuleReport> PolicyDoor::Counts() const {

@@ -21,10 +21,8 @@ wire::ClientField FieldOf(ForwardedSource source) {
   return wire::ClientField::kNone;
 }
 
-std::string_view ShownKey(std::span<const Field> fields) {
+std::string_view BearerToken(std::span<const Field> fields) {
   constexpr std::string_view kBearer = "bearer ";
-  const std::string_view key = OnlyValue(fields, "x-api-key");
-  if (!key.empty()) return key;
   const std::string_view authorization = OnlyValue(fields, "authorization");
   if (authorization.size() <= kBearer.size() ||
       !EqualsIgnoreCase(authorization.substr(0, kBearer.size()), kBearer)) {
@@ -46,7 +44,8 @@ std::string_view OnlyValue(std::span<const Field> fields, std::string_view name)
   return count == 1 ? value : std::string_view();
 }
 
-Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head) {
+Request RequestReader::Read(const policy::Policy& policy, const Vouchers& vouchers,
+                            const Head& head) {
   const policy::Clients& clients = policy.settings().clients;
   client_ = wire::FindClientAddress(head.peer,
                                     {.trusted_proxies = clients.trusted_proxies,
@@ -64,14 +63,27 @@ Request RequestReader::Read(const policy::Policy& policy, const ApiKeys& keys, c
                   .path = head.path,
                   .host = host_,
                   .headers = asked_headers_};
-  const policy::Identity& identity = clients.identity;
-  if (!identity.header.empty()) {
-    if (client_.peer_trusted) request.user = OnlyValue(head.fields, identity.header);
-  } else if (!identity.api_keys_file.empty()) {
-    request.api_key_id = keys.IdOf(ShownKey(head.fields));
-    request.user = request.api_key_id;
-  }
+  ReadIdentity(clients.identity, vouchers, head.fields, request);
   return request;
+}
+
+// Who was verified wins: a token says who the user is, a key whose program asks. What a client or
+// a proxy says without proof is the last, and only a trusted proxy may.
+void RequestReader::ReadIdentity(const policy::Identity& settings, const Vouchers& vouchers,
+                                 std::span<const Field> fields, Request& request) const {
+  if (vouchers.known != nullptr && !vouchers.known->empty()) {
+    const std::string_view token = BearerToken(fields);
+    const std::string_view key = OnlyValue(fields, "x-api-key");
+    request.api_key_id = vouchers.known->api_keys.IdOf(key.empty() ? token : key);
+    if (vouchers.known->tokens) {
+      request.user =
+          vouchers.verified->UserOf(*vouchers.known->tokens, token, client_.address, vouchers.now);
+    }
+    if (request.user.empty()) request.user = request.api_key_id;
+  }
+  if (request.user.empty() && client_.peer_trusted && !settings.header.empty()) {
+    request.user = OnlyValue(fields, settings.header);
+  }
 }
 
 }  // namespace sluicegate::http

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "base/ip.h"
-#include "http/api_keys.h"
+#include "identity/identities.h"
+#include "identity/token_cache.h"
 #include "policy/policy.h"
 #include "policy/request.h"
+#include "sluicegate/time.h"
 #include "wire/client_address.h"
 #include "wire/syntax.h"
 
@@ -25,18 +27,29 @@ struct Head {
   std::span<const wire::Field> fields;
 };
 
+/// Who vouches for a user, and when. Without files nobody does.
+struct Vouchers {
+  const identity::Identities* known = nullptr;
+  identity::TokenCache* verified = nullptr;  ///< REQUIRES: not null, if `known` has tokens.
+  Now now;
+};
+
 /// The value of a field that is there exactly once, else "". Pure.
 [[nodiscard]] std::string_view OnlyValue(std::span<const wire::Field> fields,
                                          std::string_view name);
 
 class RequestReader {
  public:
-  /// The request: views into `head`, `keys` and this, until the next call.
-  [[nodiscard]] Request Read(const policy::Policy& policy, const ApiKeys& keys, const Head& head);
+  /// The request: views into `head`, `vouchers` and this, until the next call.
+  [[nodiscard]] Request Read(const policy::Policy& policy, const Vouchers& vouchers,
+                             const Head& head);
   /// Of the request that was read last.
   [[nodiscard]] const wire::ClientAddress& client() const noexcept { return client_; }
 
  private:
+  void ReadIdentity(const policy::Identity& settings, const Vouchers& vouchers,
+                    std::span<const wire::Field> fields, Request& request) const;
+
   wire::ClientAddress client_;
   std::string host_;
   std::vector<std::string_view> asked_headers_;

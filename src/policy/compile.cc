@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kDefaultMemory = std::size_t{64} << 20U;
 constexpr std::size_t kLeastMemory = 1024;  // A bucket of one window and one of bans.
+constexpr std::size_t kMaxAudiences = 64;
 constexpr std::string_view kLater = " comes with a later version.";
 
 // Fields that frame a message, go from hop to hop, or are written anew by the gateway.
@@ -135,12 +136,6 @@ class PolicyCompiler {
   void ReadIdentity() {
     const ClientsConfig& clients = config_.clients;
     Identity& identity = settings().clients.identity;
-    RefuseLater(clients.identity_jwt, "Identity from a token",
-                "Write {header: x-user-id} or {api_keys: FILE}.");
-    if (clients.identity_header && clients.identity_api_keys) {
-      mistakes_.Add(clients.identity_api_keys->at, "There are two sources of identity.",
-                    "Write header or api_keys, not both.");
-    }
     if (clients.identity_header) {
       const Text& header = *clients.identity_header;
       if (const auto name = ReadFieldName(header.value, header.at, mistakes_)) {
@@ -158,6 +153,32 @@ class PolicyCompiler {
       }
     }
     if (clients.identity_api_keys) identity.api_keys_file = ReadPath(*clients.identity_api_keys);
+    if (clients.identity_jwt) identity.jwt = ReadTokens(*clients.identity_jwt);
+  }
+
+  TokenIdentity ReadTokens(const TokensConfig& config) {
+    TokenIdentity tokens;
+    if (config.key) {
+      tokens.key_file = ReadPath(*config.key);
+    } else {
+      mistakes_.Add(config.at, "Nothing says what tokens are verified with.",
+                    "Write key: FILE with public keys in PEM, a JSON Web Key Set or a secret.");
+    }
+    const auto read = [this](const Text& text, std::string& into) {
+      if (text.value.empty()) {
+        mistakes_.Add(text.at, "This is empty, so no token would have it.",
+                      "Write what your tokens have there, or leave it out.");
+      }
+      into = text.value;
+    };
+    if (config.issuer) read(*config.issuer, tokens.issuer);
+    if (config.claim) read(*config.claim, tokens.claim);
+    for (const Text& audience : config.audience) read(audience, tokens.audiences.emplace_back());
+    if (config.audience.size() > kMaxAudiences) {
+      mistakes_.Add(config.audience[kMaxAudiences].at, "A policy has at most 64 audiences.",
+                    "Write those that your tokens are for.");
+    }
+    return tokens;
   }
 
   void ReadTimeouts() {
@@ -266,8 +287,7 @@ class PolicyCompiler {
     RuleContext context{.mistakes = mistakes_,
                         .asked_headers = policy_.asked_headers_,
                         .asked_arguments = policy_.asked_arguments_,
-                        .has_users = !settings().clients.identity.header.empty() ||
-                                     !settings().clients.identity.api_keys_file.empty(),
+                        .has_users = settings().clients.identity.names_users(),
                         .has_api_keys = !settings().clients.identity.api_keys_file.empty(),
                         .max_body = settings().max_body};
     rules_ = config_.rules;

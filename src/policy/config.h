@@ -123,13 +123,21 @@ struct ListenConfig {
   MaybeText check;
 };
 
+struct TokensConfig {
+  Position at;
+  MaybeText key;
+  MaybeText issuer;
+  std::vector<Text> audience;
+  MaybeText claim;
+};
+
 struct ClientsConfig {
   std::vector<Text> trusted_proxies;
   MaybeText trusted_hops;
   MaybeText forwarded;
   MaybeText identity_header;
   MaybeText identity_api_keys;
-  MaybeText identity_jwt;
+  std::optional<TokensConfig> identity_jwt;
 };
 
 struct TimeoutsConfig {

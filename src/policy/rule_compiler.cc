@@ -328,8 +328,8 @@ void RuleCompiler::WarnOfChosenKey(Position at) {
         at, "Nothing says what a request's " + part.text + " is, so its address stands in.",
         part.kind == KeyKind::kApiKey
             ? "Write clients: {identity: {api_keys: FILE}}, or key: [client]."
-            : "Write clients: {identity: {header: x-user-id}} or {api_keys: FILE}, or key: "
-              "[client].");
+            : "Write clients: {identity: {header: x-user-id}}, {api_keys: FILE} or {jwt: {key: "
+              "FILE}}, or key: [client].");
   }
 }
 
@@ -345,7 +345,8 @@ Who RuleCompiler::ReadWho(const WhoConfig& config) {
       context_.mistakes.Warn(
           names->front().at,
           "Nothing says who a request's user or API key is, so this holds for nobody.",
-          "Write clients: {identity: {header: x-user-id}} or {api_keys: FILE}.");
+          "Write clients: {identity: {header: x-user-id}}, {api_keys: FILE} or {jwt: {key: "
+          "FILE}}.");
     }
     for (const Text& name : *names) {
       if (name.value.empty())

@@ -26,10 +26,23 @@ struct Upstream {
 enum class ForwardedSource : std::uint8_t { kNone, kXForwardedFor, kForwarded };
 enum class HeaderMode : std::uint8_t { kDraft11, kXRateLimitEpoch };
 
-/// Where a user identity comes from. At most one of the two is set.
+/// Which signed tokens (JWT) say who somebody is.
+struct TokenIdentity {
+  std::string key_file;                ///< Of what tokens are verified with.
+  std::string issuer;                  ///< Empty: any.
+  std::vector<std::string> audiences;  ///< A token must be for one of them; empty: for anybody.
+  std::string claim = "sub";           ///< Which has the user.
+};
+
+/// Where a user identity comes from. What was verified wins over the header.
 struct Identity {
   std::string header;         ///< Lower case; counts from a trusted proxy only. Empty: none.
   std::string api_keys_file;  ///< A file of key hashes. Empty: none.
+  std::optional<TokenIdentity> jwt;
+
+  [[nodiscard]] bool names_users() const noexcept {
+    return !header.empty() || !api_keys_file.empty() || jwt.has_value();
+  }
 };
 
 struct Clients {

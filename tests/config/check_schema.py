@@ -45,6 +45,9 @@ SHAPE = (
     "Write x and a whole number from",
     "Write true or false",
     "Write a number of bytes",
+    "Nothing says what tokens are verified with",
+    "This is empty, so no token would have it",
+    "A policy has at most 64 audiences",
 )
 
 

@@ -1,7 +1,12 @@
 """The client cannot choose who it is, and nothing secret is ever written down."""
 
+import base64
+import hashlib
+import hmac
+import json
 import re
 import signal
+import time
 import unittest
 
 from harness import EndToEnd, run
@@ -146,6 +151,77 @@ class Keys(EndToEnd):
         result = run("api-key", "two words")
         self.assertEqual(result.returncode, 1, result)
         self.assertIn("letters", result.stderr)
+
+
+def token(user, secret, seconds=300):
+    """A JWT by HMAC."""
+
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    header = json.dumps({"alg": "HS256", "typ": "JWT"}).encode()
+    claims = json.dumps({"sub": user, "exp": int(time.time()) + seconds, "aud": "api"}).encode()
+    text = part(header) + b"." + part(claims)
+    return (text + b"." + part(hmac.new(secret, text, hashlib.sha256).digest())).decode()
+
+
+class Tokens(EndToEnd):
+    SECRET = b"planted-secret-planted-secret-planted"
+    OTHER = b"planted-others-planted-others-planted"
+
+    def policy(self, file):
+        return f"clients: {{identity: {{jwt: {{key: '{file}', audience: api}}}}}}\n" + USER
+
+    def secret(self, secret, mode=0o600):
+        return self.file("secret", f"hmac:text:{secret.decode()}\n", mode)
+
+    def statuses(self, door, told, times=1):
+        return [door.request(headers={"Authorization": f"Bearer {told}"}).status for _ in range(times)]
+
+    def test_users_by_their_tokens_and_nothing_secret_is_written_down(self):
+        file = self.secret(self.SECRET)
+        door = self.gateway(self.policy(file), upstream=self.origin().url, args=["--log-level", "debug"])
+        ada, bob = token("ada", self.SECRET), token("bob", self.SECRET)
+        self.assertEqual(self.statuses(door, ada, 4), [200, 200, 200, 429])
+        self.assertEqual(self.statuses(door, token("ada", self.SECRET, 400)), [429], "one identity")
+        self.assertEqual(self.statuses(door, bob), [200])
+        forged = [token(f"eve{n}", self.OTHER) for n in range(2)]
+        ended = [token(f"eve{n}", self.SECRET, -3600) for n in range(2)]
+        self.assertEqual([self.statuses(door, told)[0] for told in forged + ended], [200, 200, 200, 429])
+        door.wait_for_log("denied:")
+        shown = [door.admin(target=t).body.decode() for t in ("/metrics", "/api/v1/status")]
+        self.assertEqual(door.stop(), 0)
+        for text in [door.log(), door.banner(), *shown]:
+            for secret in ("planted", ada, bob, forged[0], ada.split(".")[2]):
+                self.assertNotIn(secret, text)
+
+    def test_a_reload_takes_the_new_key_and_refuses_a_bad_file(self):
+        file = self.secret(self.SECRET)
+        door = self.gateway(self.policy(file), upstream=self.origin().url)
+        self.assertEqual(self.statuses(door, token("ada", self.SECRET), 4), [200, 200, 200, 429])
+        file.write_text("planted\n")
+        door.signal(signal.SIGHUP)
+        door.wait_for_log("reload: refused")
+        self.assertIn(f"clients.identity.jwt.key: {file}: This is no file of keys for tokens.", door.log())
+        self.assertNotIn("planted", door.log())
+        self.assertEqual(self.statuses(door, token("ada", self.SECRET)), [429], "what it had goes on")
+        file.write_text(f"hmac:text:{self.OTHER.decode()}\n")
+        door.signal(signal.SIGHUP)
+        door.wait_for_log("reload: done")
+        self.assertEqual(self.statuses(door, token("ada", self.OTHER)), [429], "the same user")
+        self.assertEqual(self.statuses(door, token("bob", self.SECRET)), [200], "the address")
+
+    def test_check_reads_the_files(self):
+        good = self.file("c.yaml", self.policy(self.secret(self.SECRET)))
+        self.assertEqual(run("check", str(good)).returncode, 0)
+        self.secret(self.SECRET, 0o644)
+        told = run("check", str(good))
+        self.assertEqual(told.returncode, 1)
+        self.assertIn("Run: chmod 600 FILE.", told.stderr)
+        missing = run("check", str(self.file("d.yaml", self.policy(self.folder / "nowhere"))))
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("clients.identity.jwt.key:", missing.stderr)
+        self.assertIn("No such file", missing.stderr)
 
 
 class Planted(EndToEnd):

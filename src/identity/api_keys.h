@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-namespace sluicegate::http {
+namespace sluicegate::identity {
 
 class ApiKeys {
  public:
@@ -32,4 +32,4 @@ class ApiKeys {
   std::map<Digest, std::string> ids_;
 };
 
-}  // namespace sluicegate::http
+}  // namespace sluicegate::identity

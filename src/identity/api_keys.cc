@@ -1,11 +1,11 @@
-#include "http/api_keys.h"
+#include "identity/api_keys.h"
 
 #include <openssl/sha.h>
 
 #include <algorithm>
 #include <optional>
 
-namespace sluicegate::http {
+namespace sluicegate::identity {
 namespace {
 
 constexpr std::string_view kScheme = "sha256:";
@@ -67,11 +67,11 @@ std::expected<ApiKeys, std::string> ApiKeys::Parse(std::string_view text) {
 }
 
 std::string_view ApiKeys::IdOf(std::string_view key) const {
-  if (key.empty() || key.size() > kMaxKeyBytes) return {};
+  if (ids_.empty() || key.empty() || key.size() > kMaxKeyBytes) return {};
   Digest digest;
   ::SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
   const auto found = ids_.find(digest);
   return found == ids_.end() ? std::string_view() : std::string_view(found->second);
 }
 
-}  // namespace sluicegate::http
+}  // namespace sluicegate::identity
