@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 import unittest
@@ -108,6 +109,17 @@ def servers():
         "everything": [installed["node"], "--import", HERE / "preload.mjs",
                        package("server-everything") / "dist" / "index.js", "streamableHttp"],
     }
+
+
+def free_port():
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return asked.getsockname()[1]
+
+
+def answers(port):
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Server:

@@ -1,5 +1,9 @@
 """Real MCP clients through the gateway to real MCP servers, in both eras, under and over the limit."""
 
+import json
+import re
+import subprocess
+
 import peers
 from harness import wait_until
 
@@ -9,6 +13,12 @@ clients: {trusted_proxies: [127.0.0.1]}
 rules:
   - {name: echo, match: {mcp_tool: echo}, key: [client, mcp_tool], limits: [2/minute]}
   - {name: all, key: [client], limits: [100000/minute]}
+"""
+TEN_ECHOES = TWO_ECHOES.replace("2/minute", "10/hour")
+NO_CALLS = """
+clients: {trusted_proxies: [127.0.0.1]}
+mcp: {over_limit: {tools: error}}
+rules: [{name: all, key: [client], limits: [1/hour]}]
 """
 SAID = r"Rate limit exceeded for tool echo.*[Rr]etry after \d+ seconds?"
 
@@ -104,6 +114,53 @@ class OverTheLimit(Clients):
         for told in outcomes[4:6]:
             self.assertRegex(told["text"], SAID)
             self.assertLess(told["seconds"], 2)
+
+    def test_other_denials_are_errors_with_a_code(self):
+        """And a client that is denied everything can still connect and list."""
+        url = self.door_to(self.server("fastmcp"), NO_CALLS)
+        for number, name in enumerate(SOME, start=1):
+            with self.subTest(client=name):
+                address = ["--header", f"X-Forwarded-For: 203.0.113.{number}"]
+                outcomes = peers.run_client(name, url, *ECHO, *ECHO, *address)
+                self.assertEqual([told["outcome"] for told in outcomes], ["ok", "ok", "ok", "protocol_error"])
+                denied = outcomes[3]
+                self.assertEqual(denied["code"], 429)
+                self.assertRegex(denied["message"], SAID)
+                numbers = {"limit": 1, "remaining": 0, "window": 3600, "policy": "all"}
+                self.assertLessEqual(numbers.items(), denied["data"].items())
+                self.assertGreater(denied["data"]["retryAfterSeconds"], 3000)
+
+    def test_one_of_a_hundred_agents_in_a_loop_takes_nothing_of_the_others(self):
+        url = self.door_to(self.server("fastmcp"), TEN_ECHOES)
+        command = [peers.installed["two"], peers.HERE / "agents.py", url, 100, 5, 60]
+        told = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=150)
+        agents = [json.loads(line) for line in told.stdout.splitlines()]
+        self.assertEqual(len(agents), 100, told.stderr)
+        for agent in agents:
+            expected = (10, 50) if agent["agent"] == 0 else (5, 0)
+            self.assertEqual((agent["ok"], agent["denied"], agent["failed"]), (*expected, []), agent)
+
+
+class Page(Clients):
+    def test_the_page_does_what_it_says(self):
+        """The first minutes of doc/mcp.md: its server, policy and client, and what it prints."""
+        page = (peers.ROOT / "doc" / "mcp.md").read_text()
+        python = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        policy = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1]
+        printed = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1]
+        server = peers.free_port()
+        self.start(python[0].replace("port=8000", f"port={server}"))
+        wait_until(lambda: peers.answers(server), "the page's server")
+        door = self.gateway(policy, upstream=f"http://127.0.0.1:{server}")
+        client = python[1].replace("8080", str(door.port))
+        told = subprocess.run([str(peers.installed["two"]), "-c", client], capture_output=True, text=True, timeout=60)
+        seconds = re.compile(r"after \d+ second")
+        self.assertEqual(seconds.sub("after N second", told.stdout), seconds.sub("after N second", printed), told.stderr)
+
+    def start(self, code):
+        process = subprocess.Popen([str(peers.installed["two"]), "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait, 10)
+        self.addCleanup(process.terminate)
 
 
 if __name__ == "__main__":
