@@ -52,6 +52,7 @@ bench: ## The benchmarks: ratios to the memory and to nginx, as tables; doc/deci
 	@$(RELEASE)/bench/core_bench --curve $(RELEASE)/curve.tsv
 	@bench/draw_curve.py $(RELEASE)/curve.tsv doc/decision-cost.svg
 	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/gateway_bench.py $(PROGRAM)
+	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/mcp_bench.py $(PROGRAM)
 
 .PHONY: bench-python
 bench-python: ## What a check costs in Python, and what the middleware adds, beside others

@@ -93,14 +93,14 @@ def cpu_seconds(pid):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def load(port, seconds, pid):
-    """Runs wrk; gives requests a second, CPU microseconds a request, and answers that were not 2xx or 3xx."""
+def load(port, seconds, pid, path="/", options=()):
+    """Runs wrk with more of its options; gives requests a second, CPU microseconds a request, and answers that were not 2xx or 3xx."""
     command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
     for field in FIELDS:
         command += ["-H", field]
     before = cpu_seconds(pid)
     output = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True
+        [*command, *options, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True
     ).stdout
     used = cpu_seconds(pid) - before
     requests = int(re.search(r"(\d+) requests in", output).group(1))
@@ -132,12 +132,12 @@ def sluicegate_files(folder, name, policy):
     return path
 
 
-def alternate(contestants, rounds, seconds):
-    """contestants: name -> (port, pid). Gives name -> list of load() results."""
+def alternate(contestants, rounds, seconds, **request):
+    """contestants: name -> (port, pid). Gives name -> list of load() results of that request."""
     results = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, (port, pid) in contestants.items():
-            results[name].append(load(port, seconds, pid))
+            results[name].append(load(port, seconds, pid, **request))
     return results
 
 

@@ -49,6 +49,10 @@ std::string AppliesTo(const policy::Policy& policy, const Rule& rule) {
   }
   AddCondition(text, "MCP method", Patterns(match.mcp_methods));
   AddCondition(text, "MCP tool", Patterns(match.mcp_tools));
+  if (match.reserved == McpClass::kStream) AddCondition(text, "streams", "of MCP");
+  if (match.reserved == McpClass::kSetup) {
+    AddCondition(text, "handshakes, lists and notifications", "of MCP");
+  }
   return text.empty() ? "every request" : text;
 }
 

@@ -71,6 +71,16 @@ std::expected<void, std::string> TakeRequest(const ExplainOptions& options,
   asked.request.user = options.user;
   asked.request.api_key_id = options.api_key;
   asked.request.headers = asked.header_values;
+  const policy::Mcp& mcp = policy.settings().mcp;
+  const bool call = options.mcp_method.empty() && !options.mcp_tool.empty();
+  asked.request.mcp_method = call ? "tools/call" : std::string_view(options.mcp_method);
+  asked.request.mcp_tool = options.mcp_tool;
+  if (!asked.request.mcp_method.empty()) {
+    asked.request.mcp_class = mcp.ClassOf(asked.request.mcp_method);
+    asked.request.places_only = asked.request.mcp_class == McpClass::kStream;
+  } else if (mcp.IsAt(asked.path)) {
+    mcp.Classify(asked.request);
+  }
   return {};
 }
 
@@ -81,24 +91,8 @@ std::string ClientText(const Request& request) {
 
 /// What one part of a key is for this request; empty: absent.
 std::string ValueOf(const policy::KeyPart& part, const Request& request) {
-  switch (part.kind) {
-    case policy::KeyKind::kClient:
-      return ClientText(request);
-    case policy::KeyKind::kUser:
-      return std::string(request.user);
-    case policy::KeyKind::kApiKey:
-      return std::string(request.api_key_id);
-    case policy::KeyKind::kMethod:
-      return std::string(request.method);
-    case policy::KeyKind::kPath:
-      return std::string(request.path);
-    case policy::KeyKind::kHost:
-      return std::string(request.host);
-    case policy::KeyKind::kHeader:
-      return std::string(request.headers[part.header]);
-    default:
-      return {};
-  }
+  return part.kind == policy::KeyKind::kClient ? ClientText(request)
+                                               : std::string(policy::TextOf(part, request));
 }
 
 void TellKey(const policy::Rule& rule, const Request& request) {

@@ -129,13 +129,20 @@ void AddExplain(CLI::App& app, ExplainOptions& options, Command& chosen) {
   command->add_option("--header", options.headers, "A field of the request; may be repeated")
       ->type_name("NAME:VALUE")
       ->allow_extra_args(false);
+  command->add_option("--tool", options.mcp_tool, "The tool of MCP that the body calls")
+      ->type_name("NAME");
+  command
+      ->add_option("--mcp-method", options.mcp_method,
+                   "The method of MCP that the body names (default with --tool: tools/call)")
+      ->type_name("METHOD");
   command->add_option("METHOD", options.method, "GET, POST, ...")->required();
   command->add_option("TARGET", options.target, "The path, as a client would send it")->required();
   command->footer(
       "Examples:\n"
       "  sluicegate explain --client 203.0.113.7 GET /search\n"
       "  sluicegate explain --config sluicegate.yaml --client 2001:db8::1 --user acme POST "
-      "/orders");
+      "/orders\n"
+      "  sluicegate explain --client 203.0.113.7 --tool search POST /mcp");
   command->callback([&options, &chosen] { chosen = [&options] { return Explain(options); }; });
 }
 

@@ -27,6 +27,8 @@ struct ExplainOptions {
   std::string api_key;  ///< The id of a key, not the key.
   std::string host;
   std::vector<std::string> headers;  ///< NAME:VALUE
+  std::string mcp_method;            ///< Of a message of MCP; empty: none.
+  std::string mcp_tool;
   std::string method;
   std::string target;
 };

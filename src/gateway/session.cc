@@ -295,12 +295,7 @@ std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
   Request request = ReadRequest(rules, now);
   const policy::Mcp& mcp = rules.policy().settings().mcp;
   on_mcp_ = mcp.IsAt(path_);
-  if (on_mcp_ && mcp.own_budgets) {
-    // A stream of the server's events; or the end of a session.
-    request.places_only = head_.method == "GET";
-    if (request.places_only) request.mcp_class = McpClass::kStream;
-    if (head_.method == "DELETE") request.mcp_class = McpClass::kSetup;
-  }
+  if (on_mcp_) mcp.Classify(request);
   max_body_ = rules.policy().MaxBody(request);
   const std::optional<Decision> decision = worker_.Decide(rules, request, now, leases_);
   if (decision) worker_.fields().Append(rules, request, *decision, now, quota_);

@@ -17,6 +17,13 @@ bool Mcp::IsAt(std::string_view path) const noexcept {
   return std::ranges::any_of(paths, [path](const Glob& glob) { return glob.Matches(path); });
 }
 
+void Mcp::Classify(Request& request) const noexcept {
+  if (!own_budgets) return;
+  request.places_only = request.method == "GET";
+  if (request.places_only) request.mcp_class = McpClass::kStream;
+  if (request.method == "DELETE") request.mcp_class = McpClass::kSetup;
+}
+
 McpClass Mcp::ClassOf(std::string_view method) const noexcept {
   if (!own_budgets) return McpClass::kNone;
   if (method == "subscriptions/listen") return McpClass::kStream;

@@ -20,6 +20,9 @@ struct Mcp {
   bool own_budgets = false;
 
   [[nodiscard]] bool IsAt(std::string_view path) const noexcept;
+  /// Sets what a request without a message is to the rules, on one of the paths: a stream of the
+  /// server's events (GET), or the end of a session (DELETE).
+  void Classify(Request& request) const noexcept;
   /// What a message is to the rules; an empty method is an answer to the server.
   [[nodiscard]] McpClass ClassOf(std::string_view method) const noexcept;
 };

@@ -97,6 +97,19 @@ class Explain(EndToEnd):
         super().setUp()
         self.config = str(self.file("good.yaml", GOOD))
 
+    def explain_mcp(self, *args):
+        policy = "rules: [{name: search, match: {mcp_tool: search}, key: [client, mcp_tool], limits: [2/minute]}]"
+        return run("explain", "--config", str(self.file("mcp.yaml", policy)), "--client", "203.0.113.7", *args).stdout
+
+    def test_explain_of_mcp(self):
+        call = self.explain_mcp("--tool", "search", "POST", "/mcp")
+        self.assertRegex(call, r"rule search \(enforce\) matches\n.*client = 203.0.113.7\n.*mcp_tool = search")
+        self.assertIn("rule mcp-setup (enforce) does not match", call)
+        initialize = self.explain_mcp("--mcp-method", "initialize", "POST", "/mcp")
+        self.assertIn("rule search (enforce) does not match", initialize)
+        self.assertIn("rule mcp-initialize (enforce) matches", initialize)
+        self.assertIn("rule mcp-streams (enforce) matches", self.explain_mcp("GET", "/mcp"))
+
     def explain(self, *args):
         result = run("explain", "--config", self.config, *args)
         self.assertEqual(result.returncode, 0, result)
