@@ -27,7 +27,7 @@ WEB = [*BASE, "starlette", "fastapi", "httpx"]
 SUITES = {
     "package": [("all", [*WEB, "pyyaml"], ["test_limiter.py", "test_cases.py", "test_middleware.py", "test_functions.py", "test_fastapi.py", "test_docs.py"])],
     "fastmcp": [
-        ("one", [*BASE, version], ["test_fastmcp.py", "test_fastmcp_limiting.py", "test_fastmcp_tools.py", "test_docs.py"])
+        ("one", [*BASE, version], ["test_fastmcp.py", "test_fastmcp_rounds.py", "test_fastmcp_limiting.py", "test_fastmcp_tools.py", "test_docs.py"])
         for version in ("fastmcp==4.*", "fastmcp==3.4.*", "fastmcp==2.14.*")
     ],
     "limits": [

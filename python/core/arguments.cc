@@ -51,7 +51,9 @@ std::string_view SlowUtf8Of(nb::handle object, nb::object& owner, const char* na
 }
 
 std::string StatePathOf(nb::handle given) {
-  constexpr const char* kMend = "Write the path of a file, or leave it out.";
+  constexpr const char* kMend =
+      "Write the path of a file from / on, like /dev/shm/app.sluicegate, or leave it out: a "
+      "relative path is another file in each folder.";
   if (given.is_none()) return {};
   PyObject* converted = nullptr;  // What Python's own functions for files do.
   if (PyUnicode_FSConverter(given.ptr(), static_cast<void*>(&converted)) == 0) {
@@ -63,17 +65,22 @@ std::string StatePathOf(nb::handle given) {
   const nb::object bytes = nb::steal(converted);
   std::string path(PyBytes_AS_STRING(bytes.ptr()),
                    static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr())));
-  if (path.empty()) RefuseValue("state", given, kMend);
+  if (!path.starts_with('/')) RefuseValue("state", given, kMend);
   return path;
 }
 
+nb::object TextFrom(std::string_view utf8) {
+  nb::object text = nb::steal(
+      PyUnicode_DecodeUTF8(utf8.data(), static_cast<Py_ssize_t>(utf8.size()), "surrogateescape"));
+  if (!text.is_valid()) throw nb::python_error();
+  return text;
+}
+
 std::string InPython(std::string error) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kWords = {{
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kWords = {{
       {"Limiter::Create({\"60/minute\"})", "Limiter([\"60/minute\"])"},
       {"leave LimiterOptions::penalty out", "leave penalty out"},
-      {"Set LimiterOptions::name.", "Set name."},
       {"set its Limit::name", "give it another name by .named(\"...\")"},
-      {"a memory_bytes of at least", "a memory of at least"},
       {"(state.memory, a rule's memory, memory_bytes)", "(memory)"},
       {"(state.memory)", "(memory)"},
       {", or leave the rule out.", "."},

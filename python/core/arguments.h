@@ -37,7 +37,7 @@ struct Whole {
   std::uint64_t value = 0;
 };
 
-/// The path of a file in which processes count together; empty for None.
+/// The absolute path of a file in which processes count together; empty for None.
 struct StatePath {
   std::string path;
 };
@@ -60,6 +60,9 @@ struct StatePath {
 [[noreturn]] void RefuseNumber(const char* name, nb::handle got);
 
 [[nodiscard]] std::string StatePathOf(nb::handle given);
+
+/// UTF-8 as a str. What is none in it is escaped as Python does it.
+[[nodiscard]] nb::object TextFrom(std::string_view utf8);
 
 /// An error of the engine, its words for options those of Python.
 [[nodiscard]] std::string InPython(std::string error);

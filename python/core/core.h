@@ -83,5 +83,6 @@ class KeptGil {
 void BindLimiter(nb::module_& module);
 void BindDoors(nb::module_& module);
 void BindCounts(nb::module_& module);
+void BindTools(nb::module_& module);
 
 }  // namespace sluicegate::python

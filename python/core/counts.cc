@@ -2,7 +2,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/string_view.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
@@ -115,6 +114,7 @@ void BindCounts(nb::module_& module) {
            })
       .def_prop_ro("is_in_place", [](const Counts& self) { return self.windows->IsInPlace(); })
       .def_prop_ro("capacity", [](const Counts& self) { return self.windows->capacity(); })
+      .def_prop_ro("memory", [](const Counts& self) { return self.windows->memory_bytes(); })
       .def_prop_ro("evictions", [](const Counts& self) { return self.windows->evictions(); });
   module.def("state_regions", &RegionsOf, "file"_a);
 }

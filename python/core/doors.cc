@@ -1,3 +1,4 @@
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -5,6 +6,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <map>
 #include <string_view>
 #include <typeinfo>
 #include <utility>
@@ -115,14 +117,6 @@ void End(LocalDoor& door, const LocalAnswer& answer) {
   door.End(answer);
 }
 
-// A key as a str. What is no UTF-8 in it is escaped as Python does it.
-nb::object TextFrom(std::string_view utf8) {
-  nb::object text = nb::steal(
-      PyUnicode_DecodeUTF8(utf8.data(), static_cast<Py_ssize_t>(utf8.size()), "surrogateescape"));
-  if (!text.is_valid()) throw nb::python_error();
-  return text;
-}
-
 // Names in lower case, as ASGI wants them.
 nb::list HeadersOf(const LocalAnswer& answer) {
   nb::list headers;
@@ -145,38 +139,63 @@ nb::list HeadersOf(const LocalAnswer& answer) {
 struct Call {
   std::string_view client;
   std::string_view user;
-  std::string_view method;
-  std::string_view tool;
-  std::vector<std::string> arguments;
-  std::optional<std::uint64_t> cost;
+  std::string_view method{};
+  std::string_view tool{};
+  std::string_view arguments_text{};
+  std::optional<std::uint64_t> cost{};
+  bool places_only = false;
 };
+
+using Arguments = std::map<std::string, std::string>;
+
+Request RequestOf(const Call& call) {
+  return {.client = http::ParsePeer(call.client),
+          .user = call.user,
+          .mcp_method = call.method,
+          .mcp_tool = call.tool,
+          .mcp_arguments_text = call.arguments_text,
+          .cost = call.cost.value_or(Request::kRuleCost),
+          .places_only = call.places_only};
+}
 
 struct CallAnswer {
   LocalAnswer answer;
   http::Binding binding;
 };
 
-CallAnswer Decide(PolicyDoor& door, const Call& call, const nb::handle& given) {
-  const Headers headers(given);
+CallAnswer Decide(PolicyDoor& door, const Call& call, const Arguments& given,
+                  const nb::handle& headers) {
+  const Headers read(headers);
   const KeptGil kept(true);
-  const std::vector<std::string_view> arguments(call.arguments.begin(), call.arguments.end());
-  const Request request{.client = http::ParsePeer(call.client),
-                        .user = call.user,
-                        .mcp_method = call.method,
-                        .mcp_tool = call.tool,
-                        .mcp_arguments = arguments,
-                        .cost = call.cost.value_or(Request::kRuleCost)};
+  std::vector<http::Argument> arguments;
+  for (const auto& [name, json] : given) arguments.push_back({.name = name, .json = json});
   CallAnswer decided;
-  decided.answer = door.Decide(request, headers.fields(), decided.binding);
+  decided.answer =
+      door.Decide({.request = RequestOf(call), .arguments = arguments, .fields = read.fields()},
+                  decided.binding);
   return decided;
+}
+
+// Bytes, as it may hold anything.
+nb::bytes CallerOf(PolicyDoor& door, Text<"client"> client, Text<"user"> user,
+                   const nb::handle& headers) {
+  const Headers read(headers);
+  const KeptGil kept(true);
+  const std::string caller =
+      door.CallerOf({.request = RequestOf({.client = client.text, .user = user.text}),
+                     .arguments = {},
+                     .fields = read.fields()});
+  return nb::bytes(caller.data(), caller.size());
 }
 
 // Reading files, compiling and taking memory wait.
 std::unique_ptr<PolicyDoor> MakePolicyDoor(Text<"policy"> text, Text<"file"> file,
                                            const StatePath& state,
-                                           const std::shared_ptr<ManualClock>& clock) {
+                                           const std::shared_ptr<ManualClock>& clock,
+                                           bool names_users) {
   const nb::gil_scoped_release released;
   auto policy = ParsePolicy(text.text, file.text, [&](policy::Config& config) {
+    config.clients.door_names_users = names_users;
     if (!state.path.empty()) config.state_file = policy::Text{.value = state.path, .at = {}};
   });
   PolicyDoor::Parts parts{.policy = policy,
@@ -194,9 +213,12 @@ std::unique_ptr<PolicyDoor> MakePolicyDoor(Text<"policy"> text, Text<"file"> fil
   return std::move(*door);
 }
 
-std::vector<std::string> Publish(PolicyDoor& door, Text<"policy"> text, Text<"file"> file) {
+std::vector<std::string> Publish(PolicyDoor& door, Text<"policy"> text, Text<"file"> file,
+                                 bool names_users) {
   const nb::gil_scoped_release released;
-  auto policy = ParsePolicy(text.text, file.text);
+  auto policy = ParsePolicy(text.text, file.text, [&](policy::Config& config) {
+    config.clients.door_names_users = names_users;
+  });
   auto identities = LoadIdentities(*policy);
   auto lines = door.Publish(std::move(policy), std::move(identities));
   if (!lines) Fail(lines.error());
@@ -289,20 +311,15 @@ void BindAnswers(nb::module_& module) {
       .def_prop_ro("verdict",
                    [](const CallAnswer& self) { return VerdictName(self.answer.decision.verdict); })
       .def_prop_ro("rule", [](const CallAnswer& self) { return self.binding.rule; })
-      .def_prop_ro("violated", [](const CallAnswer& self) { return self.binding.violated; })
-      .def_prop_ro("window",
-                   [](const CallAnswer& self) -> std::optional<double> {
-                     if (!self.binding.window_ns) return std::nullopt;
-                     return Seconds(*self.binding.window_ns);
-                   })
-      .def_prop_ro("quota", [](const CallAnswer& self) { return self.answer.decision.quota; })
+      .def_prop_ro(
+          "text", [](const CallAnswer& self) { return TextFrom(self.binding.text); },
+          nb::for_getter(nb::sig("def text(self) -> str")),
+          "Of a denial, in words that a model can act on.")
+      .def_prop_ro(
+          "numbers", [](const CallAnswer& self) { return TextFrom(self.binding.numbers); },
+          nb::for_getter(nb::sig("def numbers(self) -> str")), "The same as a JSON object.")
       .def_prop_ro("remaining",
-                   [](const CallAnswer& self) { return self.answer.decision.remaining; })
-      .def_prop_ro("retry_after",
-                   [](const CallAnswer& self) { return RetrySeconds(self.answer.decision); })
-      .def_prop_ro("reset_after", [](const CallAnswer& self) {
-        return Seconds(self.answer.decision.reset_after_ns);
-      });
+                   [](const CallAnswer& self) { return self.answer.decision.remaining; });
 }
 
 }  // namespace
@@ -349,46 +366,68 @@ void BindDoors(nb::module_& module) {
           "address"_a, "False where it is no address.");
   nb::class_<PolicyDoor, LocalDoor>(module, "PolicyDoor")
       .def(nb::new_(&MakePolicyDoor), "policy"_a, "file"_a = "policy", "state"_a = nb::none(),
-           "clock"_a = nb::none())
+           "clock"_a = nb::none(), "names_users"_a = false)
       .def(
           "decide",
           [](PolicyDoor& self, Text<"client"> client, Text<"user"> user, Text<"method"> method,
-             Text<"tool"> tool, std::vector<std::string> arguments,
-             std::optional<std::uint64_t> cost, const nb::object& headers) {
+             Text<"tool"> tool, const Arguments& arguments, Text<"arguments_text"> arguments_text,
+             std::optional<std::uint64_t> cost, bool places_only, const nb::object& headers) {
             return Decide(self,
                           {.client = client.text,
                            .user = user.text,
                            .method = method.text,
                            .tool = tool.text,
-                           .arguments = std::move(arguments),
-                           .cost = cost},
-                          headers);
+                           .arguments_text = arguments_text.text,
+                           .cost = cost,
+                           .places_only = places_only},
+                          arguments, headers);
           },
           nb::kw_only(), "client"_a = "", "user"_a = "", "method"_a = "", "tool"_a = "",
-          "arguments"_a = std::vector<std::string>(), "cost"_a = nb::none(),
-          "headers"_a = nb::make_tuple(),
+          "arguments"_a = Arguments(), "arguments_text"_a = "", "cost"_a = nb::none(),
+          "places_only"_a = false, "headers"_a = nb::make_tuple(),
           nb::sig("def decide(self, *, client: str = '', user: str = '', method: str = '', "
-                  "tool: str = '', arguments: Sequence[str] = [], cost: int | None = None, "
-                  "headers: collections.abc.Iterable[collections.abc.Iterable[bytes]] = ()) "
-                  "-> CallAnswer"))
+                  "tool: str = '', arguments: dict[str, str] = {}, arguments_text: str = '', "
+                  "cost: int | None = None, places_only: bool = False, headers: "
+                  "collections.abc.Iterable[collections.abc.Iterable[bytes]] = ()) -> CallAnswer"),
+          "Arguments are JSON texts by their names; which ones, asked_arguments says. Of one that "
+          "is not there the rule's default counts. Their text, all of them as one JSON text, is "
+          "read where asks_arguments_text says so.")
+      .def("caller_of", &CallerOf, nb::kw_only(), "client"_a = "", "user"_a = "",
+           "headers"_a = nb::make_tuple(),
+           nb::sig("def caller_of(self, *, client: str = '', user: str = '', headers: "
+                   "collections.abc.Iterable[collections.abc.Iterable[bytes]] = ()) -> bytes"),
+           "The same for calls of one client, user and API key, as the policy has them.")
       .def(
           "end_call", [](PolicyDoor& self, const CallAnswer& it) { End(self, it.answer); },
           "answer"_a)
-      .def("publish", &Publish, "policy"_a, "file"_a = "policy")
+      .def("publish", &Publish, "policy"_a, "file"_a = "policy", "names_users"_a = false)
       .def("counts", &CountsOf, nb::sig("def counts(self) -> dict[str, dict[str, int]]"))
+      .def_prop_ro(
+          "tools", [](PolicyDoor& self) -> engine::ToolStatistics& { return self.tools(); },
+          nb::rv_policy::reference_internal, "Of the tools that `decide` heard of.")
+      .def_prop_ro(
+          "own_budgets",
+          [](const PolicyDoor& self) { return self.policy()->settings().mcp.own_budgets; },
+          "Whether handshakes, lists and notifications have budgets of their own.")
+      .def_prop_ro("asks_arguments_text",
+                   [](const PolicyDoor& self) { return self.policy()->AsksArgumentsText(); })
       .def_prop_ro("asked_arguments",
                    [](const PolicyDoor& self) {
                      const auto policy = self.policy();
                      const auto asked = policy->asked_arguments();
                      return std::vector<std::string>(asked.begin(), asked.end());
                    })
-      .def_prop_ro("warnings", [](const PolicyDoor& self) {
-        std::vector<std::string> warnings;
-        for (const policy::Mistake& mistake : self.policy()->warnings()) {
-          warnings.push_back(config::FormatMistake("policy", mistake));
-        }
-        return warnings;
-      });
+      .def(
+          "warnings",
+          [](const PolicyDoor& self, Text<"file"> file) {
+            std::vector<std::string> warnings;
+            const auto policy = self.policy();
+            for (const policy::Mistake& mistake : policy->warnings()) {
+              warnings.push_back(config::FormatMistake(file.text, mistake));
+            }
+            return warnings;
+          },
+          "file"_a = "policy");
 }
 
 }  // namespace sluicegate::python

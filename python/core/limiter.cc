@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "core.h"
+#include "http/mcp_words.h"
 #include "limit/compiled_limit.h"
 
 namespace sluicegate::python {
@@ -173,6 +174,17 @@ void GiveBack(KeyLimiter& self, NamedDecision& it) {
   self.limiter.GiveBack(decision);
 }
 
+// REQUIRES: the decision is the limiter's, and denies.
+nb::object DenialText(const KeyLimiter& self, const NamedDecision& it, Text<"what"> what) {
+  std::optional<http::DenyingLimit> denying;
+  if (const auto limits = self.limiter.limits(); it.decision.limit < limits.size()) {
+    const auto limit = Value(limit::CompiledLimit::Compile(limits[it.decision.limit]));
+    denying = {.quota = limit.quota(), .window_ns = std::nullopt};
+    if (limit.algorithm() != Algorithm::kConcurrency) denying->window_ns = limit.window_ns();
+  }
+  return TextFrom(http::DenialText(it.decision, denying, what.text));
+}
+
 std::optional<std::string> BindingLimit(const NamedDecision& self) {
   if (self.decision.limit >= self.names->size()) return std::nullopt;
   return (*self.names)[self.decision.limit];
@@ -256,6 +268,9 @@ void BindDecision(nb::module_& module) {
       .def_prop_ro("hold", [](const NamedDecision& self) { return Seconds(self.decision.hold_ns); })
       .def_prop_ro("reset_after",
                    [](const NamedDecision& self) { return Seconds(self.decision.reset_after_ns); })
+      .def_prop_ro(
+          "retry_text", [](const NamedDecision& self) { return http::RetryText(self.decision); },
+          "Of a denial: \"Retry after 7 seconds.\", or \"Ask for less.\"")
       .def("__bool__", [](const NamedDecision& self) { return self.decision.allowed(); })
       .def("__repr__", &Represent);
 }
@@ -345,6 +360,9 @@ void BindLimiter(nb::module_& module) {
       .def(
           "peek", [](KeyLimiter& self, Key key) { return Check(self, key, {.value = 0}); },
           "key"_a.none(), nb::sig("def peek(self, key: str) -> Decision"))
+      .def("denial_text", &DenialText, "decision"_a, "what"_a,
+           nb::sig("def denial_text(self, decision: Decision, what: str) -> str"),
+           "What denied, and when to try again, in words that a model can act on.")
       .def("give_back", &GiveBack, "decision"_a, "Undoes the charge of a decision, once.")
       .def("release", &Release, "decision"_a, "Ends what a decision put in flight, once.")
       .def("record_violation", &RecordViolation, "key"_a.none(),

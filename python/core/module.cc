@@ -24,6 +24,7 @@ NB_MODULE(_core, module) {
   sluicegate::table::SetWaitHooks({.begin = &ReleaseGil, .end = &TakeGil});
   module.attr("version") = sluicegate::kVersion;
   sluicegate::python::BindLimiter(module);
+  sluicegate::python::BindTools(module);
   sluicegate::python::BindDoors(module);
   sluicegate::python::BindCounts(module);
 }

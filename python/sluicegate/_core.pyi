@@ -4,6 +4,7 @@ The engine of Sluicegate. Use the package sluicegate, which documents it.
 
 from collections.abc import Iterable, Sequence
 import os
+from typing import Any
 
 
 version: str = '0.1.0'
@@ -69,6 +70,10 @@ class Decision:
     @property
     def reset_after(self) -> float: ...
 
+    @property
+    def retry_text(self) -> str:
+        """Of a denial: "Retry after 7 seconds.", or "Ask for less.\""""
+
     def __bool__(self) -> bool: ...
 
     def __repr__(self) -> str: ...
@@ -94,6 +99,9 @@ class Limiter:
         """
 
     def peek(self, key: str) -> Decision: ...
+
+    def denial_text(self, decision: Decision, what: str) -> str:
+        """What denied, and when to try again, in words that a model can act on."""
 
     def give_back(self, decision: Decision) -> None:
         """Undoes the charge of a decision, once."""
@@ -130,6 +138,23 @@ class Limiter:
 
     def wall_time(self) -> float: ...
 
+class ToolStatistics:
+    def __init__(self) -> None: ...
+
+    def begin(self, tool: str) -> None:
+        """From now on the tool is known, with all counters 0 if it was not."""
+
+    def count(self, tool: str, limited: bool) -> None: ...
+
+    def get(self, tool: str) -> dict[str, Any] | None: ...
+
+    def get_all(self) -> dict[str, dict[str, Any]]: ...
+
+    def forget(self, tool: str) -> bool:
+        """False: it was not known."""
+
+    def forget_all(self) -> None: ...
+
 class Answer:
     @property
     def allowed(self) -> bool: ...
@@ -160,22 +185,15 @@ class CallAnswer:
     def rule(self) -> str: ...
 
     @property
-    def violated(self) -> list[str]: ...
+    def text(self) -> str:
+        """Of a denial, in words that a model can act on."""
 
     @property
-    def window(self) -> float | None: ...
-
-    @property
-    def quota(self) -> int: ...
+    def numbers(self) -> str:
+        """The same as a JSON object."""
 
     @property
     def remaining(self) -> int: ...
-
-    @property
-    def retry_after(self) -> float | None: ...
-
-    @property
-    def reset_after(self) -> float: ...
 
 class Door:
     def ask(self, peer: str, method: str, path: str, headers: Iterable[Iterable[bytes]]) -> Answer: ...
@@ -198,21 +216,39 @@ class Networks:
         """False where it is no address."""
 
 class PolicyDoor(Door):
-    def __init__(self, policy: str, file: str = 'policy', state: str | os.PathLike[str] | None = None, clock: ManualClock | None = None) -> None: ...
+    def __init__(self, policy: str, file: str = 'policy', state: str | os.PathLike[str] | None = None, clock: ManualClock | None = None, names_users: bool = False) -> None: ...
 
-    def decide(self, *, client: str = '', user: str = '', method: str = '', tool: str = '', arguments: Sequence[str] = [], cost: int | None = None, headers: Iterable[Iterable[bytes]] = ()) -> CallAnswer: ...
+    def decide(self, *, client: str = '', user: str = '', method: str = '', tool: str = '', arguments: dict[str, str] = {}, arguments_text: str = '', cost: int | None = None, places_only: bool = False, headers: Iterable[Iterable[bytes]] = ()) -> CallAnswer:
+        """
+        Arguments are JSON texts by their names; which ones, asked_arguments says. Of one that is not there the rule's default counts. Their text, all of them as one JSON text, is read where asks_arguments_text says so.
+        """
+
+    def caller_of(self, *, client: str = '', user: str = '', headers: Iterable[Iterable[bytes]] = ()) -> bytes:
+        """
+        The same for calls of one client, user and API key, as the policy has them.
+        """
 
     def end_call(self, answer: CallAnswer) -> None: ...
 
-    def publish(self, policy: str, file: str = 'policy') -> list[str]: ...
+    def publish(self, policy: str, file: str = 'policy', names_users: bool = False) -> list[str]: ...
 
     def counts(self) -> dict[str, dict[str, int]]: ...
 
     @property
-    def asked_arguments(self) -> list[str]: ...
+    def tools(self) -> ToolStatistics:
+        """Of the tools that `decide` heard of."""
 
     @property
-    def warnings(self) -> list[str]: ...
+    def own_budgets(self) -> bool:
+        """Whether handshakes, lists and notifications have budgets of their own."""
+
+    @property
+    def asks_arguments_text(self) -> bool: ...
+
+    @property
+    def asked_arguments(self) -> list[str]: ...
+
+    def warnings(self, file: str = 'policy') -> list[str]: ...
 
 class WindowCounts:
     def __init__(self, *, memory: int, state: str | os.PathLike[str] | None = None, name: str = 'limiter', fails_open: bool = False, clock: ManualClock | None = None) -> None: ...
@@ -238,6 +274,9 @@ class WindowCounts:
 
     @property
     def capacity(self) -> int: ...
+
+    @property
+    def memory(self) -> int: ...
 
     @property
     def evictions(self) -> int: ...

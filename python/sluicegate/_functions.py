@@ -6,12 +6,11 @@ import functools
 import inspect
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from sluicegate._arguments import StatePath, check_quotas
-from sluicegate._core import Decision, LimiterDoor
+from sluicegate._core import Decision, LimiterDoor, ToolStatistics
 from sluicegate._limiter import RateLimitConfig, RateLimiter, whole_seconds
 from sluicegate._names import name_apart
 from sluicegate._requests import NO_ADDRESS, is_request, peer_of
@@ -80,7 +79,8 @@ def rate_limit(
             decision = limiter.check(key)
             if decision.allowed:
                 return
-            limiter.record_violation(key)
+            if key != NOBODY:
+                limiter.record_violation(key)
             raise RateLimitError(
                 f"Rate limit exceeded for {called}", whole_seconds(decision.retry_after)
             )
@@ -165,12 +165,13 @@ def _limit_tool(
     def admit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         key = key_of({**dict(zip(names, args)), **kwargs})
         decision = limiter.check(key)
-        tool_stats.count(tool, decision.allowed)
+        tool_stats.count(tool, limited=not decision.allowed)
         if decision.allowed:
             return None
-        limiter.record_violation(key)
+        if key != NOBODY:
+            limiter.record_violation(key)
         if on_limit == "raise":
-            raise tool_error(tool, decision)
+            raise tool_error(tool, decision, limiter)
         info = limiter.info(decision)
         return {
             "error": "Rate limit exceeded",
@@ -184,17 +185,9 @@ def _limit_tool(
     return _wrap(function, admit)
 
 
-def denial_text(tool: str, decision: Decision) -> str:
-    """What a model can act on."""
-    seconds = whole_seconds(decision.retry_after)
-    if seconds is None:
-        return f"Rate limit exceeded for {tool}: this call costs more than the limit ever allows."
-    return f"Rate limit exceeded for {tool}. Wait {seconds} seconds, then call it again."
-
-
-def tool_error(tool: str, decision: Decision) -> Exception:
+def tool_error(tool: str, decision: Decision, limiter: RateLimiter) -> Exception:
     """FastMCP's ToolError, whose text reaches the model; without FastMCP a RateLimitError."""
-    text = denial_text(tool, decision)
+    text = limiter.denial_text(decision, f"tool {tool}")
     try:
         from fastmcp.exceptions import ToolError
     except ImportError:
@@ -202,75 +195,40 @@ def tool_error(tool: str, decision: Decision) -> Exception:
     return cast(Exception, ToolError(text))
 
 
-class ToolStats:
-    """Counters of tools by their names. Thread-safe; of this process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tools: dict[str, dict[str, Any]] = {}  # Guarded by the lock.
-
-    def begin(self, tool: str) -> None:
-        """From now on the tool is known, with all counters 0 if it was not."""
-        with self._lock:
-            self._of(tool)
-
-    def count(self, tool: str, allowed: bool) -> None:
-        with self._lock:
-            stats = self._of(tool)
-            stats["total_calls"] += 1
-            if not allowed:
-                stats["rate_limited_calls"] += 1
-                stats["last_limited"] = time.time()
-
-    def get(self, tool: str) -> dict[str, Any]:
-        with self._lock:
-            known = self._tools.get(tool)
-            if known is None:
-                return {"tool_name": tool, "error": "Tool not found or no stats available"}
-            return {"tool_name": tool, **_with_rate(known)}
-
-    def get_all(self) -> dict[str, Any]:
-        with self._lock:
-            tools = {name: _with_rate(stats) for name, stats in self._tools.items()}
-        calls = sum(stats["total_calls"] for stats in tools.values())
-        limited = sum(stats["rate_limited_calls"] for stats in tools.values())
-        return {
-            "total_calls": calls,
-            "total_rate_limited": limited,
-            "rate_limit_rate": limited / calls if calls else 0.0,
-            "tools": tools,
-        }
-
-    def reset(self, tool: str | None) -> None:
-        with self._lock:
-            for name in [tool] if tool is not None else list(self._tools):
-                if name in self._tools:
-                    del self._tools[name]
-                    self._of(name)
-
-    def _of(self, tool: str) -> dict[str, Any]:
-        fresh = {"total_calls": 0, "rate_limited_calls": 0, "last_limited": None}
-        return self._tools.setdefault(tool, fresh)
-
-
-tool_stats = ToolStats()
+tool_stats = ToolStatistics()
 
 
 def get_tool_rate_limit_stats(tool_name: str) -> dict[str, Any]:
     """``total_calls``, ``rate_limited_calls``, ``rate_limit_rate``, and ``last_limited``: when, in
     seconds since 1970.
     """
-    return tool_stats.get(tool_name)
+    stats = tool_stats.get(tool_name)
+    return {
+        "tool_name": tool_name,
+        **(stats or {"error": "Tool not found or no stats available"}),
+    }
 
 
 def get_all_rate_limit_stats() -> dict[str, Any]:
-    """The sums, and under ``tools`` what get_tool_rate_limit_stats says of each."""
-    return tool_stats.get_all()
+    """The sums, and under ``tools`` what get_tool_rate_limit_stats says of each; of more than 4096
+    the others are one, "other".
+    """
+    tools = tool_stats.get_all()
+    calls = sum(stats["total_calls"] for stats in tools.values())
+    limited = sum(stats["rate_limited_calls"] for stats in tools.values())
+    return {
+        "total_calls": calls,
+        "total_rate_limited": limited,
+        "rate_limit_rate": limited / calls if calls else 0.0,
+        "tools": tools,
+    }
 
 
 def reset_tool_stats(tool_name: str | None = None) -> None:
     """Sets a tool's counters to 0, or those of all. No quota comes back by it."""
-    tool_stats.reset(tool_name)
+    for tool in tool_stats.get_all() if tool_name is None else [tool_name]:
+        if tool_stats.forget(tool):
+            tool_stats.begin(tool)
 
 
 _global_lock = threading.Lock()
@@ -295,11 +253,6 @@ def get_global_limiter(config: RateLimitConfig | None = None) -> RateLimiter:
                 name="global",
             )
         return _global_limiter
-
-
-def _with_rate(stats: dict[str, Any]) -> dict[str, Any]:
-    calls = stats["total_calls"]
-    return {**stats, "rate_limit_rate": stats["rate_limited_calls"] / calls if calls else 0.0}
 
 
 def limiter_of(

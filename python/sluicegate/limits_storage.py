@@ -5,7 +5,8 @@ all processes that name it count together; with ``async+`` before it, for ``limi
 behind a ``?`` or in ``storage_options``:
 
 - ``memory``: bytes of each table, 8 MiB. The counting strategies have one, of 262,144 keys; the moving
-  window has one of some 131,000 keys for each pair of a limit and its seconds, at most 64 of them.
+  window has one of some 131,000 keys for each pair of a limit and its seconds, at most 64 of them. In a
+  file it is what a process that is using these tables gave; the first one says it.
 - ``name``: in a file, storages of one name count together.
 - ``fails_open``: whether a key that a stopped process holds is allowed, instead of denied for a second.
 
@@ -40,6 +41,8 @@ else:  # limits before 4.1.
     AsyncSlidingWindowCounterSupport = SlidingWindowCounterSupport
 
 DEFAULT_MEMORY = 8 << 20
+MOST_MEMORY = 1 << 40
+"""More than any machine gives."""
 MOST_WINDOWS = 64
 """Pairs of a limit and its seconds that a storage keeps moving windows of."""
 
@@ -52,28 +55,18 @@ class _Counters:
     """What both storages do, under the names that limits gives it."""
 
     def __init__(self, uri: str | None, options: dict[str, Any]) -> None:
-        parsed = urlparse(uri or "sluicegate://")
-        if parsed.netloc:
-            raise ConfigurationError(
-                f"{uri}: a file's path begins with a third slash. Write {parsed.scheme}:///dev/shm/app."
-            )
-        given = {**dict(parse_qsl(parsed.query)), **options}
-        self._state = unquote(parsed.path) or None
-        self._memory = _number(given.pop("memory", DEFAULT_MEMORY))
-        self._name = str(given.pop("name", "limits"))
+        self._state, given = _parse(uri or "sluicegate://", options)
+        memory = _number(given.pop("memory", DEFAULT_MEMORY))
+        self._name = _name(given.pop("name", "limits"))
         self._fails_open = _truth(given.pop("fails_open", False))
-        self._clock: ManualClock | None = given.pop("clock", None)
+        self._clock = _clock(given.pop("clock", None))
         if given:
             raise ConfigurationError(
                 f"{', '.join(sorted(given))}: no option of this storage. It has memory, name and fails_open."
             )
-        if not _NAME.fullmatch(self._name):
-            raise ConfigurationError(
-                f"name={self._name!r}: at most 16 letters, digits, dots, hyphens and underscores."
-            )
         try:
             self._counts = WindowCounts(
-                memory=self._memory,
+                memory=memory,
                 state=self._state,
                 name=self._name,
                 fails_open=self._fails_open,
@@ -81,8 +74,11 @@ class _Counters:
             )
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
+        # Of a file, as others have it who are using it: so the tables of the windows are theirs, too.
+        self._memory = self._counts.memory
         self._lock = threading.Lock()
         self._windows: dict[tuple[int, float], Limiter] = {}  # Written under the lock.
+        self._slid: set[float] = set()  # Seconds of sliding counters.
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
@@ -116,6 +112,8 @@ class _Counters:
     def acquire_sliding_window_entry(
         self, key: str, limit: int, expiry: float, amount: int = 1
     ) -> bool:
+        if len(self._slid) < MOST_WINDOWS:
+            self._slid.add(expiry)
         return self._counts.acquire(key, max(limit, 0), expiry, amount)
 
     def get_sliding_window(self, key: str, expiry: float) -> tuple[int, float, int, float]:
@@ -127,17 +125,21 @@ class _Counters:
 
     def clear(self, key: str) -> None:
         self._counts.forget(key)
+        for expiry in tuple(self._slid):  # limits before 5.0 names no window when it clears one.
+            self._counts.forget_pair(key, expiry)
         for window in self._all_windows():
             window.forget(key)
 
     def reset(self) -> int | None:
-        """Of a file for all processes. How many keys were forgotten."""
+        """Of a file for all processes, as long as it is where it was; else of this process' tables.
+        How many keys were forgotten.
+        """
         return self._counts.forget_all() + sum(
             window.forget_all() for window in self._all_windows()
         )
 
     def check(self) -> bool:
-        """False: the file is not where it was, so who starts now counts apart."""
+        """False: the file is not where it was, so who starts now counts apart; or it was cut short."""
         return self._counts.is_in_place
 
     def _window(self, limit: int, expiry: float) -> Limiter:
@@ -168,12 +170,22 @@ class _Counters:
 
     def _all_windows(self) -> list[Limiter]:
         """This process', and of a file those that others made."""
-        if self._state is not None:
-            made = re.compile(re.escape(self._name) + r" (\d+) in ([\d.]+)s/rates")
-            for region in state_regions(self._state):
-                if found := made.fullmatch(region):
-                    self._make_window(int(found[1]), float(found[2]))
+        made = re.compile(re.escape(self._name) + r" (\d+) in ([\d.]+)s/rates")
+        for region in self._regions():
+            if found := made.fullmatch(region):
+                self._make_window(int(found[1]), float(found[2]))
         return list(self._windows.values())
+
+    def _regions(self) -> list[str]:
+        """Of the file. None where another file, or nothing, lies there now."""
+        if self._state is None or not self.check():
+            return []
+        try:
+            return state_regions(self._state)
+        except ValueError:
+            if self.check():
+                raise
+            return []
 
 
 class SluicegateStorage(
@@ -253,11 +265,36 @@ class AsyncSluicegateStorage(
         return self._counters.check()
 
 
+def _parse(uri: str, options: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The file, or None; and what is given by the URI and by name, which counts more."""
+    parsed = urlparse(uri)
+    if parsed.netloc:
+        raise ConfigurationError(
+            f"{uri}: a file's path begins with a third slash. Write {parsed.scheme}:///dev/shm/app."
+        )
+    if parsed.fragment:
+        raise ConfigurationError(f"{uri}: options stand behind a ?, and a # in a path is %23.")
+    pairs = parse_qsl(parsed.query, keep_blank_values=True)
+    given: dict[str, Any] = dict(pairs)
+    if len(given) < len(pairs):
+        raise ConfigurationError(f"{uri}: an option stands there twice. Write it once.")
+    return unquote(parsed.path, errors="surrogateescape") or None, {**given, **options}
+
+
 def _number(value: Any) -> int:
-    try:
-        return int(value)
-    except ValueError as error:
-        raise ConfigurationError(f"memory={value}: write a number of bytes.") from error
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:20])
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_MEMORY:
+        return value
+    raise ConfigurationError(f"memory={value}: write a number of bytes, like {DEFAULT_MEMORY}.")
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    raise ConfigurationError(
+        f"name={value!r}: at most 16 letters, digits, dots, hyphens and underscores."
+    )
 
 
 def _truth(value: Any) -> bool:
@@ -266,3 +303,9 @@ def _truth(value: Any) -> bool:
     if value in ("true", "false"):
         return bool(value == "true")
     raise ConfigurationError(f"fails_open={value}: write true or false.")
+
+
+def _clock(value: Any) -> ManualClock | None:
+    if value is None or isinstance(value, ManualClock):
+        return value
+    raise ConfigurationError(f"clock={value!r}: a ManualClock, for tests. Leave it out.")

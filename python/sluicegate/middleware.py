@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
@@ -20,6 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+_log = logging.getLogger("sluicegate")
 _EPOCH_FIELDS = (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
 
 
@@ -39,6 +41,11 @@ def read_policy(policy: str | os.PathLike[str]) -> tuple[str, str]:
         return Path(path).read_text(encoding="utf-8"), path
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot read the policy: {error}. Check the path.") from error
+
+
+def log_warnings(door: PolicyDoor, name: str) -> None:
+    for warning in door.warnings(name):
+        _log.warning("%s", warning)
 
 
 class RateLimitMiddleware:
@@ -83,7 +90,8 @@ class RateLimitMiddleware:
                     "into the policy, or leave it out."
                 )
             text, name = read_policy(policy)
-            self._door = PolicyDoor(text, file=name, state=state, clock=clock)
+            self._door = door = PolicyDoor(text, file=name, state=state, clock=clock)
+            log_warnings(door, name)
             return
         if limiter is not None and state is not None:
             raise ValueError("A limiter has its own state. Write RateLimiter(state=...).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import runpy
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 pytest.importorskip("fastmcp")
 
-from fastmcp import Client, Context, FastMCP
-from fastmcp.server.middleware import MiddlewareContext
+from fastmcp import Client, FastMCP
+from fastmcp.exceptions import ToolError
+from fastmcp.server.middleware import Middleware, MiddlewareContext
 from fastmcp_servers import (
     MAJOR,
     call,
@@ -66,17 +68,23 @@ async def test_each_kind_of_denial_has_its_words(clock: ManualClock) -> None:
             await call(client, "search", **arguments)
             return (await call(client, "search", **arguments)).text
 
-    assert await denied(rule(limits="[1/30s]")) == (
-        "Rate limit exceeded for tool search: 1 per 30 seconds. Retry after 31 seconds."
-    )
+    for limit, words in [
+        ("1/30s", "1 per 30 seconds. Retry after 31 seconds."),
+        ("1/2h", "1 per 2 hours. Retry after 7679 seconds."),
+        ("1/3d", "1 per 3 days. Retry after 276479 seconds."),
+        ("1/7d", "1 per week. Retry after 645119 seconds."),
+        ("1/250ms", "1 per 250 milliseconds. Retry after 1 second."),
+    ]:
+        assert await denied(rule(limits=f"[{limit}]")) == (
+            f"Rate limit exceeded for tool search: {words}"
+        )
     bucket = rule(match="{mcp_tool: search}", limits="[{burst: 1, refill: 1/s}]")
     assert await denied(bucket) == (
         "Rate limit exceeded for tool search: 1 per second. Retry after 1 second."
     )
     costly = rule(limits="[5/minute]", cost="{arg: n, max: 9}")
     assert await denied(costly, n=6) == (
-        "Rate limit exceeded for tool search: this call costs more than 5 per minute ever allows. "
-        "Ask for less."
+        "Rate limit exceeded for tool search: it costs more than 5 per minute ever allows. Ask for less."
     )
     penalty = "{violations: 1, within: 1m, ban: 5m}"
     banned = rule(match="{mcp_tool: search}", limits="[1/minute]", penalty=penalty)
@@ -112,6 +120,73 @@ async def test_list_methods_have_a_budget_of_their_own(clock: ManualClock) -> No
         assert (await outcome_of(client.read_resource("text://motto"))).ok
     counts = middleware.counts()["rule"]
     assert (counts["admitted"], counts["limited"]) == (2, 1), "the server's own listing is free"
+
+
+async def test_handshakes_and_lists_count_for_no_other_rule(clock: ManualClock) -> None:
+    policy = rule(limits="[2/minute]") + (
+        "  - {name: mcp-setup, match: {mcp_method: '*'}, key: [client], limits: [20/minute]}\n"
+    )
+    async with Client(make_server(PolicyMiddleware(policy, clock=clock))) as client:
+        assert (await outcome_of(client.list_tools())).ok
+        calls = [await call(client, "add", a=1, b=2) for _ in range(3)]
+        assert [it.ok for it in calls] == [True, True, False]
+        lists = [await outcome_of(client.list_prompts()) for _ in range(20)]
+        assert [it.ok for it in lists].count(False) in range(1, 6)
+        assert lists[-1].data["policy"] == "mcp-setup"
+
+
+@pytest.mark.skipif(MAJOR < 4, reason="middlewares see no notifications")
+async def test_a_notification_too_many_is_dropped(clock: ManualClock) -> None:
+    method = "notifications/roots/list_changed"
+    middleware = PolicyMiddleware(
+        rule(match=f"{{mcp_method: {method}}}", limits="[1/minute]"), clock=clock
+    )
+    seen = []
+
+    class Watch(Middleware):
+        async def on_notification(self, context: Any, call_next: Any) -> Any:
+            seen.append(context.method)
+            return await call_next(context)
+
+    mcp = make_server(middleware)
+    mcp.add_middleware(Watch())
+    async with Client(mcp, roots=["file:///a"]) as client:
+        for _ in range(2):
+            await client.send_roots_list_changed()
+        assert (await call(client, "add", a=1, b=2)).ok
+    assert seen.count(method) == 1
+    counts = middleware.counts()
+    assert (counts["rule"]["admitted"], counts["rule"]["limited"]) == (1, 1)
+
+
+async def test_all_arguments_may_be_a_key(clock: ManualClock) -> None:
+    policy = rule(key="[mcp_tool, mcp_args]", match="{mcp_tool: add}", limits="[1/minute]")
+    async with Client(make_server(PolicyMiddleware(policy, clock=clock))) as client:
+        assert (await call(client, "add", a=1, b=2)).ok
+        assert (await call(client, "add", a=1, b=3)).ok
+        assert not (await call(client, "add", a=1, b=2)).ok
+
+
+async def test_tools_are_counted(clock: ManualClock) -> None:
+    middleware = PolicyMiddleware(SEARCH, clock=clock)
+    async with Client(make_server(middleware)) as client:
+        for _ in range(4):
+            await call(client, "search")
+        await call(client, "add", a=1, b=2)
+        await client.list_tools()
+    known = middleware.tools()
+    assert list(known) == ["add", "search"]
+    assert known["search"] == {
+        "total_calls": 4,
+        "rate_limited_calls": 2,
+        "last_limited": 1_796_000_000.0,
+        "rate_limit_rate": 0.5,
+    }
+    assert known["add"]["last_limited"] is None
+    middleware.reset_tools("add")
+    assert list(middleware.tools()) == ["search"]
+    middleware.reset_tools()
+    assert middleware.tools() == {}
 
 
 async def test_other_methods_are_limited_too(clock: ManualClock) -> None:
@@ -327,6 +402,113 @@ async def test_a_new_policy_keeps_what_was_counted(tmp_path: Path, clock: Manual
     assert middleware.counts()["search"]["limited"] == 2
 
 
+KEYED = """
+clients: {identity: {api_keys: KEYS}}
+rules:
+  - name: keyed
+    match: {mcp_tool: search}
+    key: [api_key]
+    limits: [1/hour]
+    overrides: [{when: {api_key: [one, two]}, limits: [3/hour]}]
+"""
+
+
+async def test_a_new_policy_reads_its_api_keys_anew(tmp_path: Path, clock: ManualClock) -> None:
+    file = tmp_path / "keys"
+    policy = KEYED.replace("KEYS", str(file))
+
+    def write(**keys: str) -> None:
+        digests = {who: hashlib.sha256(key.encode()).hexdigest() for who, key in keys.items()}
+        file.write_text("".join(f"sha256:{digest} {who}\n" for who, digest in digests.items()))
+
+    async def admitted(url: str, key: str) -> int:
+        async with connected(url, headers={"X-API-Key": key}) as client:
+            return sum([(await call(client, "search")).ok for _ in range(5)])
+
+    write(one="key-of-one")
+    middleware = PolicyMiddleware(policy, clock=clock)
+    with served(make_server(middleware)) as url:
+        assert await admitted(url, "key-of-one") == 3
+        write(two="key-of-two")
+        assert middleware.publish(policy) == []
+        assert await admitted(url, "key-of-two") == 3, "it was added"
+        assert await admitted(url, "key-of-one") == 1, "it was taken away"
+        for spoil in (file.unlink, lambda: file.write_text("sha256:00 two")):
+            spoil()
+            with pytest.raises(ValueError, match=str(file)):
+                middleware.publish(policy)
+        clock.advance(2 * 3600)
+        assert await admitted(url, "key-of-two") == 3, "the old ones go on"
+
+
+async def test_what_a_policy_warns_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    warned = "nothing is limited"
+    middleware = PolicyMiddleware("rules: []\n")
+    assert warned in caplog.text
+    caplog.clear()
+    middleware.publish(SEARCH)
+    assert "is, so its address stands in" not in caplog.text, "tokens name users here"
+    middleware.publish("rules: []\n")
+    assert [record.name for record in caplog.records if warned in record.message] == ["sluicegate"]
+
+
+def test_a_get_user_that_is_none_is_told() -> None:
+    with pytest.raises(TypeError, match="get_user is 'ada'. Write a function of the context."):
+        PolicyMiddleware(SEARCH, get_user="ada")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", ["state", "", "./state"])
+def test_a_state_that_is_no_absolute_path_is_told(state: str) -> None:
+    with pytest.raises(ValueError, match=f"state is '{state}'. Write the path of a file from / on"):
+        PolicyMiddleware(SEARCH, state=state)
+
+
+def test_a_state_may_be_a_path(tmp_path: Path) -> None:
+    PolicyMiddleware(SEARCH, state=tmp_path / "state")
+    assert (tmp_path / "state").exists()
+
+
+async def test_a_name_that_is_no_utf8_is_one_like_others(clock: ManualClock) -> None:
+    named = ["x\udcff", "x\udcff", "x\udcff", "x\udcfe"]
+    middleware = PolicyMiddleware(SEARCH, get_user=lambda context: named.pop(0), clock=clock)
+    context = MiddlewareContext(message=_Search(), method="tools/call")
+
+    async def nothing(context: MiddlewareContext[Any]) -> None:
+        return None
+
+    results = [await outcome_of_denial(middleware.on_request(context, nothing)) for _ in range(4)]
+    assert results == [True, True, False, True]
+
+
+class _Search:
+    name = "search"
+    arguments: dict[str, Any] = {}
+
+
+async def outcome_of_denial(request: Any) -> bool:
+    try:
+        await request
+    except ToolError:
+        return False
+    return True
+
+
+def test_arguments_go_by_their_names(clock: ManualClock) -> None:
+    """Whichever policy decides: it may be newer than the one that was asked for their names."""
+    old = rule(limits="[100/hour]", match="{mcp_tool: search}", cost="{arg: n, max: 50}")
+    new = old.replace(
+        "rules:\n",
+        "rules:\n  - {name: other, match: {mcp_tool: other}, key: [client], limits: [9/hour],"
+        " cost: {arg: a, max: 9}}\n",
+    )
+    middleware = PolicyMiddleware(old, clock=clock)
+    asked = {name: "50" for name in middleware._door.asked_arguments}
+    middleware.publish(new)
+    assert middleware._door.asked_arguments == ["a", "n"]
+    left = [middleware._door.decide(tool="search", arguments=asked).remaining for _ in range(2)]
+    assert left == [50, 0]
+
+
 def _spoil(file: Path) -> Path:
     file.write_text(SEARCH.replace("2/minute", "2/minut"))
     return file
@@ -359,35 +541,25 @@ async def test_a_server_inside_another_is_limited_by_both(clock: ManualClock) ->
         assert "Rate limit exceeded for tool add" in (await call(client, "add", a=1, b=2)).text
 
 
-@pytest.mark.skipif(MAJOR < 4, reason="before FastMCP 4 no call has several rounds")
-async def test_a_call_of_several_rounds_costs_once(clock: ManualClock) -> None:
-    import mcp_types
+@pytest.mark.skipif(MAJOR < 3, reason="before FastMCP 3 a tool has one name")
+async def test_a_tool_is_limited_under_every_name(clock: ManualClock) -> None:
+    from fastmcp.apps.app import FastMCPApp
+    from fastmcp.server.providers.addressing import hashed_backend_name
 
-    policy = rule(match="{mcp_method: tools/call}", limits="[2/minute]")
-    mcp = make_server(PolicyMiddleware(policy, clock=clock))
-    rounds = []
+    app = FastMCPApp("shop")
 
-    @mcp.tool
-    async def order(ctx: Context, rounds_wanted: int) -> Any:
-        rounds.append(1)
-        if int(ctx.request_state or 0) == rounds_wanted:
-            return "ordered"
-        question = mcp_types.ElicitRequestFormParams(
-            message="Sure?", requested_schema={"type": "object", "properties": {}}
-        )
-        return mcp_types.InputRequiredResult(
-            input_requests={"sure": mcp_types.ElicitRequest(params=question)},
-            request_state=str(int(ctx.request_state or 0) + 1),
-        )
+    @app.tool(model=True)
+    def search() -> str:
+        return "found"
 
-    async def agree(*asked: Any) -> dict[str, Any]:
-        return {}
-
-    async with Client(mcp, elicitation_handler=agree) as client:
-        assert (await call(client, "order", rounds_wanted=3)).text == "ordered"
-        endless = await call(client, "order", rounds_wanted=99)
-        assert "Rate limit exceeded for tool order" in endless.text
-    assert len(rounds) == (1 + 3) + (1 + 4), "of the endless one four rounds are free"
+    mcp: FastMCP[Any] = FastMCP("apps")
+    mcp.add_provider(app)
+    mcp.add_middleware(PolicyMiddleware(SEARCH, clock=clock))
+    async with Client(mcp) as client:
+        names = ["search", hashed_backend_name("shop", "search")] * 2
+        assert [(await call(client, name)).ok for name in names] == [True, True, False, False]
+        unknown = await call(client, "__0123456789ab_none")
+        assert "Unknown tool" in unknown.text
 
 
 async def test_the_example_does_what_it_says() -> None:

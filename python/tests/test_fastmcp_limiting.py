@@ -147,6 +147,38 @@ async def test_get_client_id_tells_clients_apart(clock: ManualClock) -> None:
     assert await count(together, 2, "bob") == 0
 
 
+@pytest.mark.parametrize("ours", OURS)
+async def test_a_subclass_may_say_who_a_client_is(ours: Any, clock: ManualClock) -> None:
+    class Plain(ours):  # type: ignore[misc]
+        def _get_client_identifier(self, context: MiddlewareContext[Any]) -> str:
+            return str(context.message)
+
+    class Later(ours):  # type: ignore[misc]
+        async def _get_client_identifier(self, context: MiddlewareContext[Any]) -> str:
+            theirs = super()._get_client_identifier(context)
+            return str(await theirs if inspect.isawaitable(theirs) else theirs)
+
+    for middleware in (Plain(2, 2, clock=clock), Later(2, 2, by_message, clock=clock)):
+        assert await count(middleware, 3, "ada") == 2
+        assert await count(middleware, 3, "bob") == 2
+    theirs = getattr(rate_limiting, ours.__name__)._get_client_identifier
+    is_later = inspect.iscoroutinefunction(theirs)
+    got = ours(2, 2)._get_client_identifier(MiddlewareContext(message=""))
+    assert inspect.isawaitable(got) is is_later, "as FastMCP's is"
+    assert (await got if is_later else got) == "global"
+
+
+def test_global_limit_keeps_what_it_was_given() -> None:
+    together = RateLimitingMiddleware(1, 2, by_message, True)
+    assert (together.get_client_id, together.global_limit) == (by_message, True)
+
+
+async def test_a_client_that_is_no_utf8_is_one_like_others(clock: ManualClock) -> None:
+    middleware = RateLimitingMiddleware(1, 2, by_message, clock=clock)
+    assert await count(middleware, 3, "\udcff") == 2
+    assert await count(middleware, 3, "\udcfe") == 2
+
+
 async def test_memory_is_bounded_and_an_offender_is_not_forgotten(clock: ManualClock) -> None:
     middleware = SlidingWindowRateLimitingMiddleware(2, 60, by_message, memory=1 << 17, clock=clock)
     assert await count(middleware, 3, "offender") == 2
@@ -196,8 +228,20 @@ async def test_no_client_chooses_who_it_is(clock: ManualClock) -> None:
         ({"max_requests_per_second": 2e6}, "Write at most 1000000."),
         ({"burst_capacity": -1}, "burst_capacity is -1. Write a whole number above 0, like 1."),
         ({"burst_capacity": 2.5}, "Write a whole number above 0, like 2."),
-        ({"max_requests_per_second": 1e-9, "burst_capacity": 10}, "Write a smaller burst"),
-        ({"memory": 1}, "memory"),
+        (
+            {"max_requests_per_second": 1e-9, "burst_capacity": 10},
+            "burst_capacity is 10, which takes more than 146 years to come back at 1e-09 a second. "
+            "Write a smaller burst_capacity, or more max_requests_per_second.",
+        ),
+        ({"max_requests_per_second": 1e-300}, "burst_capacity is 1, which takes more than 146"),
+        ({"burst_capacity": 10**30}, "Write a smaller burst_capacity"),
+        ({"burst_capacity": True}, "burst_capacity is True. Write a whole number above 0"),
+        ({"max_requests_per_second": True}, "is True. Write a number above 0."),
+        ({"memory": 1}, "The memory of 1 bytes has no room for one bucket of keys. Write at least"),
+        ({"memory": -1}, "memory is -1. Write a whole number above 0, like 1."),
+        ({"state": "/dev/shm/none", "name": "a/b"}, "a name without slashes"),
+        ({"state": "relative"}, "state is 'relative'. Write the path of a file from / on"),
+        ({"state": ""}, "state is ''. Write the path of a file from / on"),
     ],
 )
 def test_a_bucket_that_cannot_be_is_told(arguments: dict[str, Any], told: str) -> None:
@@ -212,7 +256,8 @@ def test_a_bucket_that_cannot_be_is_told(arguments: dict[str, Any], told: str) -
         (0, 1, "max_requests is 0. Write a whole number above 0, like 1."),
         (1.5, 1, "Write a whole number above 0, like 1."),
         (5, 0, "window_minutes is 0. Write a number above 0."),
-        (10**10, 1, "Write a smaller quota"),
+        (10**10, 1, "max_requests is 10000000000. Write at most 4294967295."),
+        (5, 1e9, "window_minutes is 1000000000.0. Write less than 146 years."),
     ],
 )
 def test_a_window_that_cannot_be_is_told(max_requests: Any, minutes: Any, told: str) -> None:

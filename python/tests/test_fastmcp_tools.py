@@ -18,6 +18,7 @@ from fastmcp_servers import TOKENS, call, call_once, connected, served
 from pydantic import Field
 
 from sluicegate import (
+    _names,
     get_all_rate_limit_stats,
     get_tool_rate_limit_stats,
     reset_tool_stats,
@@ -72,8 +73,10 @@ async def test_a_denied_call_is_an_error_that_the_model_sees() -> None:
             assert [(await call(client, tool, **arguments)).ok for _ in range(2)] == [True] * 2
             denied = await call(client, tool, **arguments)
             assert not denied.ok
-            assert denied.text.startswith(f"Rate limit exceeded for {tool}. Wait 6")
-            with pytest.raises(ToolError, match="then call it again"):
+            assert denied.text.startswith(
+                f"Rate limit exceeded for tool {tool}: 2 per minute. Retry after 6"
+            )
+            with pytest.raises(ToolError, match="2 per minute"):
                 await client.call_tool(tool, arguments)
 
 
@@ -116,6 +119,27 @@ async def test_an_argument_names_the_user_only_where_that_is_trusted() -> None:
         assert (await call(client, "add", a=1)).ok, "who names nobody is another"
 
 
+async def test_who_is_not_known_locks_nobody_out() -> None:
+    mcp: FastMCP[Any] = FastMCP("x")
+
+    @mcp.tool
+    @rate_limit_tool("2/s")
+    def add(user_id: str = "") -> str:
+        return "added"
+
+    @mcp.tool
+    @rate_limit_tool("2/s", trust_user_id_argument=True)
+    def named(user_id: str = "") -> str:
+        return "named"
+
+    async with Client(mcp) as client:
+        for tool, user in [("add", ""), ("named", ""), ("named", "ada")]:
+            for _ in range(12):
+                denied = await call(client, tool, user_id=user)
+            assert denied.text.startswith(f"Rate limit exceeded for tool {tool}: ")
+            assert ("many denials" in denied.text) is (user == "ada"), denied.text
+
+
 async def test_the_program_may_name_the_key() -> None:
     def key_func(arguments: dict[str, Any]) -> str:
         return str(arguments["a"])
@@ -156,9 +180,13 @@ async def test_statistics_count_and_a_reset_breaks_nothing() -> None:
         assert get_all_rate_limit_stats()["tools"]["add"]["total_calls"] == 1
 
 
-async def test_one_tool_in_several_processes_counts_together(tmp_path: Path) -> None:
+async def test_one_tool_in_several_processes_counts_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = str(tmp_path / "state")
-    one, other = make_server(state=state), make_server(state=state)
+    one = make_server(state=state)
+    monkeypatch.setattr(_names, "_made", {})  # As in another process.
+    other = make_server(state=state)
     async with Client(one) as first, Client(other) as second:
         assert (await call(first, "add", a=1)).ok
         assert (await call(second, "add", a=1)).ok

@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -180,10 +181,32 @@ def test_a_tool_may_raise_instead() -> None:
         return 1
 
     tool()
-    with pytest.raises(Exception, match=r"Rate limit exceeded for tool\. Wait 6\d seconds, then"):
+    with pytest.raises(Exception, match=r"for tool tool: 1 per minute\. Retry after 6\d seconds\."):
         tool()
     with pytest.raises(ValueError, match="Write 'dict' or 'raise'"):
         rate_limit_tool(on_limit="maybe")  # type: ignore[arg-type]
+
+
+def test_the_key_of_all_has_no_cooldown() -> None:
+    @rate_limit("2/minute")
+    def shared() -> int:
+        return 1
+
+    @rate_limit("2/minute", key_func=lambda kwargs: kwargs["who"])
+    def own(who: str) -> int:
+        return 1
+
+    def last_wait(call: Callable[[], int]) -> int:
+        waits = [0]
+        for _ in range(12):
+            try:
+                call()
+            except RateLimitError as error:
+                waits.append(error.retry_after or 0)
+        return waits[-1]
+
+    assert last_wait(shared) < 70
+    assert last_wait(lambda: own(who="ada")) > 200
 
 
 def test_statistics_and_their_reset() -> None:

@@ -85,8 +85,6 @@ def test_limits_of_one_key_are_apart(strategy: str) -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_clear_gives_a_key_its_limit_back_and_no_other(strategy: str) -> None:
-    if strategy == "sliding-window-counter" and "clear" not in vars(strategies.STRATEGIES[strategy]):
-        pytest.skip("this version of limits clears no such counter")
     limiter, item = limiter_of(strategy), parse("2/hour")
     for key in ("ada", "bob"):
         assert limiter.hit(item, key, cost=2)
@@ -157,9 +155,8 @@ async def test_the_async_twins(strategy: str, scheme: str, tmp_path: Path) -> No
     assert await storage.check()
     assert await storage.reset() == 1
     assert await limiter.hit(item, "ada", cost=3)
-    if "clear" in vars(type(limiter)) or strategy != "sliding-window-counter":
-        await limiter.clear(item, "ada")
-        assert (await limiter.get_window_stats(item, "ada")).remaining == 3
+    await limiter.clear(item, "ada")
+    assert (await limiter.get_window_stats(item, "ada")).remaining == 3
 
 
 async def test_the_async_counters_by_hand() -> None:
@@ -382,6 +379,65 @@ def test_names_in_a_file_count_apart(uri: str) -> None:
     assert not limiter_of("moving-window", uri + "?name=other").hit(item, "ada")
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_another_memory_counts_with_those_that_are_there(strategy: str, uri: str) -> None:
+    first, item = limiter_of(strategy, uri), parse("5/hour")
+    assert first.hit(item, "ada", cost=3)
+    program = SPEND.replace("1000/year", "5/hour")
+    other = run(program, uri + "?memory=1048576", strategy)
+    assert other.communicate("go\n")[0] == "ready\n2\n"
+    here = limiter_of(strategy, uri, memory=1 << 20)
+    assert not here.hit(item, "ada") and not first.hit(item, "ada")
+    assert here.storage._counts.capacity == first.storage._counts.capacity
+
+
+def test_a_memory_that_nobody_uses_any_more_is_changed(uri: str) -> None:
+    item = parse("5/hour")
+    assert run(SPEND.replace("1500", "3"), uri, "fixed-window").communicate("go\n")[0]
+    after = limiter_of("fixed-window", uri, memory=1 << 20)
+    assert after.storage._counts.capacity == 32_760
+    assert after.storage.get(parse("1000/year").key_for("ada")) == 3, "and takes over"
+
+
+@pytest.mark.parametrize("what_then", ["nothing", "another file", "no state file"])
+def test_after_the_file_was_moved_clear_and_reset_reach_what_is_open(
+    what_then: str, uri: str, tmp_path: Path
+) -> None:
+    item = parse("2/hour")
+    limiter = limiter_of("moving-window", uri)
+    fixed = strategies.FixedWindowRateLimiter(limiter.storage)
+    (tmp_path / "state").rename(tmp_path / "elsewhere")
+    if what_then == "another file":
+        assert limiter_of("moving-window", uri).hit(item, "ada", cost=2)
+    elif what_then == "no state file":
+        (tmp_path / "state").write_text("something else")
+    assert fixed.hit(item, "ada", cost=2) and fixed.hit(item, "bob", cost=2)
+    fixed.clear(item, "ada")
+    assert fixed.hit(item, "ada", cost=2) and not fixed.hit(item, "bob")
+    assert limiter.storage.reset() == 2
+    assert fixed.hit(item, "bob")
+
+
+def test_a_file_that_is_cut_is_told_by_check(uri: str, tmp_path: Path) -> None:
+    storage = storage_of(uri)
+    os.truncate(tmp_path / "state", 100_000)
+    assert not storage.check()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_key_that_is_no_utf8_is_one_like_others(strategy: str) -> None:
+    limiter, item = limiter_of(strategy), parse("1/hour")
+    assert limiter.hit(item, "\udcff") and not limiter.hit(item, "\udcff")
+    assert limiter.hit(item, "\udcfe")
+    limiter.clear(item, "\udcff")
+    assert limiter.hit(item, "\udcff")
+
+
+def test_a_path_of_bytes(tmp_path: Path) -> None:
+    storage_of(f"sluicegate://{tmp_path}/a%FFb")
+    assert os.fsencode("a\udcffb") in os.listdir(os.fsencode(tmp_path))
+
+
 def test_a_file_that_is_taken_away_is_told_by_check(uri: str, tmp_path: Path) -> None:
     storage = storage_of(uri)
     assert storage.check()
@@ -403,6 +459,22 @@ def test_a_file_that_is_taken_away_is_told_by_check(uri: str, tmp_path: Path) ->
         ("sluicegate://?port=1", {"host": "x"}, "host, port: no option of this storage"),
         ("sluicegate://", {"name": "a/b"}, "at most 16 letters, digits"),
         ("sluicegate:///none/such/file", {}, "No such file or directory"),
+        ("sluicegate:relative/path", {}, "state is 'relative/path'. Write the path of a file"),
+        ("sluicegate:///tmp/a%00b", {}, "Write the path of a file from / on"),
+        ("sluicegate:///tmp/a#b", {}, "a # in a path is %23"),
+        ("sluicegate://?memory=-1", {}, "memory=-1: write a number of bytes, like 8388608."),
+        ("sluicegate://?memory=", {}, "memory=: write a number of bytes"),
+        ("sluicegate://?memory=99999999999999999999999999", {}, "write a number of bytes"),
+        ("sluicegate://?memory=1125899906842624", {}, "write a number of bytes"),
+        ("sluicegate://?memory=65536&memory=1048576", {}, "an option stands there twice"),
+        ("sluicegate://?fails_open", {}, "fails_open=: write true or false"),
+        ("sluicegate://?name=", {}, "name='': at most 16 letters"),
+        ("sluicegate://?clock=1", {}, "clock='1': a ManualClock"),
+        ("async+sluicegate://", {"memory": None}, "memory=None: write a number of bytes"),
+        ("sluicegate://", {"memory": float("nan")}, "memory=nan: write"),
+        ("sluicegate://", {"memory": True}, "memory=True: write"),
+        ("sluicegate://", {"name": None}, "name=None: at most"),
+        ("sluicegate://", {"fails_open": None}, "fails_open=None: write true or false"),
     ],
 )
 def test_a_wrong_option_is_told(uri: str, options: dict[str, Any], message: str) -> None:

@@ -480,6 +480,19 @@ def test_places_in_flight_come_back(clock: ManualClock) -> None:
             asyncio.run(middleware(scope, nothing, nothing))
 
 
+def test_what_a_policy_warns_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    RateLimitMiddleware(application(), policy="rules: [{name: a, key: [user], limits: [1/s]}]")
+    assert [record.name for record in caplog.records] == ["sluicegate"]
+    assert "policy:1:25: Nothing says what a request's user is" in caplog.text
+
+
+@pytest.mark.parametrize("state", ["state", ""])
+def test_a_state_that_is_no_absolute_path_is_told(state: str) -> None:
+    for options in ({}, {"policy": POLICY}):
+        with pytest.raises(ValueError, match=f"state is '{state}'. Write the path of a file from / on"):
+            RateLimitMiddleware(application(), state=state, **options)
+
+
 def test_a_bad_policy_is_told_with_line_and_column(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("rules:\n  - {name: a, key: [client], limits: [sixty/minute]}\n")

@@ -256,6 +256,34 @@ TEST(Engine, AChargeThatWasEvictedIsNotGivenBackToWhoeverIsThereNow) {
   EXPECT_EQ(Decide(*engine, From("192.0.2.1")).remaining, 1U);
 }
 
+TEST(Engine, ARequestOfPlacesAloneTakesNoUnits) {
+  const auto engine = MakeEngine(
+      "rules: [{name: api, key: [client], limits: [1/hour, {concurrency: 2}]},"
+      "{name: rates, key: [client], limits: [1/hour]}]");
+  Request later = From("192.0.2.1");
+  later.places_only = true;
+  const auto rules = engine->rulesets().Get();
+  Receipt first;
+  ASSERT_TRUE(engine->Decide(*rules, later, kNow, &first)->allowed());
+  ASSERT_EQ(first.size, 1U) << "the place";
+  EXPECT_TRUE(Decide(*engine, From("192.0.2.1")).allowed()) << "the hour's unit is still there";
+  EXPECT_EQ(Decide(*engine, later).verdict, Verdict::kLimited) << "both places are taken";
+  engine->GiveBack(*rules, first.charges[0], kNow);
+  EXPECT_TRUE(Decide(*engine, later).allowed());
+}
+
+TEST(Engine, ARequestOfPlacesAloneIsBannedAsOthers) {
+  const auto engine = MakeEngine(
+      "rules: [{name: api, key: [client], limits: [1/hour], penalty: {violations: 1, within: 1m, "
+      "ban: 5m}}]");
+  Request later = From("192.0.2.1");
+  later.places_only = true;
+  EXPECT_TRUE(Decide(*engine, later).allowed());
+  (void)Decide(*engine, From("192.0.2.1"));
+  (void)Decide(*engine, From("192.0.2.1"));
+  EXPECT_EQ(Decide(*engine, later).verdict, Verdict::kBanned);
+}
+
 TEST(Engine, AGivenBackChargeIsRoomForAnother) {
   const auto engine = MakeEngine("rules: [{name: api, key: [client], limits: [1/hour]}]");
   const Decision first = Decide(*engine, From("192.0.2.1"));

@@ -103,8 +103,7 @@ std::expected<LimiterTables, std::string> LimiterTables::Make(const LimiterLimit
   const std::size_t least = policy::LeastMemory(needs);
   if (options.memory_bytes < least) {
     return std::unexpected("The memory of " + std::to_string(options.memory_bytes) +
-                           " bytes has no room for one bucket of keys. Write a memory_bytes of "
-                           "at least " +
+                           " bytes has no room for one bucket of keys. Write at least " +
                            std::to_string(least) + ".");
   }
   const policy::MemoryPlan plan = policy::PlanMemory(needs);
@@ -129,8 +128,8 @@ std::expected<std::shared_ptr<table::StateFile>, std::string> OpenLimiterState(
   const auto bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < ' '; };
   if (options.name.empty() || std::ranges::any_of(options.name, bad)) {
     return std::unexpected(
-        "A limiter in a file needs a name without slashes and control characters. Set "
-        "LimiterOptions::name.");
+        "A limiter in a file needs a name without slashes and control characters. Write another "
+        "name.");
   }
   return table::OpenOnce(options.state_file);
 }

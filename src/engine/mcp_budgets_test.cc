@@ -8,7 +8,6 @@
 
 #include "config/load.h"
 #include "engine/engine.h"
-#include "engine/tool_statistics.h"
 
 namespace sluicegate::engine {
 namespace {
@@ -148,38 +147,6 @@ TEST_F(McpBudgets, WhatIsRenewedOutlastsItsLease) {
   }
   engine_->GiveBack(rules(), receipt.charges[0], now);
   EXPECT_TRUE(Passes(Of("tools/call", "a"), now)) << "the place is free, and no unit was taken";
-}
-
-TEST(ToolStatistics, CountsCallsDenialsAndWhen) {
-  ToolStatistics tools;
-  tools.Count("b", false, kNow);
-  tools.Count("a", true, {.engine_ns = 1, .unix_ns = 77});
-  tools.Count("a", false, kNow);
-  const auto all = tools.Read();
-  ASSERT_THAT(all, SizeIs(2));
-  EXPECT_EQ(all[0].tool, "a");
-  EXPECT_EQ(all[0].total_calls, 2U);
-  EXPECT_EQ(all[0].limited_calls, 1U);
-  EXPECT_EQ(all[0].limited_rate(), 0.5);
-  EXPECT_EQ(all[0].last_limited_unix_ns, 77);
-  EXPECT_EQ(all[1].last_limited_unix_ns, std::nullopt);
-  EXPECT_TRUE(tools.Reset("a"));
-  EXPECT_FALSE(tools.Reset("a"));
-  EXPECT_FALSE(tools.Read("a"));
-  tools.Count("a", false, kNow);
-  tools.ResetAll();
-  EXPECT_THAT(tools.Read(), SizeIs(0));
-}
-
-TEST(ToolStatistics, AFloodOfNamesIsBounded) {
-  ToolStatistics tools;
-  for (std::size_t i = 0; i < 3 * ToolStatistics::kMostTools; ++i) {
-    tools.Count("tool" + std::to_string(i), false, kNow);
-  }
-  tools.Count(std::string(100'000, 'x'), true, kNow);
-  EXPECT_THAT(tools.Read(), SizeIs(ToolStatistics::kMostTools + 1));
-  EXPECT_EQ(tools.Read("other")->total_calls, 2 * ToolStatistics::kMostTools + 1);
-  EXPECT_EQ(tools.Read("tool0")->total_calls, 1U);
 }
 
 }  // namespace

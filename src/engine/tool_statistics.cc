@@ -3,24 +3,40 @@
 #include <mutex>
 
 namespace sluicegate::engine {
+namespace {
 
-void ToolStatistics::Add(Counters& counters, bool limited, Now now) const noexcept {
+std::string_view NameOf(std::string_view tool) noexcept {
+  return tool.size() > ToolStatistics::kMostNameBytes ? ToolStatistics::kOther : tool;
+}
+
+}  // namespace
+
+void ToolStatistics::Add(Counters& counters, bool limited, Now now) noexcept {
   counters.total.fetch_add(1, std::memory_order_relaxed);
   if (!limited) return;
   counters.limited.fetch_add(1, std::memory_order_relaxed);
   counters.last_unix_ns.store(now.unix_ns, std::memory_order_relaxed);
 }
 
+ToolStatistics::Counters& ToolStatistics::PlaceOf(std::string_view tool) {
+  const bool full = tools_.size() >= kMostTools && !tools_.contains(tool);
+  return tools_[std::string(full ? kOther : tool)];
+}
+
 void ToolStatistics::Count(std::string_view tool, bool limited, Now now) {
-  if (tool.size() > kMostNameBytes) tool = kOther;
+  tool = NameOf(tool);
   {
     const std::shared_lock lock(mu_);
     const auto found = tools_.find(tool);
     if (found != tools_.end()) return Add(found->second, limited, now);
   }
   const std::unique_lock lock(mu_);
-  const bool full = tools_.size() >= kMostTools && !tools_.contains(tool);
-  Add(tools_[std::string(full ? kOther : tool)], limited, now);
+  Add(PlaceOf(tool), limited, now);
+}
+
+void ToolStatistics::Begin(std::string_view tool) {
+  const std::unique_lock lock(mu_);
+  (void)PlaceOf(NameOf(tool));
 }
 
 ToolReport ToolStatistics::ReportOf(const std::string& tool, const Counters& counters) {
@@ -37,6 +53,7 @@ ToolReport ToolStatistics::ReportOf(const std::string& tool, const Counters& cou
 std::vector<ToolReport> ToolStatistics::Read() const {
   const std::shared_lock lock(mu_);
   std::vector<ToolReport> reports;
+  reports.reserve(tools_.size());
   for (const auto& [tool, counters] : tools_) reports.push_back(ReportOf(tool, counters));
   return reports;
 }

@@ -40,11 +40,13 @@ class ToolStatistics {
   static constexpr std::string_view kOther = "other";
 
   void Count(std::string_view tool, bool limited, Now now);
+  /// From now on the tool is known, with all counters 0 if it was not.
+  void Begin(std::string_view tool);
   /// In the order of their names.
   [[nodiscard]] std::vector<ToolReport> Read() const;
-  /// Nothing: nobody has called it.
+  /// Nothing: it is not known.
   [[nodiscard]] std::optional<ToolReport> Read(std::string_view tool) const;
-  /// Begins anew. False: nobody has called it.
+  /// Forgets it. False: it is not known.
   bool Reset(std::string_view tool);
   void ResetAll();
 
@@ -55,7 +57,9 @@ class ToolStatistics {
     std::atomic<std::uint64_t> limited{0};
     std::atomic<std::int64_t> last_unix_ns{0};
   };
-  void Add(Counters& counters, bool limited, Now now) const noexcept;
+  static void Add(Counters& counters, bool limited, Now now) noexcept;
+  // Its own, or where there is no place for it kOther's. REQUIRES: mu_ is held alone.
+  [[nodiscard]] Counters& PlaceOf(std::string_view tool);
   [[nodiscard]] static ToolReport ReportOf(const std::string& tool, const Counters& counters);
 
   mutable std::shared_mutex mu_;

@@ -77,7 +77,7 @@ bool IsRegion(std::string_view description, std::size_t bytes) noexcept {
   return description == kDescription && Table::IsRegion(kShape, bytes);
 }
 
-// A region of another size takes over what the one before it counted.
+// A region of another size takes over what the one before it counted, where nobody uses that.
 std::expected<std::unique_ptr<Table>, std::string> Attach(table::StateFile& file, std::string name,
                                                           std::size_t bytes, Now now) {
   const auto prepare = [&](const table::StateFile::Fresh& fresh) {
@@ -90,9 +90,11 @@ std::expected<std::unique_ptr<Table>, std::string> Attach(table::StateFile& file
     const auto next = Table::OfRegion(kShape, fresh.region, file.owners(), nullptr);
     return from->MoveInto(*next, CountMover(), CountWeigher(), now, Table::Leave::kUsable);
   };
-  auto region = file.Attach(
-      {.name = std::move(name), .description = std::string(kDescription), .lasts_ns = kLastsNs},
-      Table::RegionBytes(kShape, bytes), prepare);
+  auto region = file.Attach({.name = std::move(name),
+                             .description = std::string(kDescription),
+                             .lasts_ns = kLastsNs,
+                             .of_any_size = true},
+                            Table::RegionBytes(kShape, bytes), prepare);
   if (!region) return std::unexpected(std::move(region.error()));
   return Table::OfRegion(kShape, std::move(*region), file.owners(), nullptr);
 }

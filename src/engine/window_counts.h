@@ -33,8 +33,8 @@ namespace sluicegate::engine {
 
 class WindowCounts {
  public:
-  /// As a limiter's; a penalty means nothing. The error says which option is wrong, or what of the
-  /// file.
+  /// As a limiter's; a penalty means nothing. Of a name that a living process has in the file
+  /// already, the memory is that one's. The error says which option is wrong, or what of the file.
   [[nodiscard]] static std::expected<std::unique_ptr<WindowCounts>, std::string> Create(
       const LimiterOptions& options);
   WindowCounts(const WindowCounts&) = delete;
@@ -85,11 +85,13 @@ class WindowCounts {
   std::uint64_t ForgetAll(Now now) noexcept;
 
   [[nodiscard]] std::uint64_t capacity() const noexcept { return table_->capacity(); }
+  /// As given, in whole buckets; or as it was in the file.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return table_->bytes(); }
   /// Keys in running windows that gave way.
   [[nodiscard]] std::uint64_t evictions() const noexcept { return table_->counts().evictions; }
-  /// False: its file is not where it was, so who starts now counts apart.
+  /// False: its file is not where it was, so who starts now counts apart; or it was cut short.
   [[nodiscard]] bool IsInPlace() const noexcept {
-    return file_ == nullptr || file_->LiesAt(file_->path());
+    return file_ == nullptr || (file_->LiesAt(file_->path()) && file_->IsWhole());
   }
 
   /// What a region of a file holds. A value type.

@@ -94,6 +94,23 @@ TEST_F(WindowCountsState, AnotherSizeTakesOverWhatIsThere) {
   }
 }
 
+TEST_F(WindowCountsState, WhileOneCountsOthersHaveItsSize) {
+  auto options = Options();
+  const auto first = Make(options);
+  EXPECT_EQ(first->memory_bytes(), Make({.memory_bytes = 1 << 16})->memory_bytes());
+  (void)Count(*first, "ada", 3);
+  options.memory_bytes = 1 << 20;
+  EXPECT_EQ(Count(*Make(options), "ada", 1), 4U) << "in the same process";
+  Process other([options](Process::Voice voice) {
+    const auto mine = Make(options);
+    voice.Say(Count(*mine, "ada", 1));
+    voice.Say(mine->memory_bytes());
+  });
+  EXPECT_EQ(other.Hear(), 5U);
+  EXPECT_EQ(other.Hear(), first->memory_bytes());
+  EXPECT_EQ(Count(*first, "ada", 1), 6U);
+}
+
 TEST_F(WindowCountsState, OtherNamesCountApart) {
   const auto one = Make(Options());
   LimiterOptions options = Options();

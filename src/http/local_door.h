@@ -10,7 +10,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -19,6 +18,7 @@
 
 #include "engine/engine.h"
 #include "engine/time_keeper.h"
+#include "engine/tool_statistics.h"
 #include "http/quota_fields.h"
 #include "http/request_reader.h"
 #include "identity/identities.h"
@@ -50,11 +50,27 @@ struct LocalAnswer {
   std::vector<Stamp> held;   ///< In flight until the door hears of the end.
 };
 
-/// What binds, in the words of the policy that decided. A value type.
+/// What binds a call, in the words of the policy that decided. A value type.
 struct Binding {
-  std::string rule;                        ///< Empty: nothing binds.
-  std::vector<std::string> violated;       ///< Limited: the limits that deny.
-  std::optional<std::uint64_t> window_ns;  ///< Of the limit that binds; in flight has none.
+  std::string rule;  ///< Empty: nothing binds.
+  // Of a denial, as a client of MCP is told of it; else empty.
+  std::string text;     ///< DenialText.
+  std::string numbers;  ///< wire::AppendNumbers.
+};
+
+/// An argument of an MCP call, as JSON text.
+struct Argument {
+  std::string_view name;
+  std::string_view json;
+};
+
+/// What is no request of HTTP: a tool's call, for example. Views that outlive the call.
+struct LocalCall {
+  /// Its client is the peer, a user that it has is believed; its `mcp_arguments` and `mcp_class`
+  /// count for nothing.
+  Request request;
+  std::span<const Argument> arguments;  ///< Those that rules may name.
+  std::span<const wire::Field> fields;  ///< Of the request of HTTP that brought it; empty: none.
 };
 
 class LocalDoor {
@@ -82,39 +98,52 @@ class PolicyDoor final : public LocalDoor {
   [[nodiscard]] LocalAnswer Ask(const LocalRequest& request) override;
   void End(const LocalAnswer& answer) noexcept override;
 
-  /// Decides what is no request of HTTP, a tool's call for example. `fields` are those of the
-  /// request of HTTP that brought it, if any did, and `request.client` is its peer: the policy says
-  /// whom to believe then. A user that `request` has is believed. The answer has no fields.
-  [[nodiscard]] LocalAnswer Decide(const Request& request, std::span<const wire::Field> fields,
-                                   Binding& binding);
-  /// As Engine::Publish; its lines or error. Then `identities` are known, or nobody where null.
+  /// Where fields of HTTP brought the call, the policy says whom to believe. The answer has no
+  /// fields.
+  [[nodiscard]] LocalAnswer Decide(const LocalCall& call, Binding& binding);
+  /// Who calls, by the policy: two callers are the same if their client, user and API key are.
+  [[nodiscard]] std::string CallerOf(const LocalCall& call);
+  /// As Engine::Publish; its lines or error. The identities are the policy's: they come with it;
+  /// null: nobody is known.
   [[nodiscard]] std::expected<std::vector<std::string>, std::string> Publish(
       std::shared_ptr<const policy::Policy> policy,
       std::shared_ptr<const identity::Identities> identities);
   [[nodiscard]] std::vector<engine::RuleReport> Counts() const;
+  /// Of the tools that Decide heard of.
+  [[nodiscard]] engine::ToolStatistics& tools() noexcept { return tools_; }
   [[nodiscard]] std::shared_ptr<const policy::Policy> policy() const;
 
  private:
+  // Who is known, and the policy that says so.
+  struct Known {
+    std::shared_ptr<const policy::Policy> policy;
+    std::shared_ptr<const identity::Identities> known;
+  };
+
   PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
              std::unique_ptr<engine::Engine> engine);
   [[nodiscard]] Now Read();
-  [[nodiscard]] Vouchers VouchersAt(Now now);
-  [[nodiscard]] Request WithHead(const policy::Policy& policy, const Request& request,
-                                 std::span<const wire::Field> fields, Now now);
+  [[nodiscard]] Vouchers VouchersOf(const policy::Policy& policy, Now now);
+  [[nodiscard]] Request ReadCall(const policy::Policy& policy, const LocalCall& call, Now now);
   [[nodiscard]] LocalAnswer DecideUnder(const engine::Ruleset& rules, const Request& request,
                                         Now now, bool& decided);
 
-  const Parts parts_;
+  const std::shared_ptr<table::StateFile> file_;  // Null: in memory.
+  const std::shared_ptr<const Clock> machine_clock_;
   const std::unique_ptr<const Clock> state_clock_;  // Null: in memory.
   const Clock& clock_;
   const std::unique_ptr<engine::Engine> engine_;
+  engine::ToolStatistics tools_;
+  std::mutex publishing_;  // Taken before mu_.
   std::mutex mu_;
   // Guarded by mu_.
-  std::shared_ptr<const identity::Identities> identities_;
+  Known known_;
+  Known next_known_;  // Of a policy on its way: it may decide before its publisher is done.
   identity::TokenCache verified_;
   RequestReader reader_;
   QuotaFields fields_;
   std::string path_;
+  std::vector<std::string_view> arguments_;
   engine::Receipt receipt_;
   engine::TimeKeeper time_keeper_;
 };

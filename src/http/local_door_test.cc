@@ -123,12 +123,11 @@ TEST_F(LocalDoors, CallsOfToolsAreDecidedByTheirRules) {
       "rules: [{name: search, match: {mcp_tool: search}, key: [user], limits: [1/minute]}]");
   Binding binding;
   const Request call{.user = "ada", .mcp_method = "tools/call", .mcp_tool = "search"};
-  EXPECT_TRUE(door->Decide(call, {}, binding).decision.allowed());
-  EXPECT_THAT(binding.violated, IsEmpty());
-  EXPECT_FALSE(door->Decide(call, {}, binding).decision.allowed());
+  EXPECT_TRUE(
+      door->Decide({.request = call, .arguments = {}, .fields = {}}, binding).decision.allowed());
+  EXPECT_FALSE(
+      door->Decide({.request = call, .arguments = {}, .fields = {}}, binding).decision.allowed());
   EXPECT_EQ(binding.rule, "search");
-  EXPECT_THAT(binding.violated, ElementsAre("per-minute"));
-  EXPECT_EQ(binding.window_ns, 60'000'000'000U);
   EXPECT_EQ(door->Counts()[0].limited, 1U);
 }
 
@@ -141,9 +140,8 @@ TEST_F(LocalDoors, WhoCallsAToolIsSaidByTheRequestThatBringsIt) {
     Binding binding;
     const Request call{
         .client = *IpAddress::Parse(peer), .user = user, .mcp_method = {}, .mcp_tool = "a"};
-    const bool allowed = door->Decide(call, spoofed, binding).decision.allowed();
-    EXPECT_EQ(binding.window_ns, std::nullopt) << "in flight";
-    return allowed;
+    return door->Decide({.request = call, .arguments = {}, .fields = spoofed}, binding)
+        .decision.allowed();
   };
   EXPECT_TRUE(allows("192.0.2.1", ""));
   EXPECT_FALSE(allows("192.0.2.1", "")) << "the field changed nothing";
@@ -152,12 +150,131 @@ TEST_F(LocalDoors, WhoCallsAToolIsSaidByTheRequestThatBringsIt) {
   EXPECT_TRUE(allows("10.1.1.1", "bob")) << "a token says more than a field";
 }
 
+TEST_F(LocalDoors, HandshakesAndListsHaveTheirOwnBudgets) {
+  const auto door = Door(
+      "rules: [{name: api, key: [client], limits: [1/minute]},"
+      "{name: a, match: {mcp_tool: a}, key: [client], limits: [9/minute]}]");
+  const auto decide = [&](const char* method, const char* tool) {
+    Binding binding;
+    const Request call{.mcp_method = method, .mcp_tool = tool, .mcp_class = McpClass::kSetup};
+    return door->Decide({.request = call, .arguments = {}, .fields = {}}, binding)
+        .decision.allowed();
+  };
+  EXPECT_TRUE(decide("tools/call", "a")) << "the class is what the policy says";
+  EXPECT_FALSE(decide("tools/call", "a"));
+  EXPECT_FALSE(decide("", "")) << "no message of MCP";
+  for (const char* method : {"initialize", "tools/list", "notifications/initialized"}) {
+    EXPECT_TRUE(decide(method, "")) << method;
+  }
+  int listed = 1;
+  while (decide("tools/list", "")) ++listed;
+  EXPECT_EQ(listed, 600 - 2);
+  Binding binding;
+  EXPECT_FALSE(
+      door->Decide({.request = {.mcp_method = "ping"}, .arguments = {}, .fields = {}}, binding)
+          .decision.allowed());
+  EXPECT_EQ(binding.rule, "mcp-setup");
+}
+
+TEST_F(LocalDoors, ADeniedCallIsToldAsTheGatewayTellsIt) {
+  const auto door =
+      Door("rules: [{name: search, match: {mcp_tool: search}, key: [], limits: [1/minute]}]");
+  const LocalCall call{
+      .request = {.mcp_method = "tools/call", .mcp_tool = "search"}, .arguments = {}, .fields = {}};
+  Binding binding;
+  EXPECT_TRUE(door->Decide(call, binding).decision.allowed());
+  EXPECT_THAT(binding.text, IsEmpty());
+  EXPECT_FALSE(door->Decide(call, binding).decision.allowed());
+  EXPECT_EQ(binding.text,
+            "Rate limit exceeded for tool search: 1 per minute. Retry after 63 seconds.");
+  EXPECT_EQ(binding.numbers,
+            R"({"retryAfterSeconds":63,"limit":1,"remaining":0,"window":60,"policy":"search"})");
+  const auto tool = door->tools().Read("search");
+  ASSERT_TRUE(tool.has_value());
+  EXPECT_EQ(tool->total_calls, 2U);
+  EXPECT_EQ(tool->limited_calls, 1U);
+  EXPECT_EQ(tool->last_limited_unix_ns, clock_->Read().unix_ns);
+}
+
+TEST_F(LocalDoors, AllArgumentsMayBeAKey) {
+  const auto door = Door("rules: [{name: a, key: [mcp_tool, mcp_args], limits: [1/minute]}]");
+  EXPECT_TRUE(door->policy()->AsksArgumentsText());
+  const auto allows = [&](std::string_view arguments) {
+    Binding binding;
+    const Request call{
+        .mcp_method = "tools/call", .mcp_tool = "a", .mcp_arguments_text = arguments};
+    return door->Decide({.request = call, .arguments = {}, .fields = {}}, binding)
+        .decision.allowed();
+  };
+  EXPECT_TRUE(allows(R"({"q":1})"));
+  EXPECT_TRUE(allows(R"({"q":2})"));
+  EXPECT_FALSE(allows(R"({"q":1})"));
+  EXPECT_FALSE(
+      Door("rules: [{name: a, key: [mcp_tool], limits: [1/s]}]")->policy()->AsksArgumentsText());
+}
+
 TEST_F(LocalDoors, AReloadKeepsWhatWasCounted) {
   const auto door = Door("rules: [{name: api, key: [client], limits: [2/minute]}]");
   (void)Ask(*door, "192.0.2.1");
   ASSERT_TRUE(
       door->Publish(PolicyOf("rules: [{name: api, key: [client], limits: [1/minute]}]"), {}));
   EXPECT_EQ(Ask(*door, "192.0.2.1").status, 429U);
+}
+
+TEST_F(LocalDoors, AReloadBringsTheKeysOfItsPolicy) {
+  const std::string yaml =
+      "clients: {identity: {api_keys: /keys}}\n"
+      "rules: [{name: api, key: [api_key], limits: [1/minute]}]";
+  const auto keys = [](std::string_view of_one) {  // The SHA-256 of "one" and "two".
+    auto parsed = identity::ApiKeys::Parse("sha256:" + std::string(of_one) + " a\n");
+    return std::make_shared<const identity::Identities>(
+        identity::Identities{.api_keys = std::move(*parsed), .tokens = std::nullopt});
+  };
+  constexpr std::string_view kOne =
+      "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+  constexpr std::string_view kTwo =
+      "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
+  const auto door = Door(yaml);
+  const std::vector<wire::Field> one = {{.name = "X-API-Key", .value = "one"}};
+  const std::vector<wire::Field> two = {{.name = "X-API-Key", .value = "two"}};
+  ASSERT_TRUE(door->Publish(PolicyOf(yaml), keys(kOne)));
+  EXPECT_EQ(Ask(*door, "192.0.2.1").status, 0U);
+  EXPECT_EQ(Ask(*door, "192.0.2.1", two).status, 429U) << "known to nobody, as is no key";
+  EXPECT_EQ(Ask(*door, "192.0.2.1", one).status, 0U);
+  ASSERT_TRUE(door->Publish(PolicyOf(yaml), keys(kTwo)));
+  EXPECT_EQ(Ask(*door, "192.0.2.1", one).status, 429U) << "it is nobody's any more";
+  EXPECT_EQ(Ask(*door, "192.0.2.1", two).status, 429U) << "the key of a, which went on counting";
+  EXPECT_NE(door->CallerOf({.request = {}, .arguments = {}, .fields = two}),
+            door->CallerOf({.request = {}, .arguments = {}, .fields = one}));
+}
+
+TEST_F(LocalDoors, ArgumentsGoByTheirNames) {
+  const auto door = Door(
+      "rules: [{name: a, match: {mcp_tool: a}, key: [user], limits: [100/hour], cost: {arg: n, "
+      "max: 90}},\n"
+      "{name: b, match: {mcp_tool: b}, key: [user], limits: [9/hour], cost: {arg: m, max: 9}}]");
+  const std::vector<Argument> arguments = {{.name = "n", .json = "60"}, {.name = "m", .json = "1"}};
+  const LocalCall call{.request = {.mcp_tool = "a"}, .arguments = arguments, .fields = {}};
+  Binding binding;
+  EXPECT_EQ(door->Decide(call, binding).decision.remaining, 40U);
+  const LocalCall none{.request = {.mcp_tool = "a"}, .arguments = {}, .fields = {}};
+  EXPECT_EQ(door->Decide(none, binding).decision.remaining, 39U);
+}
+
+TEST_F(LocalDoors, TheSameCallersAreTheSameByThePolicy) {
+  const auto door =
+      Door("clients: {trusted_proxies: [10.0.0.0/8], identity: {header: x-user-id}}\nrules: []");
+  const auto caller = [&](const char* peer, std::string_view forwarded, std::string_view user) {
+    const std::vector<wire::Field> fields = {{.name = "X-Forwarded-For", .value = forwarded},
+                                             {.name = "x-user-id", .value = user}};
+    return door->CallerOf(
+        {.request = {.client = *IpAddress::Parse(peer)}, .arguments = {}, .fields = fields});
+  };
+  EXPECT_NE(caller("10.0.0.1", "203.0.113.1", ""), caller("10.0.0.1", "203.0.113.2", ""));
+  EXPECT_EQ(caller("10.0.0.1", "203.0.113.1", ""), caller("10.0.0.2", "203.0.113.1", ""));
+  EXPECT_NE(caller("10.0.0.1", "203.0.113.1", "ada"), caller("10.0.0.1", "203.0.113.1", "bob"));
+  EXPECT_EQ(caller("192.0.2.1", "203.0.113.1", "ada"), caller("192.0.2.1", "203.0.113.2", "bob"));
+  EXPECT_EQ(caller("2001:db8::1", "", ""), caller("2001:db8::2", "", "")) << "a client is a /64";
 }
 
 TEST_F(LocalDoors, DoorsOnOneFileCountTogether) {

@@ -125,8 +125,8 @@ McpAnswer McpJudge::Deny(const engine::Ruleset& rules, const Decision& decision)
     // Who sends what wants no answer gets none: at any other status clients end their session.
     if (message.kind != McpMessage::Kind::kRequest) continue;
     const bool call = message.method == "tools/call";
-    const std::string text = DenialText(
-        rules, decision, call ? "tool " + std::string(message.name) : std::string(message.method));
+    const std::string text =
+        DenialText(rules, decision, WhatIsAsked(message.method, call ? message.name : ""));
     denial.id = message.id;
     denial.text = text;
     if (reader_.is_batch()) answer.body += answer.body.empty() ? '[' : ',';

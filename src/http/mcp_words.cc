@@ -16,9 +16,9 @@ struct Unit {
 };
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::array kUnits = {
-    Unit{.ns = 86'400 * kSecondNs, .name = "day"}, Unit{.ns = 3600 * kSecondNs, .name = "hour"},
-    Unit{.ns = 60 * kSecondNs, .name = "minute"}, Unit{.ns = kSecondNs, .name = "second"},
-    Unit{.ns = 1'000'000, .name = "millisecond"}};
+    Unit{.ns = 604'800 * kSecondNs, .name = "week"}, Unit{.ns = 86'400 * kSecondNs, .name = "day"},
+    Unit{.ns = 3600 * kSecondNs, .name = "hour"},    Unit{.ns = 60 * kSecondNs, .name = "minute"},
+    Unit{.ns = kSecondNs, .name = "second"},         Unit{.ns = 1'000'000, .name = "millisecond"}};
 
 std::string Counted(std::uint64_t count, std::string_view what) {
   return std::to_string(count) + ' ' + std::string(what) + (count == 1 ? "" : "s");
@@ -34,20 +34,25 @@ std::string WindowWords(std::uint64_t ns) {
   return std::to_string(ns) + " nanoseconds";
 }
 
-std::uint64_t WindowOf(const engine::Ruleset& rules, const Decision& decision) noexcept {
-  const policy::Rule& rule = rules.policy().rules()[decision.rule];
-  return rule.variants()[decision.variant].limits[decision.limit].limit.window_ns();
+// Nothing: none of a rule's limits binds.
+std::optional<DenyingLimit> LimitOf(const engine::Ruleset& rules,
+                                    const Decision& decision) noexcept {
+  if (decision.rule == Decision::kNone || decision.limit == Decision::kNone) return std::nullopt;
+  DenyingLimit limit{.quota = decision.quota, .window_ns = std::nullopt};
+  if (!CountsInFlight(rules, decision)) {
+    const policy::Rule& rule = rules.policy().rules()[decision.rule];
+    limit.window_ns = rule.variants()[decision.variant].limits[decision.limit].limit.window_ns();
+  }
+  return limit;
 }
 
-std::string Reason(const engine::Ruleset& rules, const Decision& decision) {
+std::string Reason(const Decision& decision, const std::optional<DenyingLimit>& limit) {
   if (decision.verdict == Verdict::kBanned) return ": calls went on after many denials. ";
-  if (decision.limit == Decision::kNone) return ": its limit cannot be asked at the moment. ";
-  const std::string quota = std::to_string(decision.quota);
-  const std::string limit = CountsInFlight(rules, decision)
-                                ? quota + " at the same time"
-                                : quota + " per " + WindowWords(WindowOf(rules, decision));
-  if (decision.retry_after_ns != Decision::kNever) return ": " + limit + ". ";
-  return ": it costs more than " + limit + " ever allows. ";
+  if (!limit) return ": its limit cannot be asked at the moment. ";
+  std::string words = std::to_string(limit->quota);
+  words += limit->window_ns ? " per " + WindowWords(*limit->window_ns) : " at the same time";
+  if (decision.retry_after_ns != Decision::kNever) return ": " + words + ". ";
+  return ": it costs more than " + words + " ever allows. ";
 }
 
 std::uint64_t WaitSeconds(const Decision& decision) noexcept {
@@ -56,24 +61,37 @@ std::uint64_t WaitSeconds(const Decision& decision) noexcept {
 
 }  // namespace
 
+std::string WhatIsAsked(std::string_view method, std::string_view tool) {
+  if (!tool.empty()) return "tool " + std::string(tool);
+  return method.empty() ? "this request" : std::string(method);
+}
+
+std::string DenialText(const Decision& decision, const std::optional<DenyingLimit>& limit,
+                       std::string_view what) {
+  return "Rate limit exceeded for " + std::string(what) + Reason(decision, limit) +
+         RetryText(decision);
+}
+
 std::string DenialText(const engine::Ruleset& rules, const Decision& decision,
                        std::string_view what) {
-  std::string text = "Rate limit exceeded for " + std::string(what) + Reason(rules, decision);
-  text += decision.retry_after_ns == Decision::kNever
-              ? "Ask for less."
-              : "Retry after " + Counted(WaitSeconds(decision), "second") + '.';
-  return text;
+  return DenialText(decision, LimitOf(rules, decision), what);
+}
+
+std::string RetryText(const Decision& decision) {
+  if (decision.retry_after_ns == Decision::kNever) return "Ask for less.";
+  return "Retry after " + Counted(WaitSeconds(decision), "second") + '.';
 }
 
 wire::McpDenial DenialNumbers(const engine::Ruleset& rules, const Decision& decision) noexcept {
   wire::McpDenial denial{.id = {}, .text = {}};
   if (decision.retry_after_ns != Decision::kNever) denial.retry_after_s = WaitSeconds(decision);
-  if (decision.rule == Decision::kNone || decision.limit == Decision::kNone) return denial;
+  const auto limit = LimitOf(rules, decision);
+  if (!limit) return denial;
   denial.policy = rules.policy().rules()[decision.rule].name();
-  denial.quota = decision.quota;
+  denial.quota = limit->quota;
   denial.remaining = decision.remaining;
-  if (!CountsInFlight(rules, decision)) {
-    denial.window_s = std::max<std::uint64_t>(wire::CeilSeconds(WindowOf(rules, decision)), 1);
+  if (limit->window_ns) {
+    denial.window_s = std::max<std::uint64_t>(wire::CeilSeconds(*limit->window_ns), 1);
   }
   return denial;
 }

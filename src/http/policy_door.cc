@@ -5,23 +5,21 @@
 #include "http/denial.h"
 #include "http/local_answer.h"
 #include "http/local_door.h"
+#include "http/mcp_words.h"
+#include "policy/mcp.h"
+#include "wire/mcp_answer.h"
 #include "wire/path.h"
 
 namespace sluicegate::http {
 namespace {
 
-void Describe(const engine::Ruleset& rules, const Decision& decision, QuotaFields& fields,
-              Binding& binding) {
-  if (decision.rule == Decision::kNone) return;
-  const policy::Rule& rule = rules.policy().rules()[decision.rule];
-  binding.rule = rule.name();
-  if (decision.limit == Decision::kNone) return;
-  if (!CountsInFlight(rules, decision)) {
-    binding.window_ns = rule.variants()[decision.variant].limits[decision.limit].limit.window_ns();
-  }
-  if (decision.verdict != Verdict::kLimited) return;
-  const auto violated = fields.Violated(rules, decision);
-  binding.violated.assign(violated.begin(), violated.end());
+Binding Describe(const engine::Ruleset& rules, const Request& call, const Decision& decision) {
+  Binding binding;
+  if (decision.rule != Decision::kNone) binding.rule = rules.policy().rules()[decision.rule].name();
+  if (decision.allowed()) return binding;
+  binding.text = DenialText(rules, decision, WhatIsAsked(call.mcp_method, call.mcp_tool));
+  wire::AppendNumbers(DenialNumbers(rules, decision), binding.numbers);
+  return binding;
 }
 
 }  // namespace
@@ -39,20 +37,22 @@ std::expected<std::unique_ptr<PolicyDoor>, std::string> PolicyDoor::Create(
 
 PolicyDoor::PolicyDoor(Parts parts, std::unique_ptr<const Clock> state_clock,
                        std::unique_ptr<engine::Engine> engine)
-    : parts_(std::move(parts)),
+    : file_(std::move(parts.file)),
+      machine_clock_(std::move(parts.clock)),
       state_clock_(std::move(state_clock)),
-      clock_(state_clock_ == nullptr ? *parts_.clock : *state_clock_),
+      clock_(state_clock_ == nullptr ? *machine_clock_ : *state_clock_),
       engine_(std::move(engine)),
-      identities_(parts_.identities) {}
+      known_{.policy = std::move(parts.policy), .known = std::move(parts.identities)} {}
 
 Now PolicyDoor::Read() {
   const Now now = clock_.Read();
-  if (parts_.file != nullptr) time_keeper_.Keep(*parts_.file, now);
+  if (file_ != nullptr) time_keeper_.Keep(*file_, now);
   return now;
 }
 
-Vouchers PolicyDoor::VouchersAt(Now now) {
-  return {.known = identities_.get(), .verified = &verified_, .now = now};
+Vouchers PolicyDoor::VouchersOf(const policy::Policy& policy, Now now) {
+  const bool next = next_known_.policy.get() == &policy;
+  return {.known = (next ? next_known_ : known_).known.get(), .verified = &verified_, .now = now};
 }
 
 LocalAnswer PolicyDoor::DecideUnder(const engine::Ruleset& rules, const Request& request, Now now,
@@ -83,7 +83,7 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
   for (;;) {  // Again only where a reload moved the rules' tables in that moment.
     const auto rules = engine_->rulesets().Get();
     const Request read =
-        reader_.Read(rules->policy(), VouchersAt(now),
+        reader_.Read(rules->policy(), VouchersOf(rules->policy(), now),
                      {.peer = peer,
                       .method = request.method,
                       .path = path_,
@@ -102,36 +102,60 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
   }
 }
 
-// The request, as the fields of the one that brought it have it.
-Request PolicyDoor::WithHead(const policy::Policy& policy, const Request& request,
-                             std::span<const wire::Field> fields, Now now) {
-  Request read = reader_.Read(policy, VouchersAt(now),
-                              {.peer = request.client,
-                               .method = {},
-                               .path = {},
-                               .authority = wire::FindField(fields, "host").value_or(""),
-                               .fields = fields});
-  if (!request.user.empty()) read.user = request.user;
-  read.mcp_method = request.mcp_method;
-  read.mcp_tool = request.mcp_tool;
-  read.mcp_arguments = request.mcp_arguments;
-  read.cost = request.cost;
+// With its arguments in the order in which the policy asks for them, whichever that is.
+Request PolicyDoor::ReadCall(const policy::Policy& policy, const LocalCall& call, Now now) {
+  Request read = call.request;
+  read.mcp_class = McpClass::kNone;
+  if (!read.mcp_method.empty()) {  // An empty one would be an answer to the server.
+    read.mcp_class = policy.settings().mcp.ClassOf(read.mcp_method);
+    read.places_only = read.places_only || read.mcp_class == McpClass::kStream;
+  }
+  arguments_.clear();
+  for (const std::string& name : policy.asked_arguments()) {
+    const auto found = std::ranges::find(call.arguments, name, &Argument::name);
+    arguments_.push_back(found == call.arguments.end() ? std::string_view() : found->json);
+  }
+  read.mcp_arguments = arguments_;
+  if (call.fields.empty()) return read;
+  const Request head = reader_.Read(policy, VouchersOf(policy, now),
+                                    {.peer = call.request.client,
+                                     .method = {},
+                                     .path = {},
+                                     .authority = wire::FindField(call.fields, "host").value_or(""),
+                                     .fields = call.fields});
+  read.client = head.client;
+  read.host = head.host;
+  read.headers = head.headers;
+  read.api_key_id = head.api_key_id;
+  if (read.user.empty()) read.user = head.user;
   return read;
 }
 
-LocalAnswer PolicyDoor::Decide(const Request& request, std::span<const wire::Field> fields,
-                               Binding& binding) {
+LocalAnswer PolicyDoor::Decide(const LocalCall& call, Binding& binding) {
   const std::lock_guard lock(mu_);
   const Now now = Read();
   for (;;) {
     const auto rules = engine_->rulesets().Get();
-    const Request read = fields.empty() ? request : WithHead(rules->policy(), request, fields, now);
+    const Request read = ReadCall(rules->policy(), call, now);
     bool decided = false;
     LocalAnswer answer = DecideUnder(*rules, read, now, decided);
     if (!decided) continue;
-    Describe(*rules, answer.decision, fields_, binding);
+    binding = Describe(*rules, read, answer.decision);
+    if (!read.mcp_tool.empty()) tools_.Count(read.mcp_tool, !answer.decision.allowed(), now);
     return answer;
   }
+}
+
+std::string PolicyDoor::CallerOf(const LocalCall& call) {
+  const std::lock_guard lock(mu_);
+  const auto policy = this->policy();
+  const Request read = ReadCall(*policy, call, clock_.Read());
+  std::string caller = read.client.Client().ToString();
+  for (const std::string_view name : {read.api_key_id, read.user}) {
+    caller += '\0';
+    caller += name;
+  }
+  return caller;
 }
 
 void PolicyDoor::End(const LocalAnswer& answer) noexcept {
@@ -144,10 +168,15 @@ void PolicyDoor::End(const LocalAnswer& answer) noexcept {
 std::expected<std::vector<std::string>, std::string> PolicyDoor::Publish(
     std::shared_ptr<const policy::Policy> policy,
     std::shared_ptr<const identity::Identities> identities) {
-  auto lines = engine_->Publish(std::move(policy), clock_.Read());
-  if (!lines) return lines;
+  const std::lock_guard publishing(publishing_);
+  {
+    const std::lock_guard lock(mu_);
+    next_known_ = {.policy = policy, .known = std::move(identities)};
+  }
+  auto lines = engine_->Publish(std::move(policy), clock_.Read());  // Others decide meanwhile.
   const std::lock_guard lock(mu_);
-  identities_ = std::move(identities);
+  if (lines) known_ = std::move(next_known_);
+  next_known_ = {};
   return lines;
 }
 

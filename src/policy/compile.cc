@@ -284,12 +284,13 @@ class PolicyCompiler {
                     "Join some with overrides.");
       return;
     }
-    RuleContext context{.mistakes = mistakes_,
-                        .asked_headers = policy_.asked_headers_,
-                        .asked_arguments = policy_.asked_arguments_,
-                        .has_users = settings().clients.identity.names_users(),
-                        .has_api_keys = !settings().clients.identity.api_keys_file.empty(),
-                        .max_body = settings().max_body};
+    RuleContext context{
+        .mistakes = mistakes_,
+        .asked_headers = policy_.asked_headers_,
+        .asked_arguments = policy_.asked_arguments_,
+        .has_users = config_.clients.door_names_users || settings().clients.identity.names_users(),
+        .has_api_keys = !settings().clients.identity.api_keys_file.empty(),
+        .max_body = settings().max_body};
     rules_ = config_.rules;
     if (settings().mcp.own_budgets) {
       std::ranges::move(MakeBuiltInRules(config_, settings().memory, context.has_users),

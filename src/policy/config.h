@@ -138,6 +138,7 @@ struct ClientsConfig {
   MaybeText identity_header;
   MaybeText identity_api_keys;
   std::optional<TokensConfig> identity_jwt;
+  bool door_names_users = false;  ///< By itself: nothing of a policy, and no mistake of one.
 };
 
 struct TimeoutsConfig {

@@ -1,5 +1,7 @@
 #include "policy/policy.h"
 
+#include <algorithm>
+
 namespace sluicegate::policy {
 
 std::uint64_t Policy::SmallestMaxBody(const Request& request) const noexcept {
@@ -10,6 +12,13 @@ std::uint64_t Policy::SmallestMaxBody(const Request& request) const noexcept {
     smallest = rule.max_body();
   }
   return smallest;
+}
+
+bool Policy::AsksArgumentsText() const noexcept {
+  return std::ranges::any_of(rules_, [](const Rule& rule) {
+    const auto key = rule.key();
+    return std::ranges::find(key, KeyKind::kMcpArguments, &KeyPart::kind) != key.end();
+  });
 }
 
 }  // namespace sluicegate::policy

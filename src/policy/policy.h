@@ -46,6 +46,8 @@ class Policy {
   [[nodiscard]] std::span<const std::string> asked_arguments() const noexcept {
     return asked_arguments_;
   }
+  /// Whether a rule's key has Request::mcp_arguments_text in it. Pure.
+  [[nodiscard]] bool AsksArgumentsText() const noexcept;
   [[nodiscard]] std::span<const Mistake> warnings() const noexcept { return warnings_; }
 
  private:

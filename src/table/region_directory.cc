@@ -60,21 +60,27 @@ std::expected<RegionDirectory::Begun, std::string> RegionDirectory::Begin(const 
   const std::uint32_t word = owners_.Word();
   if (word == 0) return Refused(path_, kNoSlot);
   const StateContents::Living others = Owners::Others(owners_.lock_file());
-  StateEntry* before = FindFitting(key, bytes, &others);
+  const StateContents::Living living = owners_.WithOwn(others);
+  const std::size_t of_used = key.of_any_size ? 0 : bytes;
+  StateEntry* before = FindFitting(key, of_used, &others);
   const bool there = before != nullptr;
-  if (!there) before = contents_.FindLatest(key.name, owners_.WithOwn(others));
+  if (!there) before = contents_.FindLatest(key.name, living);
+  const auto fits = [&](const StateEntry& entry) {
+    return Fits(entry, key, contents_.IsUsed(entry, living) ? of_used : bytes);
+  };
   Begun begun;
-  if (there || (before != nullptr && Fits(*before, key, bytes))) {
+  if (there || (before != nullptr && fits(*before))) {
     before->lasts_ns = std::max(before->lasts_ns, key.lasts_ns);
     before->Use(Now());
     begun.there = true;
     begun.region = Use(*before);
     return begun;
   }
-  StateEntry* entry = FindFitting(key, bytes, nullptr);
+  StateEntry* entry = FindFitting(key, of_used, nullptr);
   if (entry != nullptr) {
     const std::uint32_t maker = entry->prepared.load(std::memory_order_acquire);
     if (maker != 0 && !owners_.IsDead(maker)) return begun;
+    if (entry->bytes != bytes) entry = FindFitting(key, bytes, nullptr);
   }
   if (before != nullptr) begun.before = Use(*before);  // It must not go now.
   if (entry == nullptr) {
@@ -209,7 +215,8 @@ RegionDirectory::Attached RegionDirectory::Map(Used used) const {
 }
 
 bool RegionDirectory::Fits(const StateEntry& entry, const RegionKey& key, std::size_t bytes) const {
-  return entry.bytes == bytes && entry.description_bytes == key.description.size() &&
+  return (bytes == 0 || entry.bytes == bytes) &&
+         entry.description_bytes == key.description.size() &&
          ReadDescription(file_, entry) == key.description;
 }
 

@@ -34,6 +34,8 @@ struct RegionKey {
   std::string description;
   /// How long after its last use anything in it matters.
   std::uint64_t lasts_ns = limit::kMaxU64;
+  /// One that a living process uses, or makes, fits whatever its size is.
+  bool of_any_size = false;
 };
 
 class RegionDirectory {
@@ -118,7 +120,7 @@ class RegionDirectory {
   [[nodiscard]] std::string CheckWhole() const;
   [[nodiscard]] Attached Map(Used used) const;
   [[nodiscard]] Used Use(StateEntry& entry);
-  // Of what these processes use the one made last; null: of what is not prepared.
+  // Of what these processes use the one made last; null: of what is not prepared. No bytes: any.
   [[nodiscard]] StateEntry* FindFitting(const RegionKey& key, std::size_t bytes,
                                         const StateContents::Living* used_by);
   [[nodiscard]] std::uint64_t Now() const noexcept {

@@ -285,6 +285,12 @@ bool StateFile::LiesAt(const std::string& path) const noexcept {
   return ::fstat(file_, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
+bool StateFile::IsWhole() const noexcept {
+  struct stat about{};
+  return ::fstat(file_, &about) != 0 ||
+         static_cast<std::uint64_t>(about.st_size) >= regions_.file_bytes();
+}
+
 StateFile::Condition StateFile::Inspect() noexcept {
   struct stat about{};
   if (::fstat(file_, &about) != 0) return Condition::kWhole;

@@ -93,6 +93,8 @@ class StateFile {
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   /// Whether this very file lies there. True where the system does not let this process look.
   [[nodiscard]] bool LiesAt(const std::string& path) const noexcept;
+  /// Whether it is as long as it must be.
+  [[nodiscard]] bool IsWhole() const noexcept;
 
   /// What became of the file itself meanwhile.
   enum class Condition : std::uint8_t {

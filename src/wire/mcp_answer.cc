@@ -17,6 +17,16 @@ void AppendMember(std::string_view name, std::uint64_t value, std::string& out) 
   out += std::to_string(value);
 }
 
+void AppendError(std::string_view id, int code, std::string_view message, std::string& out) {
+  Begin(id, out);
+  out += R"(,"error":{"code":)";
+  out += std::to_string(code);
+  out += R"(,"message":)";
+  AppendJsonString(message, out);
+}
+
+}  // namespace
+
 void AppendNumbers(const McpDenial& denial, std::string& out) {
   out += '{';
   if (denial.retry_after_s) AppendMember("retryAfterSeconds", *denial.retry_after_s, out);
@@ -29,16 +39,6 @@ void AppendNumbers(const McpDenial& denial, std::string& out) {
   }
   out += '}';
 }
-
-void AppendError(std::string_view id, int code, std::string_view message, std::string& out) {
-  Begin(id, out);
-  out += R"(,"error":{"code":)";
-  out += std::to_string(code);
-  out += R"(,"message":)";
-  AppendJsonString(message, out);
-}
-
-}  // namespace
 
 void AppendToolDenial(const McpDenial& denial, bool modern, std::string& out) {
   Begin(denial.id, out);

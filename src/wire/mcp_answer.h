@@ -26,6 +26,10 @@ struct McpDenial {
   std::optional<std::uint64_t> window_s = std::nullopt;  ///< Absent: it counts what is in flight.
 };
 
+/// The numbers alone, as a JSON object: `retryAfterSeconds`, `limit`, `remaining`, `window`,
+/// `policy`, each where it is known.
+void AppendNumbers(const McpDenial& denial, std::string& out);
+
 /// The answer to tools/call: a *result* that says `isError`, as models read those. `modern`: of
 /// 2026-07-28, whose results say that they are complete. The numbers stand in `_meta`.
 void AppendToolDenial(const McpDenial& denial, bool modern, std::string& out);

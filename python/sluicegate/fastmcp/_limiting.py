@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any
 
-from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext, rate_limiting
 
 from sluicegate._core import Limit, Limiter, ManualClock
 from sluicegate._limiter import whole_seconds
 from sluicegate.fastmcp._caller import is_from_client
-from sluicegate.fastmcp._errors import limit_error, retry_words
+from sluicegate.fastmcp._errors import limit_error
 
 GetClientId = Callable[[MiddlewareContext[Any]], str | Awaitable[str]]
 
@@ -21,14 +22,30 @@ _MEMORY = 4 << 20
 """Bytes of the clients: some 200,000 token buckets or 60,000 sliding windows."""
 
 _MOST_PER_SECOND = 1_000_000
+_MOST_NS = 1 << 62
+"""146 years, the longest that the engine counts."""
+_MOST_IN_WINDOW = 4_294_967_295
 _SECOND_NS = 1_000_000_000
+
+
+# Subclasses call it as it is in the FastMCP that is installed: before 3 it is plain.
+_IDENTIFIES_LATER = inspect.iscoroutinefunction(
+    rate_limiting.RateLimitingMiddleware._get_client_identifier
+)
+
+
+async def _later(client_id: Any) -> Any:
+    return await client_id if inspect.isawaitable(client_id) else client_id
 
 
 class _LimitingMiddleware(Middleware):
     """One limit for each client, or for all together. Thread-safe."""
 
+    global_limit = False
+
     def __init__(self, limit: Limit, get_client_id: GetClientId | None, **how: Any) -> None:
         self.get_client_id = get_client_id
+        _whole("memory", how["memory"])
         self._limiter = Limiter([limit], **how)
 
     async def on_request(
@@ -40,14 +57,18 @@ class _LimitingMiddleware(Middleware):
 
     async def _admit(self, context: MiddlewareContext[Any]) -> None:
         client_id = "global"
-        if self.get_client_id is not None:
-            got = self.get_client_id(context)
-            client_id = str(await got if inspect.isawaitable(got) else got)
+        if not self.global_limit:
+            client_id = str(await _later(self._get_client_identifier(context)))
         decision = self._limiter.check(client_id)
         if not decision.allowed:
-            retry_after = decision.retry_after
-            message = f"{self._message(client_id)}. {retry_words(retry_after)}"
-            raise limit_error(message, {"retryAfterSeconds": whole_seconds(retry_after)})
+            message = f"{self._message(client_id)}. {decision.retry_text}"
+            data = {"retryAfterSeconds": whole_seconds(decision.retry_after)}
+            raise limit_error(message, data)
+
+    def _get_client_identifier(self, context: MiddlewareContext[Any]) -> Any:
+        """FastMCP's, for subclasses that have one of their own, plain or async."""
+        client_id = "global" if self.get_client_id is None else self.get_client_id(context)
+        return _later(client_id) if _IDENTIFIES_LATER else client_id
 
     def _message(self, client_id: str) -> str:
         return f"Rate limit exceeded for client: {client_id}"
@@ -75,7 +96,7 @@ class RateLimitingMiddleware(_LimitingMiddleware):
         get_client_id: GetClientId | None = None,
         global_limit: bool = False,
         *,
-        state: str | None = None,
+        state: str | os.PathLike[str] | None = None,
         memory: int = _MEMORY,
         name: str = "rate-limiting",
         clock: ManualClock | None = None,
@@ -85,9 +106,14 @@ class RateLimitingMiddleware(_LimitingMiddleware):
         self.max_requests_per_second = max_requests_per_second
         self.burst_capacity = _whole("burst_capacity", burst_capacity or default_capacity)
         self.global_limit = global_limit
+        if self.burst_capacity * interval_ns > _MOST_NS:
+            raise ValueError(
+                f"burst_capacity is {self.burst_capacity}, which takes more than 146 years to come "
+                f"back at {max_requests_per_second!r} a second. Write a smaller burst_capacity, or "
+                "more max_requests_per_second."
+            )
         limit = Limit.burst(self.burst_capacity, f"1/{interval_ns}ns")
-        who = None if global_limit else get_client_id
-        super().__init__(limit, who, state=state, memory=memory, name=name, clock=clock)
+        super().__init__(limit, get_client_id, state=state, memory=memory, name=name, clock=clock)
 
     def _message(self, client_id: str) -> str:
         return "Global rate limit exceeded" if self.global_limit else super()._message(client_id)
@@ -106,13 +132,17 @@ class SlidingWindowRateLimitingMiddleware(_LimitingMiddleware):
         window_minutes: float = 1,
         get_client_id: GetClientId | None = None,
         *,
-        state: str | None = None,
+        state: str | os.PathLike[str] | None = None,
         memory: int = _MEMORY,
         name: str = "sliding-window-rate-limiting",
         clock: ManualClock | None = None,
     ) -> None:
         window_ns = math.ceil(_exact("window_minutes", window_minutes) * 60 * _SECOND_NS)
+        if window_ns > _MOST_NS:
+            raise ValueError(f"window_minutes is {window_minutes!r}. Write less than 146 years.")
         self.max_requests = _whole("max_requests", max_requests)
+        if self.max_requests > _MOST_IN_WINDOW:
+            raise ValueError(f"max_requests is {max_requests!r}. Write at most {_MOST_IN_WINDOW}.")
         self.window_seconds = window_minutes * 60
         limit = Limit.parse(f"{self.max_requests}/{window_ns}ns")
         super().__init__(limit, get_client_id, state=state, memory=memory, name=name, clock=clock)
@@ -127,7 +157,7 @@ class SlidingWindowRateLimitingMiddleware(_LimitingMiddleware):
 
 def _exact(name: str, number: float) -> Fraction:
     """As Python prints it: 0.1 is a tenth."""
-    if not (math.isfinite(number) and number > 0):
+    if isinstance(number, bool) or not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name} is {number!r}. Write a number above 0.")
     return Fraction(str(number))
 
@@ -140,7 +170,7 @@ def _interval_ns(rate: float) -> int:
 
 
 def _whole(name: str, number: float) -> int:
-    if not math.isfinite(number) or number < 1 or number != int(number):
+    if isinstance(number, bool) or not math.isfinite(number) or number < 1 or number % 1:
         wanted = max(1, int(number)) if math.isfinite(number) else 1
         raise ValueError(f"{name} is {number!r}. Write a whole number above 0, like {wanted}.")
     return int(number)

@@ -23,6 +23,13 @@ def asks_back(result: Any) -> bool:
     return hasattr(result, "input_required")
 
 
+def request_of(caller: bytes, context: MiddlewareContext[Any]) -> bytes:
+    """The same in all rounds of a request. With the arguments, as others may cost more."""
+    asked = (getattr(context.message, name, None) for name in ("name", "uri", "arguments"))
+    text = json.dumps([caller.hex(), context.method, *asked], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
 class Rounds:
     """Which requests may go on without a charge. Thread-safe; of this process.
 
@@ -37,25 +44,24 @@ class Rounds:
         self._lock = threading.Lock()
         self._left: OrderedDict[bytes, int] = OrderedDict()  # Guarded by the lock.
 
-    def grant(self, who: str, context: MiddlewareContext[Any]) -> None:
-        key = _key_of(who, context)
+    def grant(self, request: bytes) -> None:
         with self._lock:
-            self._left[key] = self._MOST_ROUNDS
-            self._left.move_to_end(key)
-            if len(self._left) > self._MOST_REQUESTS:
-                self._left.popitem(last=False)
+            self._set(request, self._MOST_ROUNDS)
 
-    def take(self, who: str, context: MiddlewareContext[Any]) -> bool:
-        key = _key_of(who, context)
+    def take(self, request: bytes) -> bool:
         with self._lock:
-            left = self._left.pop(key, 0)
+            left = self._left.pop(request, 0)
             if left > 1:
-                self._left[key] = left - 1
+                self._left[request] = left - 1
             return left > 0
 
+    def give_back(self, request: bytes) -> None:
+        """Of a round that was taken and denied: it may be tried again."""
+        with self._lock:
+            self._set(request, min(self._left.get(request, 0) + 1, self._MOST_ROUNDS))
 
-def _key_of(who: str, context: MiddlewareContext[Any]) -> bytes:
-    """With the arguments, as others may cost more."""
-    asked = (getattr(context.message, name, None) for name in ("name", "uri", "arguments"))
-    text = json.dumps([who, context.method, *asked], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+    def _set(self, request: bytes, left: int) -> None:
+        self._left[request] = left
+        self._left.move_to_end(request)
+        if len(self._left) > self._MOST_REQUESTS:
+            self._left.popitem(last=False)
