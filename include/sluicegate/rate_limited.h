@@ -30,10 +30,11 @@ namespace sluicegate {
 /// Why a call was not made. A value type.
 struct Denied {
   Decision decision;
-  Limit limit;  ///< The one that binds, with its name.
+  Limit limit;  ///< The one that binds, with its name; of a ban none.
 
-  /// "Rate limit exceeded: 10 per minute. Retry after 7 seconds."
-  [[nodiscard]] std::string message() const;
+  /// "Rate limit exceeded: 10 per minute. Retry after 7 seconds." Of `what`, where it is not empty:
+  /// "Rate limit exceeded for tool search: ...".
+  [[nodiscard]] std::string message(std::string_view what = {}) const;
 };
 
 /// The default key function: all calls of the wrapper share one quota.

@@ -9,7 +9,6 @@ namespace sluicegate::python {
 namespace {
 
 using namespace nb::literals;
-using engine::ToolReport;
 using engine::ToolStatistics;
 using Tool = Text<"tool">;
 

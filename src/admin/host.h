@@ -9,6 +9,7 @@
 
 #include "admin/readings.h"
 #include "admin/token.h"
+#include "engine/tool_statistics.h"
 
 namespace sluicegate::admin {
 
@@ -26,6 +27,9 @@ class Host {
   /// error one for each mistake, and then the old policy goes on.
   [[nodiscard]] virtual std::expected<std::vector<std::string>, std::vector<std::string>>
   Reload() = 0;
+
+  /// Of the tools of MCP that clients called.
+  [[nodiscard]] virtual engine::ToolStatistics& Tools() = 0;
 
   /// What writes must present; nullptr: writes are refused.
   [[nodiscard]] virtual const AdminToken* Token() = 0;

@@ -7,6 +7,7 @@
 
 #include "admin/metrics.h"
 #include "admin/status.h"
+#include "admin/tools.h"
 
 namespace sluicegate::admin {
 namespace {
@@ -17,22 +18,38 @@ constexpr std::string_view kText = "text/plain; charset=utf-8";
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kProblem = "application/problem+json";
 
-enum class Page : std::uint8_t { kHealth, kReadiness, kMetrics, kStatus, kReload };
+enum class Page : std::uint8_t { kHealth, kReadiness, kMetrics, kStatus, kReload, kTools, kTool };
+constexpr std::string_view kReads = "GET, HEAD";
+constexpr std::string_view kReadsOrDeletes = "GET, HEAD, DELETE";
 struct Route {
-  std::string_view path;
+  std::string_view path;  // With a slash at the end: and whatever follows it.
   Page page;
-  bool write;
+  std::string_view allow;
 };
 constexpr std::array kRoutes = {
-    Route{.path = "/healthz", .page = Page::kHealth, .write = false},
-    Route{.path = "/readyz", .page = Page::kReadiness, .write = false},
-    Route{.path = "/metrics", .page = Page::kMetrics, .write = false},
-    Route{.path = "/api/v1/status", .page = Page::kStatus, .write = false},
-    Route{.path = "/api/v1/reload", .page = Page::kReload, .write = true},
+    Route{.path = "/healthz", .page = Page::kHealth, .allow = kReads},
+    Route{.path = "/readyz", .page = Page::kReadiness, .allow = kReads},
+    Route{.path = "/metrics", .page = Page::kMetrics, .allow = kReads},
+    Route{.path = "/api/v1/status", .page = Page::kStatus, .allow = kReads},
+    Route{.path = "/api/v1/reload", .page = Page::kReload, .allow = "POST"},
+    Route{.path = "/api/v1/tools", .page = Page::kTools, .allow = kReadsOrDeletes},
+    Route{.path = "/api/v1/tools/", .page = Page::kTool, .allow = kReadsOrDeletes},
 };
 
-bool MethodFits(const Route& route, std::string_view method) {
-  return route.write ? method == "POST" : method == "GET" || method == "HEAD";
+const Route* FindRoute(std::string_view path) {
+  const auto* const route = std::ranges::find_if(kRoutes, [path](const Route& each) {
+    return each.path.ends_with('/') ? path.starts_with(each.path) : path == each.path;
+  });
+  return route == kRoutes.end() ? nullptr : route;
+}
+
+bool Allows(std::string_view allow, std::string_view method) {
+  for (;;) {
+    const std::size_t comma = std::min(allow.find(", "), allow.size());
+    if (allow.substr(0, comma) == method) return true;
+    if (comma == allow.size()) return false;
+    allow.remove_prefix(comma + 2);
+  }
 }
 
 std::string Dump(const Json& json) {
@@ -41,6 +58,10 @@ std::string Dump(const Json& json) {
 
 Json ProblemJson(unsigned status, std::string_view title, std::string_view detail) {
   return {{"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}};
+}
+
+Answer JsonAnswer(std::string body) {
+  return {.status = 200, .content_type = std::string(kJson), .fields = {}, .body = std::move(body)};
 }
 
 /// The token of `Bearer TOKEN`, or nothing. The scheme's case does not matter (RFC 9110).
@@ -68,17 +89,16 @@ Answer ProblemAnswer(unsigned status, std::string_view title, std::string_view d
 }
 
 Answer Routes::Handle(const Call& call) {
-  const auto* const route = std::ranges::find(kRoutes, call.path, &Route::path);
-  if (route == kRoutes.end()) {
+  const Route* const route = FindRoute(call.path);
+  if (route == nullptr) {
     return ProblemAnswer(404, "Not Found",
-                         "The admin door has GET /healthz, /readyz, /metrics, /api/v1/status and "
-                         "POST /api/v1/reload.");
+                         "The admin door has GET /healthz, /readyz, /metrics, /api/v1/status, "
+                         "/api/v1/tools and POST /api/v1/reload.");
   }
-  if (!MethodFits(*route, call.method)) {
-    Answer answer =
-        ProblemAnswer(405, "Method Not Allowed",
-                      route->write ? "This path takes POST." : "This path takes GET and HEAD.");
-    answer.fields = route->write ? "Allow: POST\r\n" : "Allow: GET, HEAD\r\n";
+  if (!Allows(route->allow, call.method)) {
+    const std::string allow(route->allow);
+    Answer answer = ProblemAnswer(405, "Method Not Allowed", "This path takes " + allow + '.');
+    answer.fields = "Allow: " + allow + "\r\n";
     return answer;
   }
   switch (route->page) {
@@ -92,6 +112,10 @@ Answer Routes::Handle(const Call& call) {
       return Status();
     case Page::kReload:
       return Reload(call);
+    case Page::kTools:
+      return Tools(call);
+    case Page::kTool:
+      return Tool(call, call.path.substr(route->path.size()));
   }
   return Health();
 }
@@ -120,12 +144,7 @@ Answer Routes::Metrics() {
           .body = RenderMetrics(readings)};
 }
 
-Answer Routes::Status() {
-  return {.status = 200,
-          .content_type = std::string(kJson),
-          .fields = {},
-          .body = RenderStatus(host_.Read())};
-}
+Answer Routes::Status() { return JsonAnswer(RenderStatus(host_.Read())); }
 
 std::optional<Answer> Routes::RefuseWrite(const Call& call) {
   const AdminToken* const token = host_.Token();
@@ -154,10 +173,7 @@ Answer Routes::Reload(const Call& call) {
   if (std::optional<Answer> refusal = RefuseWrite(call)) return *std::move(refusal);
   const auto result = host_.Reload();
   if (result) {
-    return {.status = 200,
-            .content_type = std::string(kJson),
-            .fields = {},
-            .body = Dump({{"result", "reloaded"}, {"notes", *result}})};
+    return JsonAnswer(Dump({{"result", "reloaded"}, {"notes", *result}}));
   }
   Json problem = ProblemJson(422, "Configuration refused",
                              "The configuration has mistakes, so the old policy goes on. Mend what "
@@ -165,6 +181,34 @@ Answer Routes::Reload(const Call& call) {
   problem["errors"] = result.error();
   return {
       .status = 422, .content_type = std::string(kProblem), .fields = {}, .body = Dump(problem)};
+}
+
+Answer Routes::Tools(const Call& call) {
+  engine::ToolStatistics& tools = host_.Tools();
+  if (call.method != "DELETE") return JsonAnswer(RenderTools(tools.Read()));
+  if (std::optional<Answer> refusal = RefuseWrite(call)) return *std::move(refusal);
+  tools.ResetAll();
+  return JsonAnswer(Dump({{"result", "reset"}}));
+}
+
+Answer Routes::Tool(const Call& call, std::string_view escaped_name) {
+  const bool resets = call.method == "DELETE";
+  std::optional<Answer> refusal = resets ? RefuseWrite(call) : std::nullopt;
+  if (refusal) return *std::move(refusal);
+  const std::optional<std::string> name = ToolNameOf(escaped_name);
+  if (!name) {
+    return ProblemAnswer(400, "Bad Request",
+                         "The tool's name has a `%` without two hexadecimal digits; write %25 for "
+                         "a percent sign.");
+  }
+  engine::ToolStatistics& tools = host_.Tools();
+  const std::optional<ToolReport> report = tools.Read(*name);
+  if (!report || (resets && !tools.Reset(*name))) {
+    return ProblemAnswer(404, "Not Found",
+                         "Nobody has called a tool of that name since the start or the last "
+                         "reset. GET /api/v1/tools lists those that were called.");
+  }
+  return JsonAnswer(resets ? Dump({{"result", "reset"}}) : RenderTool(*report));
 }
 
 }  // namespace sluicegate::admin

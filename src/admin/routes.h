@@ -41,6 +41,8 @@ class Routes {
   [[nodiscard]] Answer Metrics();
   [[nodiscard]] Answer Status();
   [[nodiscard]] Answer Reload(const Call& call);
+  [[nodiscard]] Answer Tools(const Call& call);
+  [[nodiscard]] Answer Tool(const Call& call, std::string_view escaped_name);
   [[nodiscard]] std::optional<Answer> RefuseWrite(const Call& call);
 
   Host& host_;

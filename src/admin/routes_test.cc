@@ -24,11 +24,13 @@ class FakeHost final : public Host {
     ++reloads;
     return reload_result;
   }
+  engine::ToolStatistics& Tools() override { return tools; }
   const AdminToken* Token() override { return token ? &*token : nullptr; }
 
   Readings readings;
   std::expected<void, std::string> ready;
   std::expected<std::vector<std::string>, std::vector<std::string>> reload_result;
+  engine::ToolStatistics tools;
   std::optional<AdminToken> token;
   int reloads = 0;
 };
@@ -50,6 +52,9 @@ class RoutesTest : public ::testing::Test {
   Answer Get(std::string_view path) { return routes_.Handle({"GET", path, std::nullopt}); }
   Answer PostReload(std::optional<std::string_view> authorization) {
     return routes_.Handle({"POST", "/api/v1/reload", authorization});
+  }
+  Answer Delete(std::string_view path, std::optional<std::string_view> authorization) {
+    return routes_.Handle({"DELETE", path, authorization});
   }
   FakeHost host_;
   Routes routes_{host_};
@@ -137,6 +142,77 @@ TEST_F(RoutesTest, ABadFileIs422WithEveryMistake) {
   const auto json = nlohmann::json::parse(answer.body);
   EXPECT_EQ(json["errors"].size(), 2U);
   EXPECT_EQ(json["status"], 422);
+}
+
+constexpr Now kNow{.engine_ns = 1, .unix_ns = 1'795'696'415'900'000'000};
+
+TEST_F(RoutesTest, ToolsAreListedByName) {
+  EXPECT_EQ(nlohmann::json::parse(Get("/api/v1/tools").body),
+            nlohmann::json::parse(R"({"tools":[]})"));
+  host_.tools.Count("search", false, kNow);
+  host_.tools.Count("search", true, kNow);
+  host_.tools.Count("fetch", false, kNow);
+  const Answer answer = Get("/api/v1/tools");
+  EXPECT_EQ(answer.status, 200U);
+  EXPECT_EQ(answer.content_type, "application/json");
+  EXPECT_EQ(nlohmann::json::parse(answer.body), nlohmann::json::parse(R"({"tools": [
+    {"tool": "fetch", "total_calls": 1, "limited_calls": 0, "last_limited": null,
+     "limited_rate": 0.0},
+    {"tool": "search", "total_calls": 2, "limited_calls": 1,
+     "last_limited": "2026-11-26T12:33:35Z", "limited_rate": 0.5}]})"));
+  EXPECT_EQ(routes_.Handle({"HEAD", "/api/v1/tools", std::nullopt}).status, 200U);
+}
+
+TEST_F(RoutesTest, OneToolIsFoundByItsName) {
+  const std::string odd = "a/b%\"\n<\xC3\xA9>";
+  host_.tools.Count(odd, true, kNow);
+  host_.tools.Count("", false, kNow);
+  for (const char* path :
+       {"/api/v1/tools/a%2Fb%25%22%0a%3C%c3%A9%3e", "/api/v1/tools/a/b%25\"\n<\xC3\xA9>"}) {
+    const Answer answer = Get(path);
+    EXPECT_EQ(answer.status, 200U) << path;
+    EXPECT_EQ(nlohmann::json::parse(answer.body)["tool"], odd);
+  }
+  EXPECT_EQ(nlohmann::json::parse(Get("/api/v1/tools/").body)["tool"], "");
+  for (const char* path : {"/api/v1/tools/script", "/api/v1/tools/a", "/api/v1/tools/A%2FB"}) {
+    const Answer answer = Get(path);
+    EXPECT_EQ(answer.status, 404U) << path;
+    EXPECT_EQ(answer.content_type, "application/problem+json");
+    EXPECT_EQ(answer.body.find("script"), std::string::npos) << "echoes what was sent";
+  }
+  for (const char* path : {"/api/v1/tools/%", "/api/v1/tools/a%2", "/api/v1/tools/%zz"}) {
+    EXPECT_EQ(Get(path).status, 400U) << path;
+  }
+}
+
+TEST_F(RoutesTest, TheTokenResetsToolsAndNothingElseDoes) {
+  host_.tools.Count("search", true, kNow);
+  host_.tools.Count("fetch", false, kNow);
+  host_.tools.Count("write", false, kNow);
+  EXPECT_EQ(Delete("/api/v1/tools", "Bearer " + std::string(kToken)).status, 403U);
+  host_.token = MakeToken(kToken);
+  EXPECT_EQ(Delete("/api/v1/tools", std::nullopt).status, 401U);
+  EXPECT_EQ(Delete("/api/v1/tools/search", "Bearer wrong").status, 401U);
+  EXPECT_EQ(Delete("/api/v1/tools/nobody", std::nullopt).status, 401U) << "tells what there is";
+  EXPECT_EQ(host_.tools.Read().size(), 3U);
+  const std::string right = "Bearer " + std::string(kToken);
+  EXPECT_EQ(Delete("/api/v1/tools/search", right).body, "{\"result\":\"reset\"}\n");
+  EXPECT_EQ(Delete("/api/v1/tools/search", right).status, 404U);
+  EXPECT_EQ(host_.tools.Read().size(), 2U);
+  EXPECT_EQ(Delete("/api/v1/tools/", right).status, 404U) << "the tool without a name, not all";
+  EXPECT_EQ(Delete("/api/v1/tools", right).status, 200U);
+  EXPECT_TRUE(host_.tools.Read().empty());
+}
+
+TEST_F(RoutesTest, ToolsTakeNoOtherMethods) {
+  host_.token = MakeToken(kToken);
+  for (const char* path : {"/api/v1/tools", "/api/v1/tools/search"}) {
+    for (const char* method : {"POST", "PUT", "HEAD, DELETE", "delete", ""}) {
+      const Answer answer = routes_.Handle({method, path, std::nullopt});
+      EXPECT_EQ(answer.status, 405U) << method;
+      EXPECT_EQ(answer.fields, "Allow: GET, HEAD, DELETE\r\n");
+    }
+  }
 }
 
 TEST(StatusTest, IsJsonWithRulesAndCounters) {

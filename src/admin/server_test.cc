@@ -24,7 +24,11 @@ class IdleHost final : public Host {
   Readings Read() override { return {}; }
   std::expected<void, std::string> Ready() override { return {}; }
   std::expected<std::vector<std::string>, std::vector<std::string>> Reload() override { return {}; }
+  engine::ToolStatistics& Tools() override { return tools_; }
   const AdminToken* Token() override { return nullptr; }
+
+ private:
+  engine::ToolStatistics tools_;
 };
 
 /// A server on a loop that a thread runs until the test ends.

@@ -24,6 +24,11 @@ int Describe(const DescribeOptions& options);
 /// `state FILE`: what is in a state file. Neither attaches to it nor changes it.
 int State(const std::string& file);
 
+/// `mcp-stdio -- COMMAND`: stands between a server of MCP that it starts and the client at standard
+/// input and output. Ends as the server does: by the same signal, or with its status; 126 and 127:
+/// it could not be started.
+int McpStdio(const McpStdioOptions& options);
+
 /// `api-key ID`: makes a key and shows it once.
 int MakeApiKey(const std::string& id);
 

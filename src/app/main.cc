@@ -3,12 +3,15 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/options.h"
@@ -183,6 +186,53 @@ void AddApiKey(CLI::App& app, std::string& id, Command& chosen) {
   command->callback([&id, &chosen] { chosen = [&id] { return MakeApiKey(id); }; });
 }
 
+void AddMcpStdio(CLI::App& app, McpStdioOptions& options, Command& chosen) {
+  CLI::App* const command = app.add_subcommand(
+      "mcp-stdio",
+      "Protect an MCP server on standard input and output: limit what its client sends");
+  command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
+      ->type_name("FILE")
+      ->check(kSomething);
+  command->add_flag("--stats", options.statistics,
+                    "At the end, tell on standard error how often each tool was called and denied");
+  command
+      ->add_option("--log-level", options.log_level,
+                   "How much to log on standard error; info: denials as well")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+  command->footer(
+      "Write the server's command behind two dashes: sluicegate mcp-stdio [OPTIONS] -- COMMAND "
+      "ARGS...\n\n"
+      "Examples:\n"
+      "  sluicegate mcp-stdio -- uvx some-server\n"
+      "  sluicegate mcp-stdio --config sluicegate.yaml -- npx -y some-server /data\n\n"
+      "For Claude Desktop and its like, in \"mcpServers\", with whole paths:\n"
+      "  \"some-server\": {\n"
+      "    \"command\": \"/usr/local/bin/sluicegate\",\n"
+      "    \"args\": [\"mcp-stdio\", \"--config\", \"/etc/sluicegate.yaml\", \"--\", \"uvx\", "
+      "\"some-server\"]\n"
+      "  }\n\n"
+      "All that comes over the pipe is one client. Several servers count together if their policy\n"
+      "names a state file. Signals go to the server, also SIGHUP: a changed policy holds from the\n"
+      "next start on. Exit status: the server's; 127 or 126 if it cannot be started.");
+  command->allow_extras();  // They are told of in the words of this command.
+  command->callback([&options, &chosen, command] {
+    options.unknown = command->remaining();
+    chosen = [&options] { return McpStdio(options); };
+  });
+}
+
+/// Of `mcp-stdio`, which takes what is behind the first "--" as it stands: gives that to `command`
+/// and hands back how many words are before it.
+int CutCommand(int argc, char** argv, std::vector<std::string>& command) {
+  if (argc < 2 || std::string_view(argv[1]) != "mcp-stdio") return argc;
+  char** const end = argv + argc;
+  char** const dashes =
+      std::find_if(argv, end, [](const char* word) { return std::string_view(word) == "--"; });
+  if (dashes != end) command.assign(dashes + 1, end);
+  return static_cast<int>(dashes - argv);
+}
+
 int Run(int argc, char** argv) {
   CLI::App app("Sluicegate: rate limiting and DDoS protection for HTTP APIs and MCP servers",
                "sluicegate");
@@ -192,12 +242,14 @@ int Run(int argc, char** argv) {
       "Examples:\n"
       "  sluicegate gateway                                     try it, with a demo server\n"
       "  sluicegate gateway --upstream http://127.0.0.1:8000    protect a server\n"
+      "  sluicegate mcp-stdio -- uvx some-server                protect an MCP server on a pipe\n"
       "  sluicegate check sluicegate.yaml                       is this policy file good?\n"
       "  sluicegate explain --client 203.0.113.7 GET /search    what would be decided?\n\n"
       "'sluicegate COMMAND --help' tells more.");
   ServeOptions serve;
   ExplainOptions explain;
   DescribeOptions describe;
+  McpStdioOptions mcp_stdio;
   std::string argument;
   Command chosen;
   AddGateway(app, serve, chosen);
@@ -207,12 +259,13 @@ int Run(int argc, char** argv) {
   AddDescribe(app, describe, chosen);
   AddState(app, argument, chosen);
   AddApiKey(app, argument, chosen);
+  AddMcpStdio(app, mcp_stdio, chosen);
   if (argc < 2) {
     fmt::print(stderr, "{}", app.help());
     return kUsage;
   }
   try {
-    app.parse(argc, argv);
+    app.parse(CutCommand(argc, argv, mcp_stdio.command), argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }

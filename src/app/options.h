@@ -38,4 +38,12 @@ struct DescribeOptions {
   std::string format = "markdown";
 };
 
+struct McpStdioOptions {
+  std::string config;                ///< The policy file; empty: the default policy.
+  std::vector<std::string> command;  ///< The server's, word by word.
+  std::vector<std::string> unknown;  ///< What stood before it and is no option.
+  bool statistics = false;           ///< Tell on standard error at the end which tools were called.
+  std::string log_level = "info";
+};
+
 }  // namespace sluicegate::app

@@ -18,6 +18,7 @@
 #include "app/commands.h"
 #include "app/configuration.h"
 #include "app/log.h"
+#include "app/open_state.h"
 #include "app/overrides.h"
 #include "app/policy_source.h"
 #include "app/service.h"
@@ -79,20 +80,6 @@ std::expected<void, std::string> WritePortFile(const std::string& path, const Se
   const std::string why = std::strerror(errno);
   ::unlink(unfinished.c_str());
   return PortFileFailure(path, why);
-}
-
-/// Null: the state lies in memory.
-std::expected<std::shared_ptr<table::StateFile>, std::string> OpenState(
-    const policy::Settings& settings) {
-  if (settings.state_file.empty()) return nullptr;
-  auto state = table::StateFile::Open(settings.state_file);
-  if (!state) return std::unexpected(std::move(state.error()));
-  if ((*state)->is_of_another_boot()) {
-    spdlog::warn(
-        "start: state file {} is from before this boot: what had not reached the disk is lost",
-        settings.state_file);
-  }
-  return std::shared_ptr<table::StateFile>(std::move(*state));
 }
 
 void ShowBanner(const Service& service, const Configuration& first, const PolicySource& source,

@@ -250,6 +250,8 @@ std::expected<void, std::string> Service::Ready() {
   return {};
 }
 
+engine::ToolStatistics& Service::Tools() { return gateway_->tools(); }
+
 const admin::AdminToken* Service::Token() {
   return now_.admin_token ? &*now_.admin_token : nullptr;
 }

@@ -65,6 +65,7 @@ class Service final : private admin::Host {
   [[nodiscard]] admin::Readings Read() override;
   [[nodiscard]] std::expected<void, std::string> Ready() override;
   [[nodiscard]] std::expected<Lines, Lines> Reload() override;
+  [[nodiscard]] engine::ToolStatistics& Tools() override;
   [[nodiscard]] const admin::AdminToken* Token() override;
 
   // Constant after construction.

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "sluicegate/rate_limited.h"
+#include "sluicegate/mcp.h"
 
 namespace sluicegate {
 namespace {
@@ -35,6 +35,10 @@ TEST(GlobalLimiter, IsConfiguredBeforeItsFirstUseAndNeverAgain) {
   EXPECT_EQ(wrapped().value_or(0), 7);
   EXPECT_EQ(wrapped().value_or(0), 7);
   EXPECT_FALSE(wrapped().has_value());
+  const auto tool = RateLimitTool("global", [](int) { return std::string("{}"); });
+  EXPECT_EQ(tool(1), "{}");
+  EXPECT_EQ(tool(1), "{}");
+  EXPECT_THAT(tool(1), HasSubstr("for tool global: 2 per day."));
 }
 
 // In a process of its own, as a death test's statement runs in one: nothing was configured there

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "limit/compiled_limit.h"
+#include "limit/saturating.h"
 
 namespace sluicegate {
 namespace {
@@ -12,7 +13,9 @@ namespace {
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
 // "10 per minute", "a burst of 10". From the quota, not the name, as that may be any word.
-std::string Words(const Limit& limit) {
+std::string Words(const Denied& denied) {
+  if (denied.decision.verdict == Verdict::kBanned) return "calls went on after many denials";
+  const Limit& limit = denied.limit;
   if (limit.algorithm == Algorithm::kTokenBucket)
     return "a burst of " + std::to_string(limit.quota);
   if (limit.algorithm == Algorithm::kConcurrency)
@@ -24,14 +27,16 @@ std::string Words(const Limit& limit) {
 
 }  // namespace
 
-std::string Denied::message() const {
-  const std::string what = "Rate limit exceeded: " + Words(limit) + ". ";
+std::string Denied::message(std::string_view what) const {
+  std::string text = "Rate limit exceeded";
+  if (!what.empty()) text.append(" for ").append(what);
+  text += ": " + Words(*this) + ". ";
   if (decision.retry_after_ns == Decision::kNever)
-    return what + "The call costs more than that, so no wait makes it fit.";
+    return text + "The call costs more than that, so no wait makes it fit.";
   // Rounded up: who comes back then is not too early.
-  const std::uint64_t seconds = std::max<std::uint64_t>(
-      decision.retry_after_ns / kSecondNs + (decision.retry_after_ns % kSecondNs != 0 ? 1 : 0), 1);
-  return what + "Retry after " + std::to_string(seconds) +
+  const std::uint64_t seconds =
+      std::max<std::uint64_t>(limit::DivideRoundingUp(decision.retry_after_ns, kSecondNs), 1);
+  return text + "Retry after " + std::to_string(seconds) +
          (seconds == 1 ? " second." : " seconds.");
 }
 
@@ -51,7 +56,9 @@ std::string JoinKey(std::string_view name, std::string_view key) {
 }
 
 Denied MakeDenied(const Limiter& limiter, const Decision& decision) {
-  return {.decision = decision, .limit = limiter.limits()[decision.limit]};
+  const std::span<const Limit> limits = limiter.limits();
+  const bool bound = decision.limit < limits.size();  // Not by a ban.
+  return {.decision = decision, .limit = bound ? limits[decision.limit] : Limit{}};
 }
 
 }  // namespace internal

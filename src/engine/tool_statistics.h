@@ -16,21 +16,9 @@
 #include <vector>
 
 #include "sluicegate/time.h"
+#include "sluicegate/tool_statistics.h"
 
 namespace sluicegate::engine {
-
-/// What is known of one tool. A value type.
-struct ToolReport {
-  std::string tool;
-  std::uint64_t total_calls = 0;    ///< Denied ones included.
-  std::uint64_t limited_calls = 0;  ///< Denied.
-  std::optional<std::int64_t> last_limited_unix_ns;
-
-  [[nodiscard]] double limited_rate() const noexcept {
-    return total_calls == 0 ? 0
-                            : static_cast<double>(limited_calls) / static_cast<double>(total_calls);
-  }
-};
 
 class ToolStatistics {
  public:

@@ -55,7 +55,7 @@ struct Binding {
   std::string rule;  ///< Empty: nothing binds.
   // Of a denial, as a client of MCP is told of it; else empty.
   std::string text;     ///< DenialText.
-  std::string numbers;  ///< wire::AppendNumbers.
+  std::string numbers;  ///< AppendDenialNumbers.
 };
 
 /// An argument of an MCP call, as JSON text.

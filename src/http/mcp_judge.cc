@@ -119,7 +119,7 @@ std::optional<Decision> McpJudge::Decide(engine::Engine& engine, const engine::R
 
 McpAnswer McpJudge::Deny(const engine::Ruleset& rules, const Decision& decision) const {
   const policy::Mcp& mcp = rules.policy().settings().mcp;
-  wire::McpDenial denial = DenialNumbers(rules, decision);
+  McpDenial denial = DenialNumbers(rules, decision);
   McpAnswer answer{.status = 202, .body = {}};
   for (const McpMessage& message : messages_) {
     // Who sends what wants no answer gets none: at any other status clients end their session.
@@ -127,14 +127,13 @@ McpAnswer McpJudge::Deny(const engine::Ruleset& rules, const Decision& decision)
     const bool call = message.method == "tools/call";
     const std::string text =
         DenialText(rules, decision, WhatIsAsked(message.method, call ? message.name : ""));
-    denial.id = message.id;
     denial.text = text;
     if (reader_.is_batch()) answer.body += answer.body.empty() ? '[' : ',';
     if (call && mcp.tool_results) {
-      wire::AppendToolDenial(denial, modern_, answer.body);
+      wire::AppendToolDenial(message.id, denial, modern_, answer.body);
       if (answer.status == 202) answer.status = 200;
     } else {
-      wire::AppendErrorDenial(denial, mcp.code, answer.body);
+      wire::AppendErrorDenial(message.id, denial, mcp.code, answer.body);
       answer.status = mcp.status;
     }
   }

@@ -82,8 +82,8 @@ std::string RetryText(const Decision& decision) {
   return "Retry after " + Counted(WaitSeconds(decision), "second") + '.';
 }
 
-wire::McpDenial DenialNumbers(const engine::Ruleset& rules, const Decision& decision) noexcept {
-  wire::McpDenial denial{.id = {}, .text = {}};
+McpDenial DenialNumbers(const engine::Ruleset& rules, const Decision& decision) noexcept {
+  McpDenial denial{.text = {}};
   if (decision.retry_after_ns != Decision::kNever) denial.retry_after_s = WaitSeconds(decision);
   const auto limit = LimitOf(rules, decision);
   if (!limit) return denial;

@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/mcp_denial.h"
 #include "engine/ruleset.h"
 #include "sluicegate/decision.h"
-#include "wire/mcp_answer.h"
 
 namespace sluicegate::http {
 
@@ -32,9 +32,9 @@ struct DenyingLimit {
 /// Its last sentence: "Retry after 7 seconds.", or "Ask for less." Pure. REQUIRES: as above.
 [[nodiscard]] std::string RetryText(const Decision& decision);
 
-/// The numbers, without id and text. Seconds are rounded up, and at least 1 to wait. Views into the
-/// policy. REQUIRES: as above.
-[[nodiscard]] wire::McpDenial DenialNumbers(const engine::Ruleset& rules,
-                                            const Decision& decision) noexcept;
+/// The numbers, without the text; `policy` is the rule's name. Seconds are rounded up, and at least
+/// 1 to wait. Views into the policy. REQUIRES: as above.
+[[nodiscard]] McpDenial DenialNumbers(const engine::Ruleset& rules,
+                                      const Decision& decision) noexcept;
 
 }  // namespace sluicegate::http

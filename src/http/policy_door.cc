@@ -2,12 +2,12 @@
 #include <iterator>
 #include <utility>
 
+#include "base/mcp_denial.h"
 #include "http/denial.h"
 #include "http/local_answer.h"
 #include "http/local_door.h"
 #include "http/mcp_words.h"
 #include "policy/mcp.h"
-#include "wire/mcp_answer.h"
 #include "wire/path.h"
 
 namespace sluicegate::http {
@@ -18,7 +18,7 @@ Binding Describe(const engine::Ruleset& rules, const Request& call, const Decisi
   if (decision.rule != Decision::kNone) binding.rule = rules.policy().rules()[decision.rule].name();
   if (decision.allowed()) return binding;
   binding.text = DenialText(rules, decision, WhatIsAsked(call.mcp_method, call.mcp_tool));
-  wire::AppendNumbers(DenialNumbers(rules, decision), binding.numbers);
+  AppendDenialNumbers(DenialNumbers(rules, decision), binding.numbers);
   return binding;
 }
 

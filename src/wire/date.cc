@@ -18,29 +18,62 @@ void Put(unsigned value, unsigned digits, char* at) noexcept {
   }
 }
 
+// An instant, broken down.
+struct Moment {
+  std::chrono::sys_days day;
+  std::chrono::year_month_day date;
+  std::chrono::hh_mm_ss<std::chrono::seconds> time;
+};
+
+Moment MomentOf(std::int64_t unix_s) noexcept {
+  const std::chrono::sys_seconds when{
+      std::chrono::seconds(std::clamp<std::int64_t>(unix_s, 0, kLastSecond))};
+  const auto day = std::chrono::floor<std::chrono::days>(when);
+  return {.day = day,
+          .date = std::chrono::year_month_day(day),
+          .time = std::chrono::hh_mm_ss(when - day)};
+}
+
+void PutYear(const Moment& moment, char* at) noexcept {
+  Put(static_cast<unsigned>(static_cast<int>(moment.date.year())), 4, at);
+}
+
+// 08:49:37, whose colons are there already.
+void PutTime(const Moment& moment, char* at) noexcept {
+  Put(static_cast<unsigned>(moment.time.hours().count()), 2, at);
+  Put(static_cast<unsigned>(moment.time.minutes().count()), 2, at + 3);
+  Put(static_cast<unsigned>(moment.time.seconds().count()), 2, at + 6);
+}
+
 }  // namespace
 
 DateText FormatDate(std::int64_t unix_s) noexcept {
-  using std::chrono::days;
-  const std::chrono::sys_seconds when{
-      std::chrono::seconds(std::clamp<std::int64_t>(unix_s, 0, kLastSecond))};
-  const auto day = std::chrono::floor<days>(when);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss time(when - day);
-  const unsigned month = static_cast<unsigned>(date.month()) - 1;
+  const Moment moment = MomentOf(unix_s);
+  const unsigned month = static_cast<unsigned>(moment.date.month()) - 1;
+  const std::chrono::weekday weekday(moment.day);
 
   DateText text;
   constexpr std::string_view kShape = "Sun, 00 Jan 0000 00:00:00 GMT";
   static_assert(kShape.size() == kDateBytes);
   std::ranges::copy(kShape, text.begin());
-  std::ranges::copy(kDays.substr(std::size_t{std::chrono::weekday(day).c_encoding()} * 3, 3),
-                    text.begin());
-  Put(static_cast<unsigned>(date.day()), 2, &text[5]);
+  std::ranges::copy(kDays.substr(std::size_t{weekday.c_encoding()} * 3, 3), text.begin());
+  Put(static_cast<unsigned>(moment.date.day()), 2, &text[5]);
   std::ranges::copy(kMonths.substr(std::size_t{month} * 3, 3), &text[8]);
-  Put(static_cast<unsigned>(static_cast<int>(date.year())), 4, &text[12]);
-  Put(static_cast<unsigned>(time.hours().count()), 2, &text[17]);
-  Put(static_cast<unsigned>(time.minutes().count()), 2, &text[20]);
-  Put(static_cast<unsigned>(time.seconds().count()), 2, &text[23]);
+  PutYear(moment, &text[12]);
+  PutTime(moment, &text[17]);
+  return text;
+}
+
+TimestampText FormatTimestamp(std::int64_t unix_s) noexcept {
+  const Moment moment = MomentOf(unix_s);
+  TimestampText text;
+  constexpr std::string_view kShape = "0000-00-00T00:00:00Z";
+  static_assert(kShape.size() == kTimestampBytes);
+  std::ranges::copy(kShape, text.begin());
+  PutYear(moment, text.data());
+  Put(static_cast<unsigned>(moment.date.month()), 2, &text[5]);
+  Put(static_cast<unsigned>(moment.date.day()), 2, &text[8]);
+  PutTime(moment, &text[11]);
   return text;
 }
 

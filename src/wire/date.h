@@ -1,4 +1,5 @@
-// The Date field's text (IMF-fixdate, RFC 9110 section 5.6.7).
+// Instants as texts: of the Date field (IMF-fixdate, RFC 9110 section 5.6.7), and in JSON (RFC
+// 3339).
 #pragma once
 
 #include <array>
@@ -13,6 +14,12 @@ using DateText = std::array<char, kDateBytes>;
 
 /// Pure. Times before 1970 and after the year 9999 are told as the nearest that can be.
 [[nodiscard]] DateText FormatDate(std::int64_t unix_s) noexcept;
+
+inline constexpr std::size_t kTimestampBytes = 20;  ///< "1994-11-06T08:49:37Z".
+using TimestampText = std::array<char, kTimestampBytes>;
+
+/// As FormatDate, of RFC 3339.
+[[nodiscard]] TimestampText FormatTimestamp(std::int64_t unix_s) noexcept;
 
 /// Formats once a second. Bound to one loop.
 class DateCache {

@@ -16,8 +16,6 @@
 namespace sluicegate::wire {
 namespace {
 
-using namespace std::string_literals;
-
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
@@ -159,34 +157,6 @@ TEST(ProblemTest, ARefusalIsABlankProblem) {
             "\"detail\":\"Too long.\"}");
 }
 
-TEST(JsonTest, EscapesWhatJsonDemands) {
-  const auto json = [](std::string_view text) {
-    std::string out;
-    AppendJsonString(text, out);
-    return out;
-  };
-  EXPECT_EQ(json(""), "\"\"");
-  EXPECT_EQ(json("a\"\\/\b\n\r\t\0\x7F"s), R"("a\"\\/\u0008\n\r\t\u0000\u007f")");
-  EXPECT_EQ(json("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"),
-            "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"");
-}
-
-TEST(JsonTest, BytesThatAreNoUtf8AreReplaced) {
-  const std::string replaced = "\xEF\xBF\xBD";
-  const auto json = [](std::string_view text) {
-    std::string out;
-    AppendJsonString(text, out);
-    return out.substr(1, out.size() - 2);
-  };
-  EXPECT_EQ(json("\xFF"), replaced);
-  EXPECT_EQ(json("\xC3"), replaced);
-  EXPECT_EQ(json("\xC3x"), replaced + "x");
-  EXPECT_EQ(json("\xC0\xAF"), replaced + replaced);                 // Overlong.
-  EXPECT_EQ(json("\xED\xA0\x80"), replaced + replaced + replaced);  // A surrogate.
-  EXPECT_EQ(json("\xF4\x90\x80\x80"), replaced + replaced + replaced + replaced);
-  EXPECT_EQ(json("\xE2\x82"), replaced + replaced);
-}
-
 TEST(DateTest, FormatsAsRfc9110Shows) {
   const auto date = [](std::int64_t unix_s) {
     const DateText text = FormatDate(unix_s);
@@ -198,6 +168,18 @@ TEST(DateTest, FormatsAsRfc9110Shows) {
   EXPECT_EQ(date(951'782'400), "Tue, 29 Feb 2000 00:00:00 GMT");
   EXPECT_EQ(date(-1), date(0));
   EXPECT_EQ(date(std::numeric_limits<std::int64_t>::max()), "Fri, 31 Dec 9999 23:59:59 GMT");
+}
+
+TEST(DateTest, FormatsTimestampsAsRfc3339Shows) {
+  const auto timestamp = [](std::int64_t unix_s) {
+    const TimestampText text = FormatTimestamp(unix_s);
+    return std::string(text.data(), text.size());
+  };
+  EXPECT_EQ(timestamp(482'196'050), "1985-04-12T23:20:50Z");
+  EXPECT_EQ(timestamp(951'782'399), "2000-02-28T23:59:59Z");
+  EXPECT_EQ(timestamp(951'782'400), "2000-02-29T00:00:00Z");
+  EXPECT_EQ(timestamp(-1), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(timestamp(std::numeric_limits<std::int64_t>::max()), "9999-12-31T23:59:59Z");
 }
 
 TEST(DateTest, TheCacheFollowsTheClock) {

@@ -1,4 +1,4 @@
-// Bodies of application/problem+json (RFC 9457), and the JSON strings they are made of. Pure.
+// Bodies of application/problem+json (RFC 9457). Pure.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +35,6 @@ struct Problem {
 
 /// Appends the body as one line of JSON: type, title, status, detail, violated-policies.
 void AppendProblem(const Problem& problem, std::string& out);
-
-/// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD, so the
-/// result is always valid JSON.
-void AppendJsonString(std::string_view text, std::string& out);
 
 /// "Not Found" for 404; "Unknown" where RFC 9110 has no phrase.
 [[nodiscard]] std::string_view ReasonPhrase(std::uint16_t status) noexcept;

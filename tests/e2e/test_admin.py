@@ -1,12 +1,15 @@
 """The admin door of the real program."""
 
+import datetime
 import http.client
+import json
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import unittest
+import urllib.parse
 
 from harness import WAIT_SECONDS, EndToEnd, read_to_end, run
 
@@ -195,6 +198,75 @@ class Alarm(EndToEnd):
         self.assertEqual(door.request().status, 200)
         self.assertEqual(door.metrics()["sluicegate_state_takeovers_total"], 1)
         self.assertEqual(door.log().count("warning state: "), 1, "one a minute")
+
+
+class Tools(EndToEnd):
+    """Statistics of the tools of MCP, from calls that pass through the gateway."""
+
+    RULES = (
+        "rules:\n"
+        "  - {name: calls, match: {mcp_method: tools/call}, key: [client, mcp_tool], limits: [2/minute]}\n"
+    )
+
+    def setUp(self):
+        super().setUp()
+        token = self.file("token", TOKEN + "\n", 0o600)
+        config = f"admin: {{token_file: '{token}'}}\n" + self.RULES
+        self.door = self.gateway(config, upstream=self.origin().url)
+
+    def call(self, tool, method="tools/call"):
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": tool}}
+        reply = self.door.request("POST", "/mcp", {"Content-Type": "application/json"}, json.dumps(message))
+        self.assertEqual(reply.status, 200)
+
+    def tools(self, name=None):
+        target = "/api/v1/tools" if name is None else "/api/v1/tools/" + urllib.parse.quote(name, safe="")
+        return self.door.admin(target=target)
+
+    def test_calls_are_counted_by_tool(self):
+        self.assertEqual(self.tools().json(), {"tools": []})
+        began = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        odd = 'a/b "c"<odd>%41\u00e9'
+        for tool in ("search", odd, "search", "search", "search"):
+            self.call(tool)
+        self.call("search", "prompts/get")
+        reply = self.tools()
+        self.assertEqual((reply.status, reply["Content-Type"]), (200, "application/json"))
+        first, second = reply.json()["tools"]
+        self.assertEqual(
+            first,
+            {"tool": odd, "total_calls": 1, "limited_calls": 0, "last_limited": None, "limited_rate": 0.0},
+        )
+        last = datetime.datetime.fromisoformat(second.pop("last_limited"))
+        self.assertLessEqual(began, last)
+        self.assertLessEqual(last, datetime.datetime.now(datetime.UTC))
+        self.assertEqual(
+            second, {"tool": "search", "total_calls": 4, "limited_calls": 2, "limited_rate": 0.5}
+        )
+        self.assertEqual(self.tools(odd).json(), first)
+        self.assertEqual(self.tools("nobody").status, 404)
+        # Nowhere else: neither in the metrics nor in the log.
+        self.assertNotIn("<odd>", self.door.admin(target="/metrics").body.decode())
+        self.assertEqual(self.door.stop(), 0)
+        self.assertNotIn("<odd>", self.door.log())
+
+    def test_the_token_resets_them(self):
+        for tool in ("search", "fetch", "write"):
+            self.call(tool)
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        self.assertEqual(self.door.admin("DELETE", "/api/v1/tools").status, 401)
+        self.assertEqual(self.door.admin("DELETE", "/api/v1/tools/search").status, 401)
+        self.assertEqual(len(self.tools().json()["tools"]), 3)
+        reply = self.door.admin("DELETE", "/api/v1/tools/search", bearer)
+        self.assertEqual((reply.status, reply.json()), (200, {"result": "reset"}))
+        self.assertEqual(self.door.admin("DELETE", "/api/v1/tools/search", bearer).status, 404)
+        self.assertEqual([tool["tool"] for tool in self.tools().json()["tools"]], ["fetch", "write"])
+        self.assertEqual(self.door.admin("DELETE", "/api/v1/tools", bearer).status, 200)
+        self.assertEqual(self.tools().json(), {"tools": []})
+        reply = self.door.admin("POST", "/api/v1/tools", bearer)
+        self.assertEqual((reply.status, reply["Allow"]), (405, "GET, HEAD, DELETE"))
+        self.call("search")
+        self.assertEqual(self.tools("search").json()["total_calls"], 1)
 
 
 class Writing(EndToEnd):

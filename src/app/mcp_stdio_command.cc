@@ -1,0 +1,181 @@
+// `mcp-stdio`: the program in front of a server of MCP that speaks over standard input and output.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "app/alarm_log.h"
+#include "app/child_process.h"
+#include "app/commands.h"
+#include "app/denial_log.h"
+#include "app/log.h"
+#include "app/mcp_pipe.h"
+#include "app/open_state.h"
+#include "app/pipe_policy.h"
+#include "app/policy_source.h"
+#include "app/signal_feed.h"
+#include "app/state_guard.h"
+#include "app/stdio_pump.h"
+#include "base/json_string.h"
+#include "engine/engine.h"
+#include "engine/tool_statistics.h"
+#include "table/state_file.h"
+
+namespace sluicegate::app {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+
+using Ended = std::expected<ChildProcess::End, int>;  // Or the status of a refusal.
+
+int Refuse(const Lines& lines, int status) {
+  TellLines("sluicegate: mcp-stdio: ", lines);
+  return status;
+}
+
+/// A pipe must not get the number of a standard stream that whoever started this left closed.
+void OpenStandardStreams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    // The lowest number that is free: those before it are open.
+    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
+  }
+}
+
+/// What counts, and what is to be done about it each second.
+class Counting {
+ public:
+  /// Null: a line on standard error says why.
+  static std::unique_ptr<Counting> Start(const std::string& config) {
+    Lines notes;
+    const PolicySource source(config, [&notes](policy::Config& read) {
+      FitToPipe(read);
+      notes = NotesOnPipe(read);
+    });
+    auto policy = source.Load();
+    if (!policy) return Failed(policy.error());
+    for (const std::string& line : source.Warnings(**policy)) spdlog::warn("start: {}", line);
+    for (const std::string& line : notes) spdlog::warn("start: {}: {}", source.name(), line);
+    auto state = OpenState((*policy)->settings());
+    if (!state) return Failed({state.error()});
+    auto counting = std::unique_ptr<Counting>(new Counting(*std::move(state)));
+    if (auto bound = counting->Bind(*policy); !bound) return Failed({bound.error()});
+    return counting;
+  }
+
+  [[nodiscard]] const Clock& clock() const {
+    return state_clock_ == nullptr ? SystemClock() : *state_clock_;
+  }
+  [[nodiscard]] engine::Engine& engine() { return *engine_; }
+  [[nodiscard]] DenialLog& denials() { return denials_; }
+  [[nodiscard]] engine::ToolStatistics& tools() { return tools_; }
+
+  void OnSecond(Now now) {
+    denials_.Flush(now.engine_ns);
+    alarms_.Look(engine_->Counts(now), now.engine_ns);
+    if (state_ == nullptr) return;
+    state_->Keep(now);
+    state_->Tidy();
+    guard_->Look();
+    alarms_.LookAtStateFile(state_->path(), state_->owners().stuck(), now.engine_ns);
+  }
+
+ private:
+  explicit Counting(std::shared_ptr<table::StateFile> state)
+      : state_(std::move(state)),
+        state_clock_(state_ == nullptr ? nullptr : state_->ClockBy(SystemClock())),
+        denials_([](const std::string& line) { spdlog::info(line); }),
+        alarms_([](const std::string& line) { spdlog::warn(line); }) {
+    const auto warn = [](const std::string& line) { spdlog::warn(line); };
+    if (state_ != nullptr) guard_.emplace(*state_, warn);
+  }
+
+  static std::unique_ptr<Counting> Failed(const Lines& lines) {
+    Refuse(lines, 1);
+    return nullptr;
+  }
+
+  std::expected<void, std::string> Bind(const PolicySource::PolicyPtr& policy) {
+    const Now now = clock().Read();
+    Lines lines;
+    auto engine = state_ == nullptr ? engine::Engine::Create(policy, HashSecret::Random())
+                                    : engine::Engine::Attach(policy, state_, now, lines);
+    for (const std::string& line : lines) spdlog::info("start: {}", line);
+    if (!engine) return std::unexpected(std::move(engine.error()));
+    engine_ = *std::move(engine);
+    if (state_ != nullptr) state_->Keep(now);  // From now on what it has counts.
+    return {};
+  }
+
+  const std::shared_ptr<table::StateFile> state_;  // Null: in memory.
+  const std::unique_ptr<const Clock> state_clock_;
+  DenialLog denials_;
+  AlarmLog alarms_;
+  engine::ToolStatistics tools_;
+  std::optional<StateGuard> guard_;
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+void TellStatistics(const engine::ToolStatistics& tools) {
+  fmt::print(stderr, "{:>9} {:>9}  tool\n", "calls", "limited");
+  for (const ToolReport& report : tools.Read()) {
+    std::string name;  // Quoted: a client chose it, and this may be a terminal.
+    AppendJsonString(report.tool, name);
+    fmt::print(stderr, "{:>9} {:>9}  {}\n", report.total_calls, report.limited_calls, name);
+  }
+}
+
+Ended Wrap(const McpStdioOptions& options) {
+  OpenStandardStreams();
+  SignalFeed signals;  // Before there are threads.
+  const Log log(options.log_level);
+  const auto counting = Counting::Start(options.config);
+  if (counting == nullptr) return std::unexpected(1);
+
+  auto server = ChildProcess::Start(options.command, [&signals] { signals.Restore(); });
+  if (!server) return std::unexpected(Refuse({server.error().what}, server.error().status));
+  McpPipe pipe(counting->engine(), counting->denials(), counting->tools(),
+               [&counting](Now now) { counting->OnSecond(now); });
+  StdioPump pump({.client_in = STDIN_FILENO,
+                  .client_out = STDOUT_FILENO,
+                  .longest_line = McpPipe::kLongestLine},
+                 **server, signals, pipe, counting->clock());
+  const ChildProcess::End end = pump.Run();
+
+  const Now now = counting->clock().Read();
+  pipe.End(now);
+  counting->denials().Flush(now.engine_ns + kSecondNs);
+  if (options.statistics) TellStatistics(counting->tools());
+  return end;
+}
+
+}  // namespace
+
+int McpStdio(const McpStdioOptions& options) {
+  if (options.command.empty()) {
+    return Refuse({"no server is named. Write its command behind two dashes: "
+                   "sluicegate mcp-stdio -- uvx some-server"},
+                  kUsage);
+  }
+  if (!options.unknown.empty()) {
+    return Refuse({fmt::format("'{}' is no option. 'sluicegate mcp-stdio --help' tells which are; "
+                               "what is the server's stands behind the two dashes.",
+                               options.unknown.front())},
+                  kUsage);
+  }
+  if (options.config == "-") {
+    return Refuse({"--config: standard input is the client's. Name a file."}, kUsage);
+  }
+  const Ended ended = Wrap(options);
+  return ended ? EndLike(*ended) : ended.error();
+}
+
+}  // namespace sluicegate::app

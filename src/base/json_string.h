@@ -1,0 +1,13 @@
+// The strings that JSON texts are made of. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sluicegate {
+
+/// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD, so the
+/// result is always valid JSON.
+void AppendJsonString(std::string_view text, std::string& out);
+
+}  // namespace sluicegate
