@@ -76,10 +76,14 @@ std::expected<void, std::string> TakeRequest(const ExplainOptions& options,
   asked.request.mcp_method = call ? "tools/call" : std::string_view(options.mcp_method);
   asked.request.mcp_tool = options.mcp_tool;
   if (!asked.request.mcp_method.empty()) {
+    if (options.method != "POST" || !mcp.IsAt(asked.path)) {
+      return std::unexpected(
+          "a message of MCP comes by POST on one of mcp.paths, for example POST /mcp");
+    }
     asked.request.mcp_class = mcp.ClassOf(asked.request.mcp_method);
     asked.request.places_only = asked.request.mcp_class == McpClass::kStream;
   } else if (mcp.IsAt(asked.path)) {
-    mcp.Classify(asked.request);
+    mcp.Classify(asked.request, true);
   }
   return {};
 }

@@ -1,5 +1,6 @@
 #include "app/held_places.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -56,8 +57,11 @@ void HeldPlaces::Hold(const std::vector<std::string_view>& ids, Places places) {
 }
 
 HeldPlaces::Places HeldPlaces::Take(std::string_view id) {
-  const auto found = by_id_.find(CanonicalId(id));
-  if (found == by_id_.end()) return {};
+  const auto [first, last] = by_id_.equal_range(CanonicalId(id));
+  if (first == last) return {};
+  // Of two with one id the one with places stays until both are answered.
+  const auto empty = std::find_if(first, last, [](const auto& one) { return one.second->empty(); });
+  const auto found = empty == last ? first : empty;
   const std::shared_ptr<Places> held = std::move(found->second);
   by_id_.erase(found);
   return held.use_count() == 1 ? std::move(*held) : Places();

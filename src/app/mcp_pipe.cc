@@ -68,7 +68,8 @@ std::optional<http::McpAnswer> McpPipe::Decide(std::string_view text, Now now) {
     return judge_.Deny(*rules_, *decision);
   }
   if (!places_.empty()) EndCancelled(text, now);
-  if (!leases.empty()) Hold(std::move(leases), now);
+  // A request without places, too: its answer must not pass for that of another with its id.
+  if (!leases.empty() || !places_.empty()) Hold(std::move(leases), now);
   return std::nullopt;
 }
 

@@ -17,21 +17,24 @@ struct Sum {
   std::uint16_t rule = 0;
   std::uint8_t variant = 0;
   std::uint64_t hash = 0;
-  std::uint64_t cost = 0;
+  std::uint64_t units = 0;
+  std::uint64_t places = 0;
 };
 
-const policy::RuleLimit* TooSmall(const Rule& rule, const Sum& sum) noexcept {
-  const auto& limits = rule.variants()[sum.variant].limits;
-  const auto found = std::ranges::find_if(
-      limits, [&sum](const policy::RuleLimit& limit) { return limit.limit.quota() < sum.cost; });
-  return found == limits.end() ? nullptr : &*found;
+bool IsTooMuch(const Rule& rule, const Sum& sum) noexcept {
+  return std::ranges::any_of(
+      rule.variants()[sum.variant].limits, [&sum](const policy::RuleLimit& limit) {
+        const bool lease = limit.limit.algorithm() == Algorithm::kConcurrency;
+        return limit.limit.quota() < (lease ? sum.places : sum.units);
+      });
 }
 
 }  // namespace
 
-// Requests that are each within a quota may be above it together, and then no wait helps.
-std::optional<Decision> Engine::FindNever(const Ruleset& rules,
-                                          std::span<const Request> requests) const {
+// Requests that are each within a quota may be above it together, and then no wait helps. One that
+// asks for all at once, in the words of one of them.
+std::optional<Request> Engine::FindTooMuch(const Ruleset& rules,
+                                           std::span<const Request> requests) const {
   std::vector<Sum> sums;
   for (const Request& request : requests) {
     for (const std::uint16_t index : rules.lock_order()) {
@@ -48,24 +51,14 @@ std::optional<Decision> Engine::FindNever(const Ruleset& rules,
         sums.push_back({.rule = index, .variant = variant, .hash = hash});
         sum = sums.end() - 1;
       }
-      sum->cost = limit::AddSaturating(sum->cost, rule.CostOf(request));
+      const std::uint64_t cost = rule.CostOf(request);
+      sum->places = limit::AddSaturating(sum->places, cost);
+      if (rule.AsksRates(request)) sum->units = limit::AddSaturating(sum->units, cost);
+      if (!IsTooMuch(rule, *sum)) continue;
+      Request all = request;
+      all.cost = sum->places;
+      return all;
     }
-  }
-  for (const Sum& sum : sums) {
-    const Rule& rule = rules.policy().rules()[sum.rule];
-    const policy::RuleLimit* const limit = TooSmall(rule, sum);
-    if (limit == nullptr) continue;
-    const auto index = limit - rule.variants()[sum.variant].limits.data();
-    Decision decision;
-    decision.verdict = Verdict::kLimited;
-    decision.variant = sum.variant;
-    decision.rule = sum.rule;
-    decision.limit = static_cast<std::uint16_t>(index);
-    decision.denied_limits = static_cast<std::uint8_t>(1U << static_cast<unsigned>(index));
-    decision.quota = limit->limit.quota();
-    decision.retry_after_ns = Decision::kNever;
-    decision.key_hash = sum.hash;
-    return decision;
   }
   return std::nullopt;
 }
@@ -73,9 +66,9 @@ std::optional<Decision> Engine::FindNever(const Ruleset& rules,
 std::optional<Decision> Engine::DecideAll(const Ruleset& rules, std::span<const Request> requests,
                                           Now now, std::vector<Stamp>& leases) {
   if (requests.size() > 1 && rules.policy().enabled()) {
-    if (auto never = FindNever(rules, requests)) {
-      rules.state(never->rule).counters->Add(Count::kLimited);
-      return never;
+    if (const auto all = FindTooMuch(rules, requests)) {
+      const auto denied = Decide(rules, *all, now);  // As any: it may be banned, and is punished.
+      if (!denied || !denied->allowed()) return denied;
     }
   }
   std::optional<Decision> tightest;

@@ -26,7 +26,7 @@ void Claims::Add(const Claim& claim) noexcept {
 void Claims::Append(const Hit& hit) noexcept {
   const Rule& rule = rules_.policy().rules()[hit.rule];
   const RuleState& state = rules_.state(hit.rule);
-  if (!request_.places_only && !rule.rates().variants[hit.variant].empty()) AppendRates(hit);
+  if (rule.AsksRates(request_) && !rule.rates().variants[hit.variant].empty()) AppendRates(hit);
   const auto& leases = rule.leases().variants[hit.variant];
   if (leases.empty()) return;
   Add({.table = state.leases.get(),

@@ -110,6 +110,36 @@ TEST_F(McpBudgets, ABatchBeyondAQuotaNeverFits) {
   EXPECT_TRUE(DecideAll(two_clients).allowed()) << "each has its own quota";
 }
 
+TEST_F(McpBudgets, ABatchBeyondAQuotaIsAViolationAsAny) {
+  Use("rules: [{name: all, key: [client], limits: [3/minute], "
+      "penalty: {violations: 2, within: 1m, ban: 5m}}]");
+  const std::vector<Request> four(4, Of("tools/call", "a"));
+  EXPECT_EQ(DecideAll(four).verdict, Verdict::kLimited);
+  EXPECT_EQ(DecideAll(four).verdict, Verdict::kLimited);
+  EXPECT_EQ(DecideAll(four).verdict, Verdict::kBanned);
+}
+
+TEST_F(McpBudgets, StreamsTakeUnitsOfTheRulesThatAreForThem) {
+  Use("mcp: {}\nrules:\n"
+      "  - {name: all, key: [client], limits: [1/hour]}\n"
+      "  - {name: mcp-streams, key: [client], limits: [3/hour]}\n"
+      "  - {name: gets, match: {method: GET}, key: [client], limits: [2/hour]}");
+  Request stream = Of("");
+  stream.method = "GET";
+  rules().policy().settings().mcp.Classify(stream, true);
+  EXPECT_EQ(stream.mcp_class, McpClass::kStream);
+  EXPECT_TRUE(Passes(stream));
+  EXPECT_TRUE(Passes(stream));
+  EXPECT_FALSE(Passes(stream)) << "by the rule that names GET";
+  const Request listen = [this] {
+    Request request = Of("subscriptions/listen");
+    request.places_only = true;
+    return request;
+  }();
+  EXPECT_TRUE(DecideAll({listen}).allowed());
+  EXPECT_FALSE(DecideAll({listen}).allowed()) << "by the built-in rule's own rate";
+}
+
 TEST_F(McpBudgets, ABanIsKnownBeforeAMessageIsRead) {
   Use("rules: [{name: all, key: [client], limits: [1/minute], exempt: {users: [root]}, "
       "penalty: {violations: 2, within: 1m, ban: 5m}}]");

@@ -13,17 +13,42 @@ namespace {
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kJson = "application/json";
+constexpr std::uint64_t kMostFraming = std::uint64_t{64} * 1024;
 
-bool IsEncoded(const wire::RequestHead& head) {
-  const auto coding = head.Find("content-encoding");
-  return coding && !coding->empty() && !wire::EqualsIgnoreCase(*coding, "identity");
+bool IsPlainCharset(std::string_view parameter) {
+  static constexpr std::string_view kPlain[] = {"charset=utf-8", "charset=\"utf-8\"",
+                                                "charset=us-ascii"};
+  return std::ranges::any_of(kPlain, [parameter](std::string_view plain) {
+    return wire::EqualsIgnoreCase(parameter, plain);
+  });
+}
+
+// Whether a server may read other characters than the bytes are: it would run another message.
+bool HasOtherCharset(std::string_view type) {
+  constexpr std::string_view kCharset = "charset";
+  const std::size_t semicolon = type.find(';');
+  if (semicolon == std::string_view::npos) return false;
+  const std::string_view parameters = wire::syntax::Trim(type.substr(semicolon + 1));
+  const auto found = std::ranges::search(parameters, kCharset, {}, wire::syntax::ToLower);
+  return !found.empty() && !IsPlainCharset(parameters);
+}
+
+bool IsPlain(const wire::RequestHead& head) {
+  unsigned types = 0;
+  for (const wire::Field& field : head.fields()) {
+    if (wire::EqualsIgnoreCase(field.name, "content-encoding")) {
+      if (!field.value.empty() && !wire::EqualsIgnoreCase(field.value, "identity")) return false;
+    } else if (wire::EqualsIgnoreCase(field.name, "content-type")) {
+      if (++types > 1 || HasOtherCharset(field.value)) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
 
 bool Session::BringsMessage() {
-  return head_.method == "POST" && head_.framing != wire::Framing::kNone &&
-         worker_.rules().policy().settings().mcp.IsAt(path_);
+  return head_.method == "POST" && worker_.rules().policy().settings().mcp.IsAt(path_);
 }
 
 net::Awaitable<Session::Next> Session::ReadMessage(std::string_view& query) {
@@ -37,8 +62,11 @@ net::Awaitable<Session::Next> Session::ReadMessage(std::string_view& query) {
     worker_.fields().Append(rules, sender, *ban, now, quota_);
     co_return Deny(rules, *ban, now);
   }
-  if (IsEncoded(head_)) {
-    co_return RefuseMessage(415, "A message of MCP comes without Content-Encoding. Send it plain.");
+  if (!IsPlain(head_)) {
+    co_return RefuseMessage(
+        415,
+        "A message of MCP comes as plain UTF-8: with one Content-Type, no charset "
+        "but utf-8, and no Content-Encoding. Send it so.");
   }
   std::uint64_t max_bytes = rules.policy().settings().mcp.max_message;
   if (const std::uint64_t max_body = rules.policy().MaxBody(sender); max_body > 0) {
@@ -89,7 +117,7 @@ net::Awaitable<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) 
     const bool expired = expired_;
     AwaitNothing();
     if (filled) continue;
-    if (!expired) co_return Next::kClose;
+    if (!expired) co_return RefuseMessage(400, "The message ended before its end. Send all of it.");
     worker_.counters().Add(Event::kIdleTimeouts);
     co_return RefuseMessage(408, "The message stopped coming. Send it at once.");
   }
@@ -108,8 +136,12 @@ std::optional<Session::Next> Session::TakeChunks(std::uint64_t max_bytes) {
     }
     chunks_ += step.payload;
     chunk_bytes_ += step.consumed;
-    if (chunks_.size() > max_bytes) {
-      return RefuseMessage(413, "The message is larger than this server takes. Send less at once.");
+    // Sizes and line ends count, too: tiny chunks take many times what they say.
+    const bool framed = chunk_bytes_ > 2 * max_bytes + kMostFraming;
+    if (chunks_.size() > max_bytes || framed) {
+      return RefuseMessage(413,
+                           "The message is larger than this server takes, or in too small chunks. "
+                           "Send less at once.");
     }
     if (step.state == wire::ParseState::kDone) return Next::kForward;
   }
@@ -117,7 +149,7 @@ std::optional<Session::Next> Session::TakeChunks(std::uint64_t max_bytes) {
 
 Session::Next Session::JudgeMessage() {
   const std::string_view text =
-      buffer_.unread().substr(0, static_cast<std::size_t>(*head_.content_length));
+      buffer_.unread().substr(0, static_cast<std::size_t>(head_.content_length.value_or(0)));
   const Now now = worker_.now();
   http::McpJudge& mcp = worker_.mcp();
   const engine::Ruleset* rules = nullptr;

@@ -221,6 +221,70 @@ TEST_F(Mcp, HeadersMustSayWhatTheBodySays) {
   Pass(with("Mcp-Name: =?base64?c8O8Y2hl?=\r\n", "süche"));
 }
 
+// A server that reads UTF-7 would run another tool than was charged.
+TEST_F(Mcp, OtherCharactersThanTheBytesAreRefused) {
+  Serve("rules: []");
+  const auto with = [](std::string_view fields) { return Post(Call("a"), fields); };
+  for (const char* bad :
+       {"Content-Type: application/json; charset=utf-7\r\n",
+        "Content-Type: application/json; charset=utf-16\r\n",
+        "Content-Type: application/json;a=b; CHARSET=utf-8\r\n",
+        "Content-Type: application/json; charset=utf-8; charset=utf-7\r\n",
+        "Content-Type: application/json; charset*=utf-7\r\n",
+        "Content-Type: application/json\r\nContent-Type: application/json; charset=utf-7\r\n",
+        "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"}) {
+    EXPECT_THAT(Ask(with(bad)), StartsWith("HTTP/1.1 415 ")) << bad;
+  }
+  for (const char* good :
+       {"Content-Type: application/json\r\n", "Content-Type: application/json; charset=UTF-8\r\n",
+        "Content-Type: application/json;charset=\"utf-8\"\r\n", "Content-Encoding: identity\r\n"}) {
+    Pass(with(good));
+  }
+}
+
+TEST_F(Mcp, OtherSpellingsOfThePathAreThePath) {
+  Serve(
+      "mcp: {paths: [/MCP/]}\nrules: [{name: a, match: {mcp_tool: a}, key: [client], "
+      "limits: [1/minute]}]");
+  Pass(Post(Call("a")));
+  for (const char* path : {"/mcp/", "/MCP", "/mcp//", "/Mcp/?x=y"}) {
+    std::string request = Post(Call("a"));
+    request.replace(5, 4, path);
+    EXPECT_THAT(Ask(request), HasSubstr("isError")) << path;
+  }
+}
+
+TEST_F(Mcp, AnEmptyOrCutMessageIsTold) {
+  Serve("rules: []");
+  EXPECT_THAT(Ask("POST /mcp HTTP/1.1\r\nHost: t\r\n\r\n"), HasSubstr("-32700"));
+  EXPECT_THAT(Ask("POST /mcp HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"),
+              HasSubstr("-32700"));
+  Peer client = Client();
+  client.Send("POST /mcp HTTP/1.1\r\nHost: t\r\nContent-Length: 50\r\n\r\n{\"jsonrpc\"");
+  client.Finish();
+  EXPECT_THAT(client.Message(), AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("-32600")));
+}
+
+TEST_F(Mcp, TinyChunksAreBoundedByWhatTheyTake) {
+  Serve("mcp: {max_message: 8KiB}\nrules: []");
+  Peer client = Client();
+  client.Send("POST /mcp HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+  std::string chunks;  // 4,500 bytes in 94,500.
+  for (int i = 0; i < 4500; ++i) chunks += "0000000000000001\r\n \r\n";
+  client.Send(chunks);
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 413 "));
+}
+
+TEST_F(Mcp, OnlyStreamsOfEventsAreFreeOfRates) {
+  Serve(
+      "mcp: {}\nrules: [{name: all, key: [client], limits: [1/hour]}, "
+      "{name: gets, match: {method: GET, path: /streams}, key: [client], limits: [1/hour]}]");
+  constexpr std::string_view kPlainGet = "GET /mcp HTTP/1.1\r\nHost: t\r\n\r\n";
+  Pass(std::string(kPlainGet));
+  EXPECT_THAT(Ask(std::string(kPlainGet)), StartsWith("HTTP/1.1 429 "));
+  Pass("GET /mcp HTTP/1.1\r\nHost: t\r\nAccept: text/event-stream\r\n\r\n");
+}
+
 TEST_F(Mcp, CostsAndKeysByArgument) {
   Serve(
       "rules: [{name: by, match: {mcp_tool: '*'}, key: [mcp_tool, mcp_args], cost: {default: 1, "
@@ -288,6 +352,17 @@ TEST_F(Mcp, WhoLeavesCancelsInTheModernEraOnly) {
       EXPECT_FALSE(upstream.was_reset());
     }
   }
+}
+
+TEST_F(Mcp, WhoLeavesBehindBytesCancels) {
+  Serve("rules: []");
+  Peer client = Client();
+  client.Send(Post(Call("slow"), kModern));
+  Peer upstream = Upstream();
+  upstream.Message();
+  client.Send("\r\n");
+  client.Close();
+  upstream.Rest();
 }
 
 TEST_F(Mcp, ToolsAreCounted) {

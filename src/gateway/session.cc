@@ -60,7 +60,8 @@ Session::Session(Worker& worker, net::Socket socket, const IpAddress& peer)
       socket_(std::move(socket)),
       peer_(peer),
       peer_text_(peer.ToString()),
-      deadline_(worker.loop().timers(), [this] { OnExpiry(); }) {}
+      deadline_(worker_.loop().timers(), [this] { OnExpiry(); }),
+      look_(worker.loop().timers(), [this] { OnLook(); }) {}
 
 Session::~Session() {
   GiveBackLeases();
@@ -136,8 +137,19 @@ void Session::OnClientReadable() {
   const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   // A byte is the next request, which waits for its turn. An end behind it is seen by whoever
   // writes, or by the next look at a stream.
-  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return LookAgain();
   LoseClient();
+}
+
+// In the newer era of MCP leaving means cancel, also with bytes behind the message.
+void Session::LookAgain() {
+  if (on_mcp_ && !outlives_client_) look_.Set(kLook);
+}
+
+void Session::OnLook() {
+  if (watched_ == nullptr || aborted_) return;
+  if (HasLeft(socket_)) return LoseClient();
+  look_.Set(kLook);
 }
 
 net::Awaitable<bool> Session::ReadMore() {
@@ -295,7 +307,10 @@ std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
   Request request = ReadRequest(rules, now);
   const policy::Mcp& mcp = rules.policy().settings().mcp;
   on_mcp_ = mcp.IsAt(path_);
-  if (on_mcp_) mcp.Classify(request);
+  if (on_mcp_) {
+    const std::string_view accept = head_.Find("accept").value_or(std::string_view());
+    mcp.Classify(request, accept.contains("text/event-stream"));
+  }
   max_body_ = rules.policy().MaxBody(request);
   const std::optional<Decision> decision = worker_.Decide(rules, request, now, leases_);
   if (decision) worker_.fields().Append(rules, request, *decision, now, quota_);

@@ -100,7 +100,10 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Writes to the client, waiting at most the idle time for it to read on. False: it is gone.
   [[nodiscard]] net::Awaitable<bool> Write(Pieces pieces);
   /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
-  void WatchFor(UpstreamPtr upstream) { watched_ = std::move(upstream); }
+  void WatchFor(UpstreamPtr upstream) {
+    watched_ = std::move(upstream);
+    if (watched_ == nullptr) look_.Clear();
+  }
   /// From now on the client's leaving cancels what is watched. Half-closing counts as leaving. To
   /// be called when the request was read to its end.
   void WatchClient();
@@ -137,6 +140,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   static constexpr Duration kRenewal = std::chrono::seconds(5);
+  static constexpr Duration kLook = std::chrono::milliseconds(500);
 
   [[nodiscard]] net::Awaitable<void> Run();
   [[nodiscard]] net::Awaitable<bool> ReadHead();
@@ -175,12 +179,15 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool SkipBody();
   void OnExpiry();
   void OnClientReadable();
+  void LookAgain();
+  void OnLook();
 
   Worker& worker_;
   net::Socket socket_;
   const IpAddress peer_;
   const std::string peer_text_;
   net::Deadline deadline_;
+  net::Deadline look_;  // At whether the client left behind bytes that wait.
   Phase phase_ = Phase::kIdle;
   std::chrono::nanoseconds wait_{};
   bool expired_ = false;  // The deadline ended what was waited for.

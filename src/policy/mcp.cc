@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 namespace sluicegate::policy {
 namespace {
@@ -13,14 +14,24 @@ constexpr std::array<std::string_view, 8> kSetup = {
 
 }  // namespace
 
-bool Mcp::IsAt(std::string_view path) const noexcept {
-  return std::ranges::any_of(paths, [path](const Glob& glob) { return glob.Matches(path); });
+bool Mcp::IsAt(std::string_view path) const {
+  const auto matches = [this](std::string_view text) {
+    return std::ranges::any_of(paths, [text](const Glob& glob) { return glob.Matches(text); });
+  };
+  if (matches(path)) return true;
+  // Servers serve /mcp/ and some /MCP as well.
+  std::string folded(path);
+  for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  while (folded.size() > 1 && folded.ends_with('/')) folded.pop_back();
+  return folded != path && matches(folded);
 }
 
-void Mcp::Classify(Request& request) const noexcept {
+void Mcp::Classify(Request& request, bool accepts_events) const noexcept {
   if (!own_budgets) return;
-  request.places_only = request.method == "GET";
-  if (request.places_only) request.mcp_class = McpClass::kStream;
+  if (request.method == "GET" && accepts_events) {
+    request.mcp_class = McpClass::kStream;
+    request.places_only = true;
+  }
   if (request.method == "DELETE") request.mcp_class = McpClass::kSetup;
 }
 

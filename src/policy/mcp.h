@@ -19,10 +19,11 @@ struct Mcp {
   /// Handshakes, lists and streams have budgets of their own: the built-in rules.
   bool own_budgets = false;
 
-  [[nodiscard]] bool IsAt(std::string_view path) const noexcept;
+  /// Also where only the case of letters or slashes at the end differ: servers are generous.
+  [[nodiscard]] bool IsAt(std::string_view path) const;
   /// Sets what a request without a message is to the rules, on one of the paths: a stream of the
-  /// server's events (GET), or the end of a session (DELETE).
-  void Classify(Request& request) const noexcept;
+  /// server's events (a GET that accepts one), or the end of a session (DELETE).
+  void Classify(Request& request, bool accepts_events) const noexcept;
   /// What a message is to the rules; an empty method is an answer to the server.
   [[nodiscard]] McpClass ClassOf(std::string_view method) const noexcept;
 };

@@ -71,8 +71,13 @@ void ReadPaths(const std::vector<Text>& paths, Mistakes& mistakes, Mcp& mcp) {
     return;
   }
   for (const Text& path : paths) {
-    auto glob = path.value.starts_with('/') ? Glob::Compile(path.value, Glob::Subject::kPath)
-                                            : std::nullopt;
+    std::string folded = path.value;  // As paths are compared.
+    std::ranges::transform(folded, folded.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    while (folded.size() > 1 && folded.ends_with('/')) folded.pop_back();
+    auto glob =
+        folded.starts_with('/') ? Glob::Compile(folded, Glob::Subject::kPath) : std::nullopt;
     if (glob) {
       mcp.paths.push_back(std::move(*glob));
     } else {

@@ -41,7 +41,7 @@ struct Request {
   /// Units in place of the rule's own cost; 0 peeks. `kRuleCost`: as the rule says.
   static constexpr std::uint64_t kRuleCost = ~std::uint64_t{0};
   std::uint64_t cost = kRuleCost;
-  /// It takes places of requests in flight and no units of rates.
+  /// It takes places of requests in flight and no units of rates (Rule::AsksRates).
   bool places_only = false;
 };
 

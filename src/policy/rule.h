@@ -135,12 +135,17 @@ struct Match {
     return takes && (empty() || EachHolds(request));
   }
 
+  [[nodiscard]] bool MeansStreams() const noexcept {
+    return reserved != McpClass::kNone || !methods.empty() || !mcp_methods.empty();
+  }
+
  private:
   [[nodiscard]] bool EachHolds(const Request& request) const noexcept;
   /// Whether messages of a class that it is not reserved for count, too.
   [[nodiscard]] bool Takes(McpClass asked) const noexcept {
-    if (reserved != McpClass::kNone) return false;
-    return asked == McpClass::kStream || !mcp_methods.empty();
+    const bool stream = asked == McpClass::kStream;
+    if (reserved != McpClass::kNone) return stream && reserved == McpClass::kSetup;
+    return stream || !mcp_methods.empty();
   }
 };
 
@@ -155,6 +160,12 @@ class Rule {
     return match_.Holds(request);
   }
   [[nodiscard]] bool Exempts(const Request& request) const noexcept { return exempt_.Any(request); }
+  /// Whether the request takes units of the rule's rates, not places of it alone. A stream of MCP
+  /// does under the rules that are built in for it or name its method.
+  [[nodiscard]] bool AsksRates(const Request& request) const noexcept {
+    return !request.places_only ||
+           (request.mcp_class == McpClass::kStream && match_.MeansStreams());
+  }
   /// Which limit set applies: 0 is the rule's own, i+1 the first override whose `when` holds.
   [[nodiscard]] std::uint8_t VariantOf(const Request& request) const noexcept {
     return overrides_.empty() ? 0 : FindVariant(request);
