@@ -121,6 +121,23 @@ class Runner:
             await self.middleware(scope, receive, send)
         return Reply(got[0]["status"], got[0]["headers"], got[1]["body"])
 
+    def call(self, step: dict[str, Any]) -> None:
+        """A message of MCP, which the middleware of a server of tools gets already read."""
+        arguments = json.loads(step.get("mcp_args", "{}"))
+        answer = self.middleware._door.decide(  # type: ignore[attr-defined]
+            client=step.get("client", "203.0.113.7"),
+            user=step.get("user", ""),
+            method=step["mcp_method"],
+            tool=step.get("mcp_tool", "") if step["mcp_method"] == "tools/call" else "",
+            arguments={name: json.dumps(value) for name, value in arguments.items()},
+        )
+        told = (step, answer.verdict, answer.rule, answer.numbers)
+        assert answer.verdict == step["want"], told
+        assert answer.rule == step.get("rule", answer.rule), told
+        assert answer.remaining == step.get("remaining", answer.remaining), told
+        if "retry_after" in step:
+            assert json.loads(answer.numbers)["retryAfterSeconds"] == whole(step["retry_after"]), told
+
     async def run(self, step: dict[str, Any]) -> None:
         self.set_time(step)
         if "reload" in step:
@@ -131,6 +148,8 @@ class Runner:
                 end, task = self.in_flight.pop()
                 end.set()
                 await task
+            elif "mcp_method" in step:
+                self.call(step)
             else:
                 self.compare(await self.ask(step), step)
 

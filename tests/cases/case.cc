@@ -75,10 +75,11 @@ class Loader {
   }
 
   Step ReadStep(const YAML::Node& node) {
-    RefuseUnknown(node, {"at",     "wall_step",   "times",       "reload", "give_back", "in_flight",
-                         "client", "method",      "path",        "host",   "user",      "headers",
-                         "cost",   "want",        "rule",        "limit",  "quota",     "remaining",
-                         "hold",   "retry_after", "reset_after", "shared"});
+    RefuseUnknown(node, {"at",        "wall_step", "times",       "reload",      "give_back",
+                         "in_flight", "client",    "method",      "path",        "host",
+                         "user",      "headers",   "cost",        "want",        "rule",
+                         "limit",     "quota",     "remaining",   "mcp_method",  "mcp_tool",
+                         "mcp_args",  "hold",      "retry_after", "reset_after", "shared"});
     Step step;
     step.line = node.Mark().line + 1;
     if (node["at"]) at_ns_ = ReadSigned(node["at"]);
@@ -90,8 +91,11 @@ class Loader {
     step.give_back = node["give_back"] && node["give_back"].as<bool>();
     step.in_flight = node["in_flight"] && node["in_flight"].as<bool>();
     step.client = Text(node["client"], "203.0.113.7");
-    step.method = Text(node["method"], "GET");
-    step.path = Text(node["path"], "/");
+    step.mcp_method = Text(node["mcp_method"], "");
+    step.mcp_tool = Text(node["mcp_tool"], "");
+    step.mcp_args = Text(node["mcp_args"], "");
+    step.method = Text(node["method"], step.mcp_method.empty() ? "GET" : "POST");
+    step.path = Text(node["path"], step.mcp_method.empty() ? "/" : "/mcp");
     step.host = Text(node["host"], "example.test");
     step.user = Text(node["user"], "");
     for (const auto& header : node["headers"]) {
@@ -133,6 +137,14 @@ class Loader {
 };
 
 }  // namespace
+
+std::string MessageOf(const Step& step) {
+  std::string text = R"({"jsonrpc":"2.0","id":1,"method":")" + step.mcp_method + "\"";
+  if (step.mcp_tool.empty()) return text + "}";
+  text += R"(,"params":{"name":")" + step.mcp_tool + "\"";
+  if (!step.mcp_args.empty()) text += R"(,"arguments":)" + step.mcp_args;
+  return text + "}}";
+}
 
 std::vector<Case> LoadCases(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;

@@ -43,6 +43,9 @@ struct Step {
   std::string host;
   std::string user;
   std::map<std::string, std::string> headers;
+  std::string mcp_method;  ///< Empty: no message of MCP.
+  std::string mcp_tool;
+  std::string mcp_args;  ///< JSON text.
   std::optional<std::uint64_t> cost;
   Expectation want;
 };
@@ -54,6 +57,9 @@ struct Case {
   bool engine_only = false;  ///< Uses what HTTP cannot say: a cost, a give-back, an end that waits.
   std::vector<Step> steps;
 };
+
+/// The message of MCP that a step is. Pure. REQUIRES: it is one.
+[[nodiscard]] std::string MessageOf(const Step& step);
 
 /// Every case of every *.yaml in `folder`, files in order of their names.
 [[nodiscard]] std::vector<Case> LoadCases(const std::filesystem::path& folder);

@@ -8,6 +8,7 @@
 #include "case.h"
 #include "config/load.h"
 #include "engine/engine.h"
+#include "http/mcp_judge.h"
 
 namespace sluicegate::cases {
 namespace {
@@ -80,6 +81,7 @@ class EngineRunner {
                                 .user = step.user,
                                 .headers = headers};
     if (step.cost) request.cost = *step.cost;
+    if (!step.mcp_method.empty()) return AskMessage(rules, request, step);
     engine::Receipt receipt;
     const auto decision = engine_->Decide(rules, request, step.now, &receipt);
     ASSERT_TRUE(decision.has_value()) << "nothing was reloaded meanwhile";
@@ -87,6 +89,19 @@ class EngineRunner {
       admitted_.emplace_back(receipt.charges.begin(), receipt.charges.begin() + receipt.size);
       if (!step.in_flight) End(rules, admitted_.back(), step.now);
     }
+    Compare(rules.policy(), *decision, step.want);
+  }
+
+  void AskMessage(const engine::Ruleset& rules, const sluicegate::Request& sender,
+                  const Step& step) {
+    std::string text = MessageOf(step);
+    const std::size_t size = text.size();
+    text.append(wire::kMcpPadding, '\0');
+    const auto refusal = judge_.Read(std::string_view(text).substr(0, size), rules.policy(), {});
+    ASSERT_FALSE(refusal.has_value()) << refusal->body;
+    std::vector<Stamp> leases;
+    const auto decision = judge_.Decide(*engine_, rules, sender, step.now, leases);
+    ASSERT_TRUE(decision.has_value()) << "nothing was reloaded meanwhile";
     Compare(rules.policy(), *decision, step.want);
   }
 
@@ -122,6 +137,7 @@ class EngineRunner {
   }
 
   std::unique_ptr<engine::Engine> engine_;
+  http::McpJudge judge_;
   std::vector<std::vector<Stamp>> admitted_;  // The charges of each request.
 };
 

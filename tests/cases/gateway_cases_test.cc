@@ -160,8 +160,16 @@ class GatewayRunner {
                             "\r\nX-Forwarded-For: " + step.client + "\r\n";
       if (!step.user.empty()) request += "X-User-ID: " + step.user + "\r\n";
       for (const auto& [name, value] : step.headers) request += name + ": " + value + "\r\n";
-      if (step.method == "POST" || step.method == "PUT") request += "Content-Length: 0\r\n";
-      Compare(client_->Ask(request + "\r\n"), step);
+      const std::string body = step.mcp_method.empty() ? "" : MessageOf(step);
+      if (step.method == "POST" || step.method == "PUT") {
+        request += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+      }
+      const Reply reply = client_->Ask(request + "\r\n" + body);
+      if (step.mcp_method.empty()) {
+        Compare(reply, step);
+      } else {
+        CompareMessage(reply, step);
+      }
     }
   }
 
@@ -176,6 +184,27 @@ class GatewayRunner {
       ADD_FAILURE() << config::FormatMistake("policy", mistake);
     }
     return nullptr;
+  }
+
+  // A denial is a result or an error of MCP, with the numbers in it.
+  static void CompareMessage(const Reply& reply, const Step& step) {
+    const Expectation& want = step.want;
+    ASSERT_EQ(reply.status, 200U) << reply.head << reply.body;
+    if (want.verdict == Verdict::kAllowed) return Compare(reply, step);
+    ASSERT_EQ(want.verdict, Verdict::kLimited) << "no other is told by a message";
+    const bool told =
+        reply.body.contains("\"isError\":true") || reply.body.contains("\"code\":429");
+    EXPECT_TRUE(told) << reply.body;
+    EXPECT_TRUE(reply.body.contains("\"policy\":\"" + want.rule.value_or(""))) << reply.body;
+    const auto number = [&reply](const std::string& name) -> std::optional<std::uint64_t> {
+      const std::size_t at = reply.body.find("\"" + name + "\":");
+      if (at == std::string::npos) return std::nullopt;
+      return std::stoull(reply.body.substr(at + name.size() + 3));
+    };
+    EXPECT_EQ(number("remaining"), want.remaining ? want.remaining : number("remaining"));
+    EXPECT_EQ(number("limit"), want.quota ? want.quota : number("limit"));
+    if (!want.retry_after_ns) return;
+    EXPECT_EQ(number("retryAfterSeconds"), Seconds(*want.retry_after_ns));
   }
 
   static void Compare(const Reply& reply, const Step& step) {
