@@ -21,20 +21,21 @@ struct Sum {
   std::uint64_t places = 0;
 };
 
-bool IsTooMuch(const Rule& rule, const Sum& sum) noexcept {
-  return std::ranges::any_of(
-      rule.variants()[sum.variant].limits, [&sum](const policy::RuleLimit& limit) {
-        const bool lease = limit.limit.algorithm() == Algorithm::kConcurrency;
-        return limit.limit.quota() < (lease ? sum.places : sum.units);
-      });
+const policy::RuleLimit* FindTooSmall(const Rule& rule, const Sum& sum) noexcept {
+  const auto& limits = rule.variants()[sum.variant].limits;
+  const auto found = std::ranges::find_if(limits, [&sum](const policy::RuleLimit& limit) {
+    const bool lease = limit.limit.algorithm() == Algorithm::kConcurrency;
+    return limit.limit.quota() < (lease ? sum.places : sum.units);
+  });
+  return found == limits.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-// Requests that are each within a quota may be above it together, and then no wait helps. One that
-// asks for all at once, in the words of one of them.
-std::optional<Request> Engine::FindTooMuch(const Ruleset& rules,
-                                           std::span<const Request> requests) const {
+// Requests that are each within a quota may be above it together, and then no wait helps: a denial
+// by the rule that they exceed, and a violation of that rule alone.
+std::optional<Decision> Engine::DenyTooMuch(const Ruleset& rules, std::span<const Request> requests,
+                                            Now now) {
   std::vector<Sum> sums;
   for (const Request& request : requests) {
     for (const std::uint16_t index : rules.lock_order()) {
@@ -54,10 +55,28 @@ std::optional<Request> Engine::FindTooMuch(const Ruleset& rules,
       const std::uint64_t cost = rule.CostOf(request);
       sum->places = limit::AddSaturating(sum->places, cost);
       if (rule.AsksRates(request)) sum->units = limit::AddSaturating(sum->units, cost);
-      if (!IsTooMuch(rule, *sum)) continue;
-      Request all = request;
-      all.cost = sum->places;
-      return all;
+      const policy::RuleLimit* const limit = FindTooSmall(rule, *sum);
+      if (limit == nullptr) continue;
+      if (auto ban = FindBan(rules, request, now)) return ban;
+      const RuleState& state = rules.state(index);
+      state.counters->Add(Count::kLimited);
+      if (state.bans != nullptr) {
+        const std::uint64_t client = rule.HashKeys(secret_, request, variant).client;
+        const shield::Violation violation = state.bans->RecordViolation(client, state.penalty, now);
+        if (violation.counted) state.counters->Add(Count::kViolations);
+        if (violation.ban_ns > 0) state.counters->Add(Count::kBans);
+      }
+      const auto at = limit - rule.variants()[variant].limits.data();
+      Decision decision;
+      decision.verdict = Verdict::kLimited;
+      decision.variant = variant;
+      decision.rule = index;
+      decision.limit = static_cast<std::uint16_t>(at);
+      decision.denied_limits = static_cast<std::uint8_t>(1U << static_cast<unsigned>(at));
+      decision.quota = limit->limit.quota();
+      decision.retry_after_ns = Decision::kNever;
+      decision.key_hash = hash;
+      return decision;
     }
   }
   return std::nullopt;
@@ -66,10 +85,7 @@ std::optional<Request> Engine::FindTooMuch(const Ruleset& rules,
 std::optional<Decision> Engine::DecideAll(const Ruleset& rules, std::span<const Request> requests,
                                           Now now, std::vector<Stamp>& leases) {
   if (requests.size() > 1 && rules.policy().enabled()) {
-    if (const auto all = FindTooMuch(rules, requests)) {
-      const auto denied = Decide(rules, *all, now);  // As any: it may be banned, and is punished.
-      if (!denied || !denied->allowed()) return denied;
-    }
+    if (auto denied = DenyTooMuch(rules, requests, now)) return denied;
   }
   std::optional<Decision> tightest;
   std::vector<Stamp> charged;

@@ -119,6 +119,37 @@ TEST_F(McpBudgets, ABatchBeyondAQuotaIsAViolationAsAny) {
   EXPECT_EQ(DecideAll(four).verdict, Verdict::kBanned);
 }
 
+TEST_F(McpBudgets, ABatchBeyondAQuotaIsNoViolationOfOtherRules) {
+  Use("rules:\n"
+      "  - {name: units, match: {mcp_tool: a}, key: [client], cost: 60, limits: [100/hour]}\n"
+      "  - {name: calls, key: [client], limits: [50/hour], "
+      "penalty: {violations: 1, within: 1m, ban: 5m}}");
+  const std::vector<Request> two(2, Of("tools/call", "a"));
+  for (int i = 0; i < 3; ++i) {
+    const Decision decision = DecideAll(two);
+    EXPECT_EQ(decision.verdict, Verdict::kLimited);
+    EXPECT_EQ(rules().policy().rules()[decision.rule].name(), "units");
+  }
+  EXPECT_TRUE(Passes(Of("tools/call", "b")));
+}
+
+TEST_F(McpBudgets, StreamsLeaveTheHandshakesTheirBudget) {
+  Use("mcp: {}\nrules: []");
+  Request stream = Of("");
+  stream.method = "GET";
+  rules().policy().settings().mcp.Classify(stream, true);
+  Receipt receipt;
+  int passed = 0;
+  while (passed < 1000 && engine_->Decide(rules(), stream, kNow, &receipt)->allowed()) {
+    ++passed;
+    for (std::size_t i = 0; i < receipt.size; ++i) {
+      if (receipt.charges[i].lease) engine_->GiveBack(rules(), receipt.charges[i], kNow);
+    }
+  }
+  EXPECT_EQ(passed, 120);
+  EXPECT_TRUE(Passes(Of("initialize")));
+}
+
 TEST_F(McpBudgets, StreamsTakeUnitsOfTheRulesThatAreForThem) {
   Use("mcp: {}\nrules:\n"
       "  - {name: all, key: [client], limits: [1/hour]}\n"

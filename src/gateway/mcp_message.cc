@@ -15,22 +15,27 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kJson = "application/json";
 constexpr std::uint64_t kMostFraming = std::uint64_t{64} * 1024;
 
-bool IsPlainCharset(std::string_view parameter) {
-  static constexpr std::string_view kPlain[] = {"charset=utf-8", "charset=\"utf-8\"",
-                                                "charset=us-ascii"};
-  return std::ranges::any_of(kPlain, [parameter](std::string_view plain) {
-    return wire::EqualsIgnoreCase(parameter, plain);
+bool IsUtf8(std::string_view parameter) {
+  static constexpr std::string_view kUtf8[] = {"charset=utf-8", "charset=\"utf-8\"",
+                                               "charset=utf8"};
+  return std::ranges::any_of(kUtf8, [parameter](std::string_view utf8) {
+    return wire::EqualsIgnoreCase(parameter, utf8);
   });
 }
 
 // Whether a server may read other characters than the bytes are: it would run another message.
 bool HasOtherCharset(std::string_view type) {
   constexpr std::string_view kCharset = "charset";
-  const std::size_t semicolon = type.find(';');
-  if (semicolon == std::string_view::npos) return false;
-  const std::string_view parameters = wire::syntax::Trim(type.substr(semicolon + 1));
-  const auto found = std::ranges::search(parameters, kCharset, {}, wire::syntax::ToLower);
-  return !found.empty() && !IsPlainCharset(parameters);
+  unsigned charsets = 0;
+  for (std::size_t semicolon = type.find(';'); semicolon != std::string_view::npos;) {
+    type.remove_prefix(semicolon + 1);
+    semicolon = type.find(';');
+    const std::string_view parameter = wire::syntax::Trim(type.substr(0, semicolon));
+    const auto found = std::ranges::search(parameter, kCharset, {}, wire::syntax::ToLower);
+    if (found.empty()) continue;
+    if (++charsets > 1 || !IsUtf8(parameter)) return true;
+  }
+  return false;
 }
 
 bool IsPlain(const wire::RequestHead& head) {

@@ -228,7 +228,7 @@ TEST_F(Mcp, OtherCharactersThanTheBytesAreRefused) {
   for (const char* bad :
        {"Content-Type: application/json; charset=utf-7\r\n",
         "Content-Type: application/json; charset=utf-16\r\n",
-        "Content-Type: application/json;a=b; CHARSET=utf-8\r\n",
+        "Content-Type: application/json; charset=us-ascii\r\n",
         "Content-Type: application/json; charset=utf-8; charset=utf-7\r\n",
         "Content-Type: application/json; charset*=utf-7\r\n",
         "Content-Type: application/json\r\nContent-Type: application/json; charset=utf-7\r\n",
@@ -237,7 +237,8 @@ TEST_F(Mcp, OtherCharactersThanTheBytesAreRefused) {
   }
   for (const char* good :
        {"Content-Type: application/json\r\n", "Content-Type: application/json; charset=UTF-8\r\n",
-        "Content-Type: application/json;charset=\"utf-8\"\r\n", "Content-Encoding: identity\r\n"}) {
+        "Content-Type: application/json;charset=\"utf-8\"\r\n", "Content-Encoding: identity\r\n",
+        "Content-Type: application/json;a=b; CHARSET=utf8; c=d;\r\n"}) {
     Pass(with(good));
   }
 }
@@ -252,6 +253,26 @@ TEST_F(Mcp, OtherSpellingsOfThePathAreThePath) {
     request.replace(5, 4, path);
     EXPECT_THAT(Ask(request), HasSubstr("isError")) << path;
   }
+}
+
+TEST_F(Mcp, RulesSeeThePathAsItIsMeant) {
+  Serve("rules: [{name: a, match: {path: /mcp, mcp_tool: a}, key: [client], limits: [1/minute]}]");
+  Pass(Post(Call("a")));
+  for (const char* path : {"/mcp/", "/MCP", "/mcp;x", "/mcp;x=1/"}) {
+    std::string request = Post(Call("a"));
+    request.replace(5, 4, path);
+    EXPECT_THAT(Ask(request), HasSubstr("isError")) << path;
+  }
+}
+
+TEST_F(Mcp, MethodsInSmallLettersAreRefused) {
+  Serve("rules: []");
+  for (const char* method : {"post", "Post", "pOST"}) {
+    std::string request = Post(Call("a"));
+    request.replace(0, 4, method);
+    EXPECT_THAT(Ask(request), StartsWith("HTTP/1.1 501 ")) << method;
+  }
+  EXPECT_EQ(Count(Event::kUpstreamConnects), 0U);
 }
 
 TEST_F(Mcp, AnEmptyOrCutMessageIsTold) {

@@ -23,6 +23,16 @@ bool HasLeft(net::Socket& socket) {
   return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+// Some servers take `post` for POST, which rules do not.
+bool IsDisguised(std::string_view method) {
+  static constexpr std::string_view kKnown[] = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
+                                                "OPTIONS", "TRACE", "PATCH", "CONNECT"};
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  if (std::ranges::none_of(method, lower)) return false;
+  return std::ranges::any_of(
+      kKnown, [method](std::string_view known) { return wire::EqualsIgnoreCase(method, known); });
+}
+
 }  // namespace
 
 net::asio::mutable_buffer ReadBuffer::Room() {
@@ -295,10 +305,11 @@ void Session::FillWith(std::uint16_t status, std::string_view content_type, std:
 }
 
 Request Session::ReadRequest(const engine::Ruleset& rules, Now now) {
+  const bool folds = rules.policy().settings().mcp.Fold(path_, folded_path_);
   return reader_.Read(rules.policy(), worker_.VouchersAt(now),
                       {.peer = peer_,
                        .method = head_.method,
-                       .path = path_,
+                       .path = folds ? folded_path_ : path_,
                        .authority = head_.authority,
                        .fields = head_.fields()});
 }
@@ -319,6 +330,10 @@ std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
 
 Session::Next Session::Locate(std::string_view& query) {
   path_.clear();
+  if (IsDisguised(head_.method)) {
+    Refuse({.status = 501, .detail = "Methods are written in capitals. Send POST for post."});
+    return Next::kAnswer;
+  }
   if (head_.form == wire::TargetForm::kAsterisk) {
     path_ = "*";
     return Next::kForward;

@@ -206,6 +206,7 @@ class Session : public std::enable_shared_from_this<Session> {
   http::RequestReader reader_;
   std::uint64_t max_body_ = 0;
   std::string path_;  // Strings that keep their room from request to request.
+  std::string folded_path_;
   http::QuotaLines quota_;
   std::vector<Stamp> leases_;  // Of the request that is under way.
   std::uint64_t renewed_ns_ = 0;

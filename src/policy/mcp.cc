@@ -14,16 +14,26 @@ constexpr std::array<std::string_view, 8> kSetup = {
 
 }  // namespace
 
-bool Mcp::IsAt(std::string_view path) const {
-  const auto matches = [this](std::string_view text) {
-    return std::ranges::any_of(paths, [text](const Glob& glob) { return glob.Matches(text); });
-  };
-  if (matches(path)) return true;
-  // Servers serve /mcp/ and some /MCP as well.
-  std::string folded(path);
-  for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+bool Mcp::Matches(std::string_view path) const noexcept {
+  return std::ranges::any_of(paths, [path](const Glob& glob) { return glob.Matches(path); });
+}
+
+bool Mcp::Fold(std::string_view path, std::string& folded) const {
+  const auto differs = [](char c) { return c == ';' || (c >= 'A' && c <= 'Z'); };
+  if (!path.ends_with('/') && std::ranges::none_of(path, differs)) return false;
+  folded.clear();
+  bool parameter = false;
+  for (const char c : path) {
+    parameter = c != '/' && (parameter || c == ';');
+    if (!parameter) folded += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
   while (folded.size() > 1 && folded.ends_with('/')) folded.pop_back();
-  return folded != path && matches(folded);
+  return folded != path && Matches(folded);
+}
+
+bool Mcp::IsAt(std::string_view path) const {
+  std::string folded;
+  return Matches(path) || Fold(path, folded);
 }
 
 void Mcp::Classify(Request& request, bool accepts_events) const noexcept {

@@ -52,7 +52,7 @@ RuleConfig MakeRule(std::string_view name, bool has_users) {
     places.name = Plain("streams");
     places.concurrency = Plain("64");
     places.lease = Plain("5m");
-    rule.limits = {std::move(places)};
+    rule.limits = {Quota("opened", "120/minute"), std::move(places)};
   }
   return rule;
 }

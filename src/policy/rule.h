@@ -143,9 +143,8 @@ struct Match {
   [[nodiscard]] bool EachHolds(const Request& request) const noexcept;
   /// Whether messages of a class that it is not reserved for count, too.
   [[nodiscard]] bool Takes(McpClass asked) const noexcept {
-    const bool stream = asked == McpClass::kStream;
-    if (reserved != McpClass::kNone) return stream && reserved == McpClass::kSetup;
-    return stream || !mcp_methods.empty();
+    if (reserved != McpClass::kNone) return false;
+    return asked == McpClass::kStream || !mcp_methods.empty();
   }
 };
 
