@@ -20,6 +20,8 @@ void TakeGil(void* released) noexcept {
 }  // namespace
 
 NB_MODULE(_core, module) {
+  // What a program or a library still refers to when the interpreter ends is no leak of ours.
+  nanobind::set_leak_warnings(false);
   module.doc() = "The engine of Sluicegate. Use the package sluicegate, which documents it.";
   sluicegate::table::SetWaitHooks({.begin = &ReleaseGil, .end = &TakeGil});
   module.attr("version") = sluicegate::kVersion;

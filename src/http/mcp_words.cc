@@ -49,7 +49,8 @@ std::optional<DenyingLimit> LimitOf(const engine::Ruleset& rules,
 std::string Reason(const Decision& decision, const std::optional<DenyingLimit>& limit) {
   if (decision.verdict == Verdict::kBanned) {
     return decision.retry_after_ns == Decision::kNever
-               ? ": calls went on after many denials, and this one costs more than is ever allowed. "
+               ? ": calls went on after many denials, and this one costs more than is ever "
+                 "allowed. "
                : ": calls went on after many denials. ";
   }
   if (!limit) return ": its limit cannot be asked at the moment. ";
