@@ -30,12 +30,16 @@ const policy::RuleLimit* FindTooSmall(const Rule& rule, const Sum& sum) noexcept
   return found == limits.end() ? nullptr : &*found;
 }
 
-}  // namespace
+// A key of which the requests together ask more than a limit ever has.
+struct Excess {
+  const Request* request = nullptr;  // The one that went beyond it.
+  Sum sum;
+  std::uint64_t client = 0;  // The hash that bans go by.
+  const policy::RuleLimit* limit = nullptr;
+};
 
-// Requests that are each within a quota may be above it together, and then no wait helps: a denial
-// by the rule that they exceed, and a violation of that rule alone.
-std::optional<Decision> Engine::DenyTooMuch(const Ruleset& rules, std::span<const Request> requests,
-                                            Now now) {
+std::optional<Excess> FindExcess(const Ruleset& rules, std::span<const Request> requests,
+                                 const HashSecret& secret) {
   std::vector<Sum> sums;
   for (const Request& request : requests) {
     for (const std::uint16_t index : rules.lock_order()) {
@@ -44,12 +48,13 @@ std::optional<Decision> Engine::DenyTooMuch(const Ruleset& rules, std::span<cons
         continue;
       }
       const std::uint8_t variant = rule.VariantOf(request);
-      const std::uint64_t hash = rule.HashKey(secret_, request, variant);
+      const policy::KeyHashes hashes = rule.HashKeys(secret, request, variant);
       auto sum = std::ranges::find_if(sums, [&](const Sum& other) {
-        return std::tie(other.rule, other.variant, other.hash) == std::tie(index, variant, hash);
+        return std::tie(other.rule, other.variant, other.hash) ==
+               std::tie(index, variant, hashes.limits);
       });
       if (sum == sums.end()) {
-        sums.push_back({.rule = index, .variant = variant, .hash = hash});
+        sums.push_back({.rule = index, .variant = variant, .hash = hashes.limits});
         sum = sums.end() - 1;
       }
       const std::uint64_t cost = rule.CostOf(request);
@@ -57,29 +62,42 @@ std::optional<Decision> Engine::DenyTooMuch(const Ruleset& rules, std::span<cons
       if (rule.AsksRates(request)) sum->units = limit::AddSaturating(sum->units, cost);
       const policy::RuleLimit* const limit = FindTooSmall(rule, *sum);
       if (limit == nullptr) continue;
-      if (auto ban = FindBan(rules, request, now)) return ban;
-      const RuleState& state = rules.state(index);
-      state.counters->Add(Count::kLimited);
-      if (state.bans != nullptr) {
-        const std::uint64_t client = rule.HashKeys(secret_, request, variant).client;
-        const shield::Violation violation = state.bans->RecordViolation(client, state.penalty, now);
-        if (violation.counted) state.counters->Add(Count::kViolations);
-        if (violation.ban_ns > 0) state.counters->Add(Count::kBans);
-      }
-      const auto at = limit - rule.variants()[variant].limits.data();
-      Decision decision;
-      decision.verdict = Verdict::kLimited;
-      decision.variant = variant;
-      decision.rule = index;
-      decision.limit = static_cast<std::uint16_t>(at);
-      decision.denied_limits = static_cast<std::uint8_t>(1U << static_cast<unsigned>(at));
-      decision.quota = limit->limit.quota();
-      decision.retry_after_ns = Decision::kNever;
-      decision.key_hash = hash;
-      return decision;
+      return Excess{.request = &request, .sum = *sum, .client = hashes.client, .limit = limit};
     }
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+// Requests that are each within a quota may be above it together, and then no wait helps: a denial
+// by the rule that they exceed, and a violation of that rule alone.
+std::optional<Decision> Engine::DenyTooMuch(const Ruleset& rules, std::span<const Request> requests,
+                                            Now now) {
+  const std::optional<Excess> excess = FindExcess(rules, requests, secret_);
+  if (!excess) return std::nullopt;
+  if (auto ban = FindBan(rules, *excess->request, now)) return ban;
+  const Sum& sum = excess->sum;
+  const RuleState& state = rules.state(sum.rule);
+  state.counters->Add(Count::kLimited);
+  if (state.bans != nullptr) {
+    const shield::Violation violation =
+        state.bans->RecordViolation(excess->client, state.penalty, now);
+    if (violation.counted) state.counters->Add(Count::kViolations);
+    if (violation.ban_ns > 0) state.counters->Add(Count::kBans);
+  }
+  const auto& limits = rules.policy().rules()[sum.rule].variants()[sum.variant].limits;
+  const auto at = excess->limit - limits.data();
+  Decision decision;
+  decision.verdict = Verdict::kLimited;
+  decision.variant = sum.variant;
+  decision.rule = sum.rule;
+  decision.limit = static_cast<std::uint16_t>(at);
+  decision.denied_limits = static_cast<std::uint8_t>(1U << static_cast<unsigned>(at));
+  decision.quota = excess->limit->limit.quota();
+  decision.retry_after_ns = Decision::kNever;
+  decision.key_hash = sum.hash;
+  return decision;
 }
 
 std::optional<Decision> Engine::DecideAll(const Ruleset& rules, std::span<const Request> requests,

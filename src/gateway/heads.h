@@ -12,6 +12,9 @@
 
 namespace sluicegate::gateway {
 
+/// Invites the body of a request with `Expect: 100-continue`.
+inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
 /// What the upstream is told beside the client's own fields.
 struct ForwardedRequest {
   const wire::RequestHead& head;

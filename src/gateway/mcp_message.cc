@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/heads.h"
 #include "gateway/session.h"
 #include "http/denial.h"
 #include "wire/mcp_answer.h"
@@ -11,7 +12,6 @@
 namespace sluicegate::gateway {
 namespace {
 
-constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kJson = "application/json";
 constexpr std::uint64_t kMostFraming = std::uint64_t{64} * 1024;
 

@@ -317,7 +317,7 @@ Request Session::ReadRequest(const engine::Ruleset& rules, Now now) {
 std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
   Request request = ReadRequest(rules, now);
   const policy::Mcp& mcp = rules.policy().settings().mcp;
-  on_mcp_ = mcp.IsAt(path_);
+  on_mcp_ = mcp.IsAt(request.path);  // Folded already, where it had to be.
   if (on_mcp_) {
     const std::string_view accept = head_.Find("accept").value_or(std::string_view());
     mcp.Classify(request, accept.contains("text/event-stream"));

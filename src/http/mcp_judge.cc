@@ -6,6 +6,7 @@
 #include <array>
 
 #include "http/mcp_words.h"
+#include "http/request_reader.h"
 #include "wire/mcp_answer.h"
 
 namespace sluicegate::http {
@@ -16,21 +17,6 @@ using wire::McpMessage;
 // The revisions with sessions. Whatever else a header names is newer.
 constexpr std::array<std::string_view, 4> kSessionRevisions = {"2024-11-05", "2025-03-26",
                                                                "2025-06-18", "2025-11-25"};
-
-struct Header {
-  std::string_view value;
-  unsigned count = 0;
-};
-
-Header FindHeader(std::span<const wire::Field> fields, std::string_view name) {
-  Header header;
-  for (const wire::Field& field : fields) {
-    if (!wire::EqualsIgnoreCase(field.name, name)) continue;
-    header.value = field.value;
-    ++header.count;
-  }
-  return header;
-}
 
 bool IsSessionRevision(std::string_view revision) {
   return revision.empty() ||
@@ -55,17 +41,17 @@ void AppendEncoded(std::string_view text, std::string& out) {
 // nothing: the server demands what its revision demands.
 std::string_view McpJudge::Mismatch(const McpMessage& message,
                                     std::span<const wire::Field> fields) {
-  const Header version = FindHeader(fields, "mcp-protocol-version");
+  const FieldLines version = FindLines(fields, "mcp-protocol-version");
   const bool both = version.count > 0 && !message.protocol_version.empty();
   if (version.count > 1 || (both && version.value != message.protocol_version)) {
     return "The header MCP-Protocol-Version does not say the revision that the body says in _meta. "
            "Send the same in both.";
   }
-  const Header method = FindHeader(fields, "mcp-method");
+  const FieldLines method = FindLines(fields, "mcp-method");
   if (method.count > 1 || (method.count == 1 && method.value != message.method)) {
     return "The header Mcp-Method does not say the body's method. Send the same in both.";
   }
-  const Header name = FindHeader(fields, "mcp-name");
+  const FieldLines name = FindLines(fields, "mcp-name");
   if (name.count == 0 || message.name.empty()) return {};
   if (name.count == 1 && name.value == message.name) return {};
   encoded_.clear();
@@ -84,7 +70,7 @@ std::optional<McpAnswer> McpJudge::Read(std::string_view text, const policy::Pol
     return answer;
   }
   messages_ = *read;
-  modern_ = !IsSessionRevision(FindHeader(fields, "mcp-protocol-version").value);
+  modern_ = !IsSessionRevision(FindLines(fields, "mcp-protocol-version").value);
   for (const McpMessage& message : messages_) {
     modern_ = modern_ || !message.protocol_version.empty();
     if (message.kind == McpMessage::Kind::kResponse) continue;

@@ -33,15 +33,19 @@ std::string_view BearerToken(std::span<const Field> fields) {
 
 }  // namespace
 
-std::string_view OnlyValue(std::span<const Field> fields, std::string_view name) {
-  std::string_view value;
-  unsigned count = 0;
+FieldLines FindLines(std::span<const Field> fields, std::string_view name) {
+  FieldLines lines;
   for (const Field& field : fields) {
     if (!EqualsIgnoreCase(field.name, name)) continue;
-    value = field.value;
-    ++count;
+    lines.value = field.value;
+    ++lines.count;
   }
-  return count == 1 ? value : std::string_view();
+  return lines;
+}
+
+std::string_view OnlyValue(std::span<const Field> fields, std::string_view name) {
+  const FieldLines lines = FindLines(fields, name);
+  return lines.count == 1 ? lines.value : std::string_view();
 }
 
 Request RequestReader::Read(const policy::Policy& policy, const Vouchers& vouchers,

@@ -34,6 +34,14 @@ struct Vouchers {
   Now now;
 };
 
+/// The lines of one field: how many, and the last one's value.
+struct FieldLines {
+  std::string_view value;
+  unsigned count = 0;
+};
+/// Pure.
+[[nodiscard]] FieldLines FindLines(std::span<const wire::Field> fields, std::string_view name);
+
 /// The value of a field that is there exactly once, else "". Pure.
 [[nodiscard]] std::string_view OnlyValue(std::span<const wire::Field> fields,
                                          std::string_view name);
