@@ -128,13 +128,14 @@ TEST_F(TakeoverTest, HooksAreCalledAroundALongWait) {
 TEST(BucketLockTest, ItIsNotHeldWhileTheHookComesBack) {
   BucketLock lock;
   const Hooks hooks;
+  Hooks::lock =
+      &lock;  // Before there is a second thread: the hook comes back with nothing acquired.
   ASSERT_EQ(lock.Lock(), Locked::kHeld);
   std::thread waiter([&] {
     EXPECT_EQ(lock.Lock(), Locked::kHeld);
     lock.Unlock();
   });
   while (Hooks::begun == 0) YieldCore();
-  Hooks::lock = &lock;
   lock.Unlock();
   waiter.join();
   EXPECT_EQ(Hooks::ended, 1);
