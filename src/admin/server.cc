@@ -76,7 +76,7 @@ Server::~Server() { Stop(); }
 
 std::expected<void, std::string> Server::Listen(const IpAddress& address, std::uint16_t port) {
   tcp::acceptor& acceptor = shared_->acceptor;
-  const tcp::endpoint endpoint = net::EndpointOf(address, port);
+  const tcp::endpoint endpoint(asio::ip::make_address(address.ToString()), port);
   error_code error;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -86,7 +86,7 @@ std::expected<void, std::string> Server::Listen(const IpAddress& address, std::u
   if (error) {
     error_code ignored;
     acceptor.close(ignored);
-    return std::unexpected(net::ListenFailure(endpoint, error));
+    return std::unexpected(net::ListenFailure(net::SocketAddress(address, port), error.value()));
   }
   asio::co_spawn(acceptor.get_executor(), shared_->Accept(), asio::detached);
   return {};

@@ -10,19 +10,17 @@
 #include "app/version.h"
 #include "app/words.h"
 #include "base/siphash.h"
-#include "net/listener.h"
+#include "net/address.h"
 
 namespace sluicegate::app {
 namespace {
 
 constexpr std::chrono::seconds kSecond{1};
 
-bool IsLoopback(const IpAddress& address) {
-  return net::EndpointOf(address, 0).address().is_loopback();
-}
+bool IsLoopback(const IpAddress& address) { return net::SocketAddress(address, 0).is_loopback(); }
 
 std::string AddressText(const IpAddress& address, std::uint16_t port) {
-  return net::EndpointText(net::EndpointOf(address, port));
+  return net::SocketAddress(address, port).Text();
 }
 
 /// "127.0.0.1:8080", also for a door that listens on every address.
@@ -59,8 +57,8 @@ Service::Service(Options options)
       reloads_{.last_good_unix_ns = start_.unix_ns},
       denials_([](const std::string& line) { spdlog::info(line); }),
       alarms_([](const std::string& line) { spdlog::warn(line); }),
-      signals_(loop_.io(), SIGHUP, SIGTERM, SIGINT),
-      second_(loop_.timers(), [this] { OnSecond(); }) {
+      signals_(loop_, SIGHUP, SIGTERM, SIGINT),
+      second_(loop_) {
   const auto warn = [](const std::string& line) { spdlog::warn(line); };
   if (state_ != nullptr) guard_.emplace(*state_, warn);
 }
@@ -106,7 +104,7 @@ std::expected<void, std::string> Service::OpenGateway() {
 
 std::expected<void, std::string> Service::OpenAdmin() {
   if (!opened_.admin) return {};
-  admin_ = std::make_unique<admin::Server>(loop_.io(), static_cast<admin::Host&>(*this));
+  admin_ = std::make_unique<admin::Server>(loop_, static_cast<admin::Host&>(*this));
   return admin_->Listen(opened_.admin->address, opened_.admin->port);
 }
 
@@ -115,10 +113,10 @@ void Service::Run() {
   gateway_->Start();
   AwaitSignal();
   if (state_ != nullptr) state_->Keep(clock_.Read());  // From now on what it has counts.
-  second_.Set(kSecond);
+  AwaitSecond();
   spdlog::info("start: gateway on {}, admin door {}, policy from {}, {} rule(s)", gateway_address(),
                admin_address().value_or("off"), source_.name(), now_.policy->rules().size());
-  loop_.Run();
+  loop_.run();
   if (drainer_.joinable()) drainer_.join();
   denials_.Flush(clock_.Read().engine_ns + std::chrono::nanoseconds(kSecond).count());
   spdlog::info("stop: done");
@@ -139,7 +137,7 @@ void Service::WarnOfListeners() const {
 }
 
 void Service::AwaitSignal() {
-  signals_.async_wait([this](const net::ErrorCode& error, int number) {
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
     if (error) return;
     OnSignal(number);
     AwaitSignal();
@@ -165,7 +163,14 @@ void Service::OnStop(int number) {
   // Waiting blocks, and the admin door goes on answering meanwhile.
   drainer_ = std::jthread([this, patience] {
     if (!gateway_->Drain(patience)) spdlog::warn("stop: requests that did not finish were cut");
-    loop_.Stop();
+    loop_.stop();
+  });
+}
+
+void Service::AwaitSecond() {
+  second_.expires_after(kSecond);
+  second_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) OnSecond();
   });
 }
 
@@ -181,7 +186,7 @@ void Service::OnSecond() {
   if (state_ != nullptr) {
     alarms_.LookAtStateFile(state_->path(), state_->owners().stuck(), now.engine_ns);
   }
-  second_.Set(kSecond);
+  AwaitSecond();
 }
 
 Lines Service::NotesOnDoors(const policy::Settings& settings) const {

@@ -3,7 +3,9 @@
 // thread that calls Run.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -20,7 +22,6 @@
 #include "app/state_guard.h"
 #include "engine/engine.h"
 #include "gateway/gateway.h"
-#include "net/event_loop.h"
 #include "sluicegate/time.h"
 #include "table/state_file.h"
 
@@ -58,6 +59,7 @@ class Service final : private admin::Host {
   void AwaitSignal();
   void OnSignal(int number);
   void OnStop(int number);
+  void AwaitSecond();
   void OnSecond();
   [[nodiscard]] std::vector<std::string> NotesOnDoors(const policy::Settings& settings) const;
 
@@ -86,10 +88,10 @@ class Service final : private admin::Host {
   std::optional<StateGuard> guard_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<gateway::Gateway> gateway_;
-  net::EventLoop loop_;
+  boost::asio::io_context loop_;
   std::unique_ptr<admin::Server> admin_;
-  boost::asio::basic_signal_set<net::Executor> signals_;
-  net::Deadline second_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer second_;
   std::jthread drainer_;
 };
 

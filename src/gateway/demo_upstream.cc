@@ -4,10 +4,15 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "net/event_loop.h"
 #include "net/listener.h"
+#include "net/pieces.h"
+#include "net/socket.h"
+#include "net/task.h"
 #include "wire/body_end.h"
 #include "wire/chunked.h"
 #include "wire/http_head.h"
@@ -23,17 +28,26 @@ constexpr std::chrono::milliseconds kBetweenEvents{200};
 // One connection of the demo server. Reads a request, answers, and so on.
 class DemoSession : public std::enable_shared_from_this<DemoSession> {
  public:
-  explicit DemoSession(net::Socket socket) : socket_(std::move(socket)) {}
+  using Sessions = std::unordered_set<DemoSession*>;
+  DemoSession(net::EventLoop& loop, net::FileDescriptor connection, Sessions& sessions)
+      : socket_(loop, std::move(connection)),
+        pause_(loop.timers(), [this] { paused_.Tell(); }),
+        sessions_(sessions) {
+    sessions_.insert(this);
+  }
+  ~DemoSession() { sessions_.erase(this); }
+  DemoSession(const DemoSession&) = delete;
+  DemoSession& operator=(const DemoSession&) = delete;
 
-  void Start() {
-    net::asio::co_spawn(
-        socket_.get_executor(),
-        [self = shared_from_this()]() -> net::Awaitable<void> { return self->Run(); },
-        net::asio::detached);
+  void Start() { net::Spawn(Run(), shared_from_this()); }
+  void Stop() {
+    socket_.Close();
+    pause_.Clear();
+    paused_.Tell();
   }
 
  private:
-  net::Awaitable<void> Run() {
+  net::Task<void> Run() {
     for (bool more = true; more;) {
       more = co_await ReadRequest();
       if (!more) break;
@@ -46,7 +60,7 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
     }
   }
 
-  net::Awaitable<bool> ReadRequest() {
+  net::Task<bool> ReadRequest() {
     wire::RequestParser parser;
     wire::RequestHead head;
     for (;;) {
@@ -77,22 +91,17 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
     }
   }
 
-  net::Awaitable<bool> ReadMore() {
+  net::Task<bool> ReadMore() {
     std::array<char, 4096> bytes;
-    auto [error, got] = co_await socket_.async_read_some(net::asio::buffer(bytes), net::kAwait);
-    in_.append(bytes.data(), got);
-    co_return !error;
+    const net::Transfer read = co_await socket_.ReadSome(bytes);
+    in_.append(bytes.data(), read.bytes);
+    co_return read.error == net::kNoError;
   }
 
-  net::Awaitable<bool> Send(std::string text) {
-    std::size_t sent = 0;
-    while (sent < text.size()) {
-      auto [error, bytes] = co_await socket_.async_write_some(
-          net::asio::buffer(text.data() + sent, text.size() - sent), net::kAwait);
-      if (error) co_return false;
-      sent += bytes;
-    }
-    co_return true;
+  net::Task<bool> Send(std::string text) {
+    net::Pieces all(text);
+    const int error = co_await all.Write(socket_);
+    co_return error == net::kNoError;
   }
 
   [[nodiscard]] std::string Answer() const {
@@ -109,25 +118,27 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
     return method_ == "HEAD" ? text : text + body;
   }
 
-  net::Awaitable<bool> Stream() {
+  net::Task<bool> Stream() {
     const bool begun = co_await Send(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
         "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n");
     if (!begun) co_return false;
-    net::SteadyTimer timer(socket_.get_executor());
     for (unsigned i = 1; i <= kEvents; ++i) {
       const std::string event = "data: event " + std::to_string(i) + "\n\n";
       std::string chunk(wire::ChunkHead(event.size()).view());
       chunk.append(event).append(wire::kChunkEnd);
       const bool sent = co_await Send(std::move(chunk));
       if (!sent) co_return false;
-      timer.expires_after(kBetweenEvents);
-      co_await timer.async_wait(net::kAwait);
+      pause_.Set(kBetweenEvents);
+      co_await paused_;
     }
     co_return co_await Send(std::string(wire::kLastChunk));
   }
 
   net::Socket socket_;
+  net::Deadline pause_;
+  net::Completion paused_;
+  Sessions& sessions_;
   std::string in_;
   std::string method_;
   std::string path_;
@@ -140,6 +151,7 @@ class DemoSession : public std::enable_shared_from_this<DemoSession> {
 
 struct DemoUpstream::Impl {
   net::EventLoop loop;
+  DemoSession::Sessions sessions;
   std::unique_ptr<net::Listener> listener;
   std::jthread thread;
 };
@@ -150,8 +162,8 @@ std::expected<std::unique_ptr<DemoUpstream>, std::string> DemoUpstream::Start() 
       net::Listener::Open(impl->loop, IpAddress::V4({127, 0, 0, 1}), 0, net::Sharing::kAlone);
   if (!listener) return std::unexpected(std::move(listener.error()));
   impl->listener = std::move(*listener);
-  impl->listener->Start([](net::Socket socket, const IpAddress& /*peer*/) {
-    std::make_shared<DemoSession>(std::move(socket))->Start();
+  impl->listener->Start([impl = impl.get()](net::FileDescriptor connection, const IpAddress&) {
+    std::make_shared<DemoSession>(impl->loop, std::move(connection), impl->sessions)->Start();
   });
   impl->thread = std::jthread([&loop = impl->loop] { loop.Run(); });
   return std::unique_ptr<DemoUpstream>(new DemoUpstream(std::move(impl)));
@@ -162,6 +174,11 @@ DemoUpstream::DemoUpstream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 DemoUpstream::~DemoUpstream() {
   impl_->loop.Stop();
   impl_->thread.join();
+  impl_->listener->Close();
+  // A session that is stopped ends within the call, and leaves the set.
+  const std::vector<DemoSession*> left(impl_->sessions.begin(), impl_->sessions.end());
+  for (DemoSession* session : left) session->Stop();
+  impl_->loop.RunReady();
 }
 
 std::uint16_t DemoUpstream::port() const noexcept { return impl_->listener->port(); }

@@ -1,6 +1,7 @@
 #include "gateway/exchange.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "gateway/heads.h"
@@ -56,7 +57,7 @@ Exchange::Exchange(Session& session, std::string_view query)
   }
 }
 
-net::Awaitable<bool> Exchange::Run() {
+net::Task<bool> Exchange::Run() {
   for (bool fresh = false;; fresh = true) {
     Outcome outcome = co_await Connect(fresh);
     if (outcome == Outcome::kDone) outcome = co_await Attempt();
@@ -65,7 +66,7 @@ net::Awaitable<bool> Exchange::Run() {
   }
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::Connect(bool fresh) {
+net::Task<Exchange::Outcome> Exchange::Connect(bool fresh) {
   const auto target = worker_.upstream();
   if (session_.client_gone()) co_return Outcome::kClientGone;
   if (!fresh) upstream_ = worker_.pool().Take(target);
@@ -75,16 +76,14 @@ net::Awaitable<Exchange::Outcome> Exchange::Connect(bool fresh) {
     co_return Outcome::kDone;
   }
   session_.Await(Phase::kUpstream, timeouts_.connect);
-  for (const net::Tcp::endpoint& endpoint : target->endpoints) {
-    upstream_ = std::make_shared<UpstreamConnection>(net::Socket(worker_.loop().io()));
+  for (const net::SocketAddress& endpoint : target->endpoints) {
+    upstream_ = std::make_shared<UpstreamConnection>(worker_.loop());
     upstream_->target = target;
     session_.WatchFor(upstream_);
-    auto [error] = co_await upstream_->socket.async_connect(endpoint, net::kAwait);
+    const int error = co_await upstream_->socket.Connect(endpoint);
     if (session_.client_gone()) co_return Outcome::kClientGone;
     if (session_.expired()) co_return Outcome::kTimeout;
-    if (!error) upstream_->socket.non_blocking(true, error);
-    if (!error) upstream_->socket.set_option(net::Tcp::no_delay(true), error);
-    if (error) continue;
+    if (error != net::kNoError) continue;
     worker_.counters().Add(Event::kUpstreamConnects);
     session_.AwaitNothing();
     co_return Outcome::kDone;
@@ -99,7 +98,7 @@ bool Exchange::CanReplay() const noexcept {
   return idempotent_ && whole && !body_touched_;
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::Attempt() {
+net::Task<Exchange::Outcome> Exchange::Attempt() {
   Outcome outcome = co_await SendRequest();
   if (outcome != Outcome::kDone) co_return outcome;
   if (body_done_) session_.WatchClient();
@@ -113,8 +112,8 @@ net::Awaitable<Exchange::Outcome> Exchange::Attempt() {
 
 // The head leaves together with what of the body is there already. A failed write is no failure
 // yet: the upstream may have answered before it closed.
-net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
-  Pieces pieces(session_.upstream_head());
+net::Task<Exchange::Outcome> Exchange::SendRequest() {
+  net::Pieces pieces(session_.upstream_head());
   pieces.Add(session_.buffer().unread().substr(0, first_body_));
   const bool sent = co_await SendUp(pieces);
   if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
@@ -125,7 +124,7 @@ net::Awaitable<Exchange::Outcome> Exchange::SendRequest() {
     }
   }
   if (expect_continue_ && session_.buffer().unread().empty()) {
-    const bool invited = co_await session_.Write(Pieces(kContinue));
+    const bool invited = co_await session_.Write(net::Pieces(kContinue));
     if (!invited) co_return Outcome::kClientGone;
   }
   BeginUpload();
@@ -140,12 +139,10 @@ void Exchange::BeginUpload() {
   first_body_ = 0;
   body_touched_ = true;
   uploading_ = true;
-  net::asio::co_spawn(
-      worker_.loop().io(), [this, session = session_.shared_from_this()] { return Upload(); },
-      net::asio::detached);
+  net::Spawn(Upload(), session_.shared_from_this());
 }
 
-net::Awaitable<void> Exchange::Upload() {
+net::Task<void> Exchange::Upload() {
   Outcome outcome = Outcome::kDone;
   if (request_framing_ == Framing::kChunked) {
     outcome = co_await StreamChunks();
@@ -154,12 +151,13 @@ net::Awaitable<void> Exchange::Upload() {
   }
   upload_deadline_.Clear();
   uploading_ = false;
-  upload_ended_.cancel();
-  if (ending_) co_return;
+  if (ending_) {
+    upload_ended_.Tell();
+    co_return;
+  }
   upload_outcome_ = outcome;
   if (outcome != Outcome::kDone) {
-    net::ErrorCode ignored;
-    upstream_->socket.cancel(ignored);
+    upstream_->socket.Cancel();
     co_return;
   }
   if (body_done_) session_.WatchClient();
@@ -169,27 +167,20 @@ net::Awaitable<void> Exchange::Upload() {
   }
 }
 
-// The response is over, or failed: so is the upload, whatever is left of it. It may just not have
-// begun to wait, so it is told again until it is gone.
-net::Awaitable<void> Exchange::EndUpload() {
-  constexpr std::chrono::milliseconds kAgain{20};
+// The response is over, or failed: so is the upload, whatever is left of it.
+net::Task<void> Exchange::EndUpload() {
   ending_ = true;
-  while (uploading_) {
-    net::ErrorCode ignored;
-    session_.socket().cancel(ignored);
-    upstream_->socket.cancel(ignored);
-    upload_ended_.expires_after(kAgain);
-    co_await upload_ended_.async_wait(net::kAwait);
-  }
+  session_.socket().Cancel();
+  upstream_->socket.Cancel();
+  co_await upload_ended_;
 }
 
 void Exchange::OnUploadExpiry() {
   upload_expired_ = true;
-  net::ErrorCode ignored;
   if (upload_waits_for_client_) {
-    session_.socket().cancel(ignored);
+    session_.socket().Cancel();
   } else {
-    upstream_->socket.cancel(ignored);
+    upstream_->socket.Cancel();
   }
 }
 
@@ -198,7 +189,7 @@ void Exchange::AwaitUpload(bool client) {
   upload_deadline_.Set(timeouts_.idle);
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::NextBodyBytes() {
+net::Task<Exchange::Outcome> Exchange::NextBodyBytes() {
   AwaitUpload(true);
   const bool filled = co_await session_.ReadMore();
   upload_deadline_.Clear();
@@ -207,17 +198,17 @@ net::Awaitable<Exchange::Outcome> Exchange::NextBodyBytes() {
 }
 
 // False: the upstream takes no more. That is no failure yet, as its answer may say why.
-net::Awaitable<bool> Exchange::SendUp(Pieces pieces) {
-  net::ErrorCode error;
+net::Task<bool> Exchange::SendUp(net::Pieces pieces) {
+  int error = net::kNoError;
   if (!pieces.TryWrite(upstream_->socket, error)) {
     AwaitUpload(false);
-    error = co_await FinishWrite(upstream_->socket, pieces);
+    error = co_await pieces.Write(upstream_->socket);
     upload_deadline_.Clear();
   }
-  co_return !error;
+  co_return error == net::kNoError;
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
+net::Task<Exchange::Outcome> Exchange::StreamLength() {
   ReadBuffer& buffer = session_.buffer();
   while (body_left_ > 0) {
     if (ending_) co_return Outcome::kDone;
@@ -227,7 +218,7 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
     }
     const auto bytes =
         static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, buffer.unread().size()));
-    const Pieces piece(buffer.unread().substr(0, bytes));
+    const net::Pieces piece(buffer.unread().substr(0, bytes));
     const bool sent = co_await SendUp(piece);
     if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
     buffer.Consume(bytes);
@@ -237,7 +228,7 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamLength() {
   co_return Outcome::kDone;
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
+net::Task<Exchange::Outcome> Exchange::StreamChunks() {
   ReadBuffer& buffer = session_.buffer();
   wire::ChunkedDecoder decoder;
   for (;;) {
@@ -253,7 +244,7 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
     }
     body_bytes_ += step.payload.size();
     if (max_body_ > 0 && body_bytes_ > max_body_) co_return Outcome::kBodyTooLarge;
-    Pieces pieces;
+    net::Pieces pieces;
     const wire::ChunkHead head(std::max<std::size_t>(step.payload.size(), 1));
     if (!step.payload.empty()) {
       pieces.Add(head.view());
@@ -271,7 +262,7 @@ net::Awaitable<Exchange::Outcome> Exchange::StreamChunks() {
 }
 
 // Reads once more. REQUIRES: no view of what was read is needed any more, as bytes may move.
-net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
+net::Task<Exchange::Outcome> Exchange::ReadUpstream() {
   UpstreamConnection& upstream = *upstream_;
   if (upstream.begin == upstream.end) upstream.begin = upstream.end = 0;
   if (upstream.end == upstream.buffer.size()) {
@@ -281,24 +272,22 @@ net::Awaitable<Exchange::Outcome> Exchange::ReadUpstream() {
   if (upstream.end == upstream.buffer.size()) co_return Outcome::kBroken;
   if (upload_outcome_ != Outcome::kDone) co_return upload_outcome_;  // It failed meanwhile.
   reading_upstream_ = true;
-  auto [error, bytes] = co_await upstream.socket.async_read_some(
-      net::asio::buffer(upstream.buffer.data() + upstream.end,
-                        upstream.buffer.size() - upstream.end),
-      net::kAwait);
+  const net::Transfer read =
+      co_await upstream.socket.ReadSome(std::span(upstream.buffer).subspan(upstream.end));
   reading_upstream_ = false;
-  upstream.end += bytes;
-  if (!error) {
+  upstream.end += read.bytes;
+  if (read.error == net::kNoError) {
     upstream_spoke_ = true;
     co_return Outcome::kDone;
   }
   if (session_.client_gone() && !session_.outlives_client()) co_return Outcome::kClientGone;
   if (session_.expired()) co_return Outcome::kTimeout;
-  upstream_ended_ = error == net::asio::error::eof;
+  upstream_ended_ = read.error == net::kEndOfStream;
   const bool stale = upstream.reused && !upstream_spoke_ && CanReplay();
   co_return stale ? Outcome::kStale : Outcome::kBroken;
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::ReadResponseHead() {
+net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
   UpstreamConnection& upstream = *upstream_;
   upstream.parser.Reset();
   // Until the request is sent the upload's own deadline holds.
@@ -329,18 +318,17 @@ Exchange::Outcome Exchange::LostClient() {
 }
 
 // One piece of the body, behind `head` where that is not sent yet. Dechunks it for HTTP/1.0.
-net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
-                                                       std::string_view bytes) {
+net::Task<Exchange::Outcome> Exchange::RelayPiece(std::string_view head, std::string_view bytes) {
   if (session_.is_alone()) co_return Outcome::kDone;
   if (!dechunk_) {
-    Pieces pieces(head);
+    net::Pieces pieces(head);
     pieces.Add(bytes);
     const bool written = co_await session_.Write(pieces);
     co_return written ? Outcome::kDone : LostClient();
   }
   while (!head.empty() || !bytes.empty()) {
     const auto step = bytes.empty() ? wire::ChunkedDecoder::Step{} : dechunker_.Read(bytes);
-    Pieces pieces(head);
+    net::Pieces pieces(head);
     pieces.Add(step.payload);
     const bool written = co_await session_.Write(pieces);
     if (!written) co_return LostClient();
@@ -354,22 +342,21 @@ net::Awaitable<Exchange::Outcome> Exchange::RelayPiece(std::string_view head,
 // The piece with which an answer ends that ends by itself. Its leases are given back before the
 // last byte leaves: a client that has the whole answer has its places back, whichever loop reads
 // its next request.
-net::Awaitable<Exchange::Outcome> Exchange::RelayLast(std::string_view head,
-                                                      std::string_view bytes) {
+net::Task<Exchange::Outcome> Exchange::RelayLast(std::string_view head, std::string_view bytes) {
   if (session_.is_alone()) co_return Outcome::kDone;
   std::string_view& tail = bytes.empty() ? head : bytes;
   const std::string_view last = tail.substr(tail.size() - 1);
   tail.remove_suffix(1);
-  Pieces pieces(head);
+  net::Pieces pieces(head);
   pieces.Add(bytes);
   pieces.HoldForMore();
   bool written = co_await session_.Write(pieces);
   session_.GiveBackLeases();
-  if (written) written = co_await session_.Write(Pieces(last));
+  if (written) written = co_await session_.Write(net::Pieces(last));
   co_return written ? Outcome::kDone : LostClient();
 }
 
-net::Awaitable<Exchange::Outcome> Exchange::Relay() {
+net::Task<Exchange::Outcome> Exchange::Relay() {
   UpstreamConnection& upstream = *upstream_;
   const wire::ResponseHead& head = upstream.head;
   const bool chunked = head.framing == Framing::kChunked;
@@ -429,13 +416,12 @@ void Exchange::Release() {
   worker_.Rest(std::move(upstream_));
 }
 
-net::Awaitable<bool> Exchange::Conclude(Outcome outcome) {
+net::Task<bool> Exchange::Conclude(Outcome outcome) {
   session_.WatchFor(nullptr);
   session_.GiveBackLeases();  // Before an answer of the gateway's own, too: nothing is in flight.
   if (upstream_ != nullptr) {
     // The wait for an early response may hold it, too, and would keep it open.
-    net::ErrorCode ignored;
-    upstream_->socket.close(ignored);
+    upstream_->socket.Close();
     upstream_.reset();
   }
   // A body that came with its head was kept in case the request had to be sent once more.

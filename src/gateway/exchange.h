@@ -9,6 +9,7 @@
 #include "gateway/session.h"
 #include "gateway/upstream_pool.h"
 #include "net/event_loop.h"
+#include "net/task.h"
 #include "wire/body_end.h"
 #include "wire/chunked.h"
 #include "wire/refusal.h"
@@ -24,7 +25,7 @@ class Exchange {
   Exchange& operator=(const Exchange&) = delete;
 
   /// True: the client's connection can carry another request.
-  [[nodiscard]] net::Awaitable<bool> Run();
+  [[nodiscard]] net::Task<bool> Run();
 
  private:
   enum class Outcome : std::uint8_t {
@@ -39,25 +40,25 @@ class Exchange {
     kBodyTooLarge,
   };
 
-  [[nodiscard]] net::Awaitable<Outcome> Connect(bool fresh);
-  [[nodiscard]] net::Awaitable<Outcome> Attempt();
-  [[nodiscard]] net::Awaitable<Outcome> SendRequest();
+  [[nodiscard]] net::Task<Outcome> Connect(bool fresh);
+  [[nodiscard]] net::Task<Outcome> Attempt();
+  [[nodiscard]] net::Task<Outcome> SendRequest();
   void BeginUpload();
-  [[nodiscard]] net::Awaitable<void> Upload();
-  [[nodiscard]] net::Awaitable<void> EndUpload();
+  [[nodiscard]] net::Task<void> Upload();
+  [[nodiscard]] net::Task<void> EndUpload();
   void OnUploadExpiry();
   void AwaitUpload(bool client);
-  [[nodiscard]] net::Awaitable<bool> SendUp(Pieces pieces);
-  [[nodiscard]] net::Awaitable<Outcome> StreamLength();
-  [[nodiscard]] net::Awaitable<Outcome> StreamChunks();
-  [[nodiscard]] net::Awaitable<Outcome> NextBodyBytes();
-  [[nodiscard]] net::Awaitable<Outcome> ReadResponseHead();
-  [[nodiscard]] net::Awaitable<Outcome> ReadUpstream();
-  [[nodiscard]] net::Awaitable<Outcome> Relay();
+  [[nodiscard]] net::Task<bool> SendUp(net::Pieces pieces);
+  [[nodiscard]] net::Task<Outcome> StreamLength();
+  [[nodiscard]] net::Task<Outcome> StreamChunks();
+  [[nodiscard]] net::Task<Outcome> NextBodyBytes();
+  [[nodiscard]] net::Task<Outcome> ReadResponseHead();
+  [[nodiscard]] net::Task<Outcome> ReadUpstream();
+  [[nodiscard]] net::Task<Outcome> Relay();
   [[nodiscard]] Outcome LostClient();
-  [[nodiscard]] net::Awaitable<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
-  [[nodiscard]] net::Awaitable<Outcome> RelayLast(std::string_view head, std::string_view bytes);
-  [[nodiscard]] net::Awaitable<bool> Conclude(Outcome outcome);
+  [[nodiscard]] net::Task<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
+  [[nodiscard]] net::Task<Outcome> RelayLast(std::string_view head, std::string_view bytes);
+  [[nodiscard]] net::Task<bool> Conclude(Outcome outcome);
   void Release();
   [[nodiscard]] bool CanReplay() const noexcept;
   Session& session_;
@@ -92,7 +93,7 @@ class Exchange {
   // The sending of the request. What of its body did not come with the head goes up in a coroutine
   // beside the response's.
   net::Deadline upload_deadline_;
-  net::SteadyTimer upload_ended_{worker_.loop().io()};
+  net::Completion upload_ended_;
   Outcome upload_outcome_ = Outcome::kDone;
   bool uploading_ = false;
   bool ending_ = false;  // It is told to end.

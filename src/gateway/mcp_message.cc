@@ -56,7 +56,7 @@ bool Session::BringsMessage() {
   return head_.method == "POST" && worker_.rules().policy().settings().mcp.IsAt(path_);
 }
 
-net::Awaitable<Session::Next> Session::ReadMessage(std::string_view& query) {
+net::Task<Session::Next> Session::ReadMessage(std::string_view& query) {
   on_mcp_ = true;
   const engine::Ruleset& rules = worker_.rules();
   const Now now = worker_.now();
@@ -95,7 +95,7 @@ net::Awaitable<Session::Next> Session::ReadMessage(std::string_view& query) {
   co_return JudgeMessage();
 }
 
-net::Awaitable<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) {
+net::Task<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) {
   const bool chunked = head_.framing == wire::Framing::kChunked;
   const std::size_t head_bytes = head_.size;
   const std::uint64_t length = head_.content_length.value_or(0);
@@ -108,7 +108,7 @@ net::Awaitable<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) 
                             "The message is larger than this server takes. Send less at once.");
   }
   if (head_.expect_continue && buffer_.unread().size() == head_bytes) {
-    const bool invited = co_await Write(Pieces(kContinue));
+    const bool invited = co_await Write(net::Pieces(kContinue));
     if (!invited) co_return Next::kClose;
   }
   for (;;) {

@@ -1,12 +1,7 @@
 #include "gateway/session.h"
 
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <span>
 #include <utility>
 
 #include "gateway/exchange.h"
@@ -16,12 +11,6 @@
 
 namespace sluicegate::gateway {
 namespace {
-
-// Whether the peer closed, also behind bytes that nobody has read yet.
-bool HasLeft(net::Socket& socket) {
-  pollfd look{.fd = socket.native_handle(), .events = POLLRDHUP, .revents = 0};
-  return ::poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
 
 // Some servers take `post` for POST, which rules do not.
 bool IsDisguised(std::string_view method) {
@@ -35,7 +24,7 @@ bool IsDisguised(std::string_view method) {
 
 }  // namespace
 
-net::asio::mutable_buffer ReadBuffer::Room() {
+std::span<char> ReadBuffer::Room() {
   if (end_ == bytes_.size()) {
     if (begin_ > 0) {
       std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
@@ -45,7 +34,7 @@ net::asio::mutable_buffer ReadBuffer::Room() {
       bytes_.resize(bytes_.size() * 2);
     }
   }
-  return net::asio::buffer(bytes_.data() + end_, bytes_.size() - end_);
+  return {bytes_.data() + end_, bytes_.size() - end_};
 }
 
 bool ReadBuffer::Pad(std::size_t bytes) {
@@ -65,38 +54,30 @@ void ReadBuffer::Shrink() {
   begin_ = end_ = 0;
 }
 
-Session::Session(Worker& worker, net::Socket socket, const IpAddress& peer)
+Session::Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer)
     : worker_(worker),
-      socket_(std::move(socket)),
+      socket_(worker.loop(), std::move(connection)),
       peer_(peer),
       peer_text_(peer.ToString()),
-      deadline_(worker_.loop().timers(), [this] { OnExpiry(); }),
-      look_(worker.loop().timers(), [this] { OnLook(); }) {}
+      deadline_(worker_.loop().timers(), [this] { OnExpiry(); }) {}
 
 Session::~Session() {
   GiveBackLeases();
   worker_.Forget(*this);
 }
 
-void Session::Start() {
-  net::asio::co_spawn(
-      worker_.loop().io(),
-      [self = shared_from_this()]() -> net::Awaitable<void> { return self->Run(); },
-      net::asio::detached);
-}
+void Session::Start() { net::Spawn(Run(), shared_from_this()); }
 
 void Session::OnDrain() {
-  net::ErrorCode ignored;
-  if (phase_ == Phase::kIdle && deadline_.set()) socket_.cancel(ignored);
+  if (phase_ == Phase::kIdle && deadline_.set()) socket_.Cancel();
 }
 
 void Session::Abort() {
   aborted_ = true;
   deadline_.Clear();
-  net::ErrorCode ignored;
-  if (watched_ != nullptr) watched_->socket.close(ignored);
-  if (reset_) socket_.set_option(net::Socket::linger(true, 0), ignored);
-  socket_.close(ignored);
+  if (watched_ != nullptr) watched_->socket.Close();
+  if (reset_) socket_.ResetOnClose();
+  socket_.Close();
 }
 
 void Session::Await(Phase phase, std::chrono::nanoseconds wait) {
@@ -107,18 +88,17 @@ void Session::Await(Phase phase, std::chrono::nanoseconds wait) {
 }
 
 void Session::OnExpiry() {
-  net::ErrorCode ignored;
   if (phase_ == Phase::kStream) {
-    if (HasLeft(socket_)) return LoseClient();
+    if (socket_.hung_up()) return LoseClient();
     RenewLeases(worker_.now());
     deadline_.Set(wait_);
     return;
   }
   expired_ = true;
   if (phase_ != Phase::kUpstream) {
-    socket_.cancel(ignored);
+    socket_.Cancel();
   } else if (watched_ != nullptr) {
-    watched_->socket.cancel(ignored);
+    watched_->socket.Cancel();
   }
 }
 
@@ -127,59 +107,31 @@ void Session::LoseClient() {
   if (outlives_client() && watched_ != nullptr) {  // But it does not wait for ever.
     return Await(Phase::kUpstream, worker_.settings().timeouts.idle);
   }
-  net::ErrorCode ignored;
-  if (watched_ != nullptr) watched_->socket.cancel(ignored);
+  if (watched_ != nullptr) watched_->socket.Cancel();
 }
 
-void Session::WatchClient() {
-  if (watch_armed_) return;
-  watch_armed_ = true;
-  socket_.async_wait(net::Socket::wait_read,
-                     [self = shared_from_this()](const net::ErrorCode& error) {
-                       self->watch_armed_ = false;
-                       if (!error) self->OnClientReadable();
-                     });
+void Session::OnHangup() {
+  if (watched_ != nullptr && !aborted_) LoseClient();  // Else whoever reads will see.
 }
 
-void Session::OnClientReadable() {
-  if (watched_ == nullptr || aborted_) return;  // No exchange: whoever reads will see.
-  char byte = 0;
-  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // A byte is the next request, which waits for its turn. An end behind it is seen by whoever
-  // writes, or by the next look at a stream.
-  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return LookAgain();
-  LoseClient();
-}
-
-// In the newer era of MCP leaving means cancel, also with bytes behind the message.
-void Session::LookAgain() {
-  if (on_mcp_ && !outlives_client_) look_.Set(kLook);
-}
-
-void Session::OnLook() {
-  if (watched_ == nullptr || aborted_) return;
-  if (HasLeft(socket_)) return LoseClient();
-  look_.Set(kLook);
-}
-
-net::Awaitable<bool> Session::ReadMore() {
+net::Task<bool> Session::ReadMore() {
   if (aborted_) co_return false;
-  auto [error, bytes] = co_await socket_.async_read_some(buffer_.Room(), net::kAwait);
-  buffer_.Filled(bytes);
-  co_return !error;
+  const net::Transfer read = co_await socket_.ReadSome(buffer_.Room());
+  buffer_.Filled(read.bytes);
+  co_return read.error == net::kNoError;
 }
 
-net::Awaitable<bool> Session::Write(Pieces pieces) {
-  net::ErrorCode error;
+net::Task<bool> Session::Write(net::Pieces pieces) {
+  int error = net::kNoError;
   if (!pieces.TryWrite(socket_, error)) {
     Await(Phase::kBody, worker_.settings().timeouts.idle);
-    error = co_await FinishWrite(socket_, pieces);
+    error = co_await pieces.Write(socket_);
     AwaitNothing();
   }
-  co_return !error;
+  co_return error == net::kNoError;
 }
 
-net::Awaitable<void> Session::Run() {
+net::Task<void> Session::Run() {
   for (bool more = true; more;) {
     quota_.Clear();
     linger_ = false;
@@ -199,10 +151,11 @@ net::Awaitable<void> Session::Run() {
       Exchange exchange(*this, query);
       more = co_await exchange.Run();
     } else if (next == Next::kAnswer) {
-      Pieces answer(out_);
-      net::ErrorCode error;
-      bool written = answer.TryWrite(socket_, error) && !error;
-      if (!written && !error) written = co_await Write(answer);  // The client reads slowly.
+      net::Pieces answer(out_);
+      int error = net::kNoError;
+      bool written = answer.TryWrite(socket_, error) && error == net::kNoError;
+      // The client reads slowly.
+      if (!written && error == net::kNoError) written = co_await Write(answer);
       more = written && !linger_;
     } else {
       more = false;
@@ -211,9 +164,8 @@ net::Awaitable<void> Session::Run() {
   }
   if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
-  net::ErrorCode ignored;
-  if (reset_) socket_.set_option(net::Socket::linger(true, 0), ignored);
-  socket_.close(ignored);
+  if (reset_) socket_.ResetOnClose();
+  socket_.Close();
 }
 
 // Old clients end a body with an empty line too many, which begins no request.
@@ -222,7 +174,7 @@ bool Session::HasBegun() {
   return !buffer_.unread().empty() && buffer_.unread() != "\r";
 }
 
-net::Awaitable<bool> Session::ReadHead() {
+net::Task<bool> Session::ReadHead() {
   parser_.Reset();
   to_head_ = false;
   const policy::Timeouts timeouts = worker_.rules().policy().settings().timeouts;
@@ -245,10 +197,10 @@ net::Awaitable<bool> Session::ReadHead() {
     }
     if (aborted_) co_return false;
     // Read here, not by ReadMore: every request passes, and a coroutine costs.
-    auto [error, bytes] = co_await socket_.async_read_some(buffer_.Room(), net::kAwait);
-    buffer_.Filled(bytes);
+    const net::Transfer read = co_await socket_.ReadSome(buffer_.Room());
+    buffer_.Filled(read.bytes);
     // A byte that came in the turn in which the time was up does not buy more of it.
-    if (!error && !(expired_ && begun)) continue;
+    if (read.error == net::kNoError && !(expired_ && begun)) continue;
     if (!expired_) co_return false;
     worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
     if (phase_ == Phase::kIdle) co_return false;
@@ -269,14 +221,14 @@ void Session::Refuse(const wire::Refusal& refusal) {
   Fill(wire::ProblemOf(refusal), worker_.now(), false);
 }
 
-net::Awaitable<bool> Session::Answer(AnswerOptions options) {
+net::Task<bool> Session::Answer(AnswerOptions options) {
   Fill({.status = options.status, .detail = options.detail}, worker_.now(),
        options.keep_alive && !worker_.draining());
   return Send();
 }
 
-net::Awaitable<bool> Session::Send() {
-  const bool written = co_await Write(Pieces(out_));
+net::Task<bool> Session::Send() {
+  const bool written = co_await Write(net::Pieces(out_));
   co_return written && !linger_;
 }
 
@@ -394,11 +346,10 @@ Session::Next Session::Deny(const engine::Ruleset& rules, const Decision& decisi
 
 // A socket that is closed while bytes lie unread sends a reset, and that may overtake the answer:
 // so the answer's end is told first, and what still comes is thrown away for a moment.
-net::Awaitable<void> Session::Linger() {
+net::Task<void> Session::Linger() {
   constexpr std::chrono::seconds kLonger{2};
   constexpr std::size_t kMost = std::size_t{1} << 20U;
-  net::ErrorCode ignored;
-  socket_.shutdown(net::Socket::shutdown_send, ignored);
+  socket_.ShutdownSend();
   Await(Phase::kBody, kLonger);
   std::size_t thrown = 0;
   while (thrown < kMost && !expired_) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,10 +14,11 @@
 #include "base/ip.h"
 #include "gateway/upstream_pool.h"
 #include "gateway/worker.h"
-#include "gateway/write_all.h"
 #include "http/quota_fields.h"
 #include "http/request_reader.h"
 #include "net/event_loop.h"
+#include "net/pieces.h"
+#include "net/socket.h"
 #include "sluicegate/decision.h"
 #include "wire/chunked.h"
 #include "wire/client_address.h"
@@ -36,7 +38,7 @@ class ReadBuffer {
     if (begin_ == end_) begin_ = end_ = 0;
   }
   /// Room for at least one more byte; moves or grows where there is none.
-  [[nodiscard]] net::asio::mutable_buffer Room();
+  [[nodiscard]] std::span<char> Room();
   void Filled(std::size_t bytes) noexcept { end_ += bytes; }
   /// Makes so many bytes behind the unread ones readable. True: the bytes moved.
   bool Pad(std::size_t bytes);
@@ -62,9 +64,10 @@ enum class Phase : std::uint8_t {
   kStream,    ///< The upstream, for as long as it takes: expiry only looks whether the client left.
 };
 
-class Session : public std::enable_shared_from_this<Session> {
+class Session final : public std::enable_shared_from_this<Session>,
+                      private net::Socket::HangupListener {
  public:
-  Session(Worker& worker, net::Socket socket, const IpAddress& peer);
+  Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -96,17 +99,14 @@ class Session : public std::enable_shared_from_this<Session> {
   void Await(Phase phase, std::chrono::nanoseconds wait);
   void AwaitNothing() { deadline_.Clear(); }
   /// Reads more of the client's bytes into the buffer. False: the client closed, or the wait ended.
-  [[nodiscard]] net::Awaitable<bool> ReadMore();
+  [[nodiscard]] net::Task<bool> ReadMore();
   /// Writes to the client, waiting at most the idle time for it to read on. False: it is gone.
-  [[nodiscard]] net::Awaitable<bool> Write(Pieces pieces);
+  [[nodiscard]] net::Task<bool> Write(net::Pieces pieces);
   /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
-  void WatchFor(UpstreamPtr upstream) {
-    watched_ = std::move(upstream);
-    if (watched_ == nullptr) look_.Clear();
-  }
+  void WatchFor(UpstreamPtr upstream) { watched_ = std::move(upstream); }
   /// From now on the client's leaving cancels what is watched. Half-closing counts as leaving. To
   /// be called when the request was read to its end.
-  void WatchClient();
+  void WatchClient() { socket_.WatchHangup(this); }
 
   /// Whether the request takes places of limits of requests in flight.
   [[nodiscard]] bool holds_leases() const noexcept { return !leases_.empty(); }
@@ -136,18 +136,17 @@ class Session : public std::enable_shared_from_this<Session> {
     bool keep_alive = true;
   };
   /// Answers with a problem of the gateway's own. True: the connection goes on.
-  [[nodiscard]] net::Awaitable<bool> Answer(AnswerOptions options);
+  [[nodiscard]] net::Task<bool> Answer(AnswerOptions options);
 
  private:
   static constexpr Duration kRenewal = std::chrono::seconds(5);
-  static constexpr Duration kLook = std::chrono::milliseconds(500);
 
-  [[nodiscard]] net::Awaitable<void> Run();
-  [[nodiscard]] net::Awaitable<bool> ReadHead();
+  [[nodiscard]] net::Task<void> Run();
+  [[nodiscard]] net::Task<bool> ReadHead();
   /// A byte of the next request is there.
   [[nodiscard]] bool HasBegun();
   /// Sends out_. True: the connection goes on.
-  [[nodiscard]] net::Awaitable<bool> Send();
+  [[nodiscard]] net::Task<bool> Send();
   /// What becomes of the request whose head was read. Where nothing is forwarded nothing is waited
   /// for, so a flood of denials costs no coroutine but the one that reads.
   enum class Next : std::uint8_t {
@@ -161,9 +160,9 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] Request ReadRequest(const engine::Ruleset& rules, Now now);
   // Messages of MCP (mcp_message.cc): their bodies are read before anything is decided.
   [[nodiscard]] bool BringsMessage();
-  [[nodiscard]] net::Awaitable<Next> ReadMessage(std::string_view& query);
+  [[nodiscard]] net::Task<Next> ReadMessage(std::string_view& query);
   /// Reads the body into the buffer. kForward: it is there, behind the head.
-  [[nodiscard]] net::Awaitable<Next> ReadMessageBody(std::uint64_t max_bytes);
+  [[nodiscard]] net::Task<Next> ReadMessageBody(std::uint64_t max_bytes);
   [[nodiscard]] std::optional<Next> TakeChunks(std::uint64_t max_bytes);
   [[nodiscard]] Next JudgeMessage();
   [[nodiscard]] Next RefuseMessage(std::uint16_t status, std::string_view detail);
@@ -174,20 +173,17 @@ class Session : public std::enable_shared_from_this<Session> {
   void Fill(const wire::Problem& problem, Now now, bool keep_alive);
   void FillWith(std::uint16_t status, std::string_view content_type, std::string_view body, Now now,
                 bool keep_alive);
-  [[nodiscard]] net::Awaitable<void> Linger();
+  [[nodiscard]] net::Task<void> Linger();
   [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, Now now);
   [[nodiscard]] bool SkipBody();
   void OnExpiry();
-  void OnClientReadable();
-  void LookAgain();
-  void OnLook();
+  void OnHangup() override;
 
   Worker& worker_;
   net::Socket socket_;
   const IpAddress peer_;
   const std::string peer_text_;
   net::Deadline deadline_;
-  net::Deadline look_;  // At whether the client left behind bytes that wait.
   Phase phase_ = Phase::kIdle;
   std::chrono::nanoseconds wait_{};
   bool expired_ = false;  // The deadline ended what was waited for.
@@ -198,7 +194,6 @@ class Session : public std::enable_shared_from_this<Session> {
   bool aborted_ = false;
   bool on_mcp_ = false;           // The request is one of MCP.
   bool outlives_client_ = false;  // Its upstream goes on when the client leaves.
-  bool watch_armed_ = false;      // A wait for the client's next byte or its end is under way.
   UpstreamPtr watched_;
   ReadBuffer buffer_;
   wire::RequestParser parser_;

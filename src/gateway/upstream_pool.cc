@@ -8,11 +8,7 @@ namespace sluicegate::gateway {
 namespace {
 
 // Whether the peer closed, or sent what nobody asked for.
-bool IsSpoiled(net::Socket& socket) {
-  char byte = 0;
-  const ssize_t got = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return !(got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
-}
+bool IsSpoiled(net::Socket& socket) { return socket.HasBytesOrEnded(); }
 
 }  // namespace
 

@@ -10,13 +10,14 @@
 
 #include "gateway/upstream_target.h"
 #include "net/event_loop.h"
+#include "net/socket.h"
 #include "wire/http_head.h"
 
 namespace sluicegate::gateway {
 
 /// One connection and its read buffer.
 struct UpstreamConnection {
-  explicit UpstreamConnection(net::Socket s) : socket(std::move(s)) {}
+  explicit UpstreamConnection(net::EventLoop& loop) : socket(loop) {}
   net::Socket socket;
   bool reused = false;  ///< It carried a request before.
   std::shared_ptr<const UpstreamTarget> target;

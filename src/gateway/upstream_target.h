@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "net/asio.h"
+#include "net/address.h"
 #include "policy/settings.h"
 
 namespace sluicegate::gateway {
@@ -14,7 +14,7 @@ namespace sluicegate::gateway {
 struct UpstreamTarget {
   std::string host;
   std::string authority;                      ///< HOST:PORT, as Host says it.
-  std::vector<net::Tcp::endpoint> endpoints;  ///< Tried in order; never empty.
+  std::vector<net::SocketAddress> endpoints;  ///< Tried in order; never empty.
 
   /// Looks the host up (may block). The error says what to check.
   [[nodiscard]] static std::expected<std::shared_ptr<const UpstreamTarget>, std::string> Resolve(

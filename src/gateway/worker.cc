@@ -30,17 +30,15 @@ Worker::~Worker() {
   on_empty_ = nullptr;
   for (Session* session : sessions_) session->Abort();
   // Their coroutines end by themselves when what they wait for is aborted.
-  loop_.Finish();
-  loop_.io().restart();
-  loop_.io().run();
+  loop_.RunReady();
 }
 
 void Worker::Serve(std::unique_ptr<net::Listener> listener) {
   listener_ = std::move(listener);
   loop_.Post([this] {
-    listener_->Start([this](net::Socket socket, IpAddress peer) {
+    listener_->Start([this](net::FileDescriptor connection, const IpAddress& peer) {
       counters_.Add(Event::kConnections);
-      auto session = std::make_shared<Session>(*this, std::move(socket), peer);
+      auto session = std::make_shared<Session>(*this, std::move(connection), peer);
       sessions_.insert(session.get());
       session->Start();
     });

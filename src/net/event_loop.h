@@ -1,43 +1,98 @@
-// EventLoop: one thread's worth of waiting: an io_context that only that thread runs, and its
-// timers. Run, io and timers belong to the thread; Post and Stop may be called from any. Neither
-// copies nor moves.
+// EventLoop: one thread's worth of waiting, on epoll, and its timers. All but Post and Stop belongs
+// to the thread that runs it. Neither copies nor moves.
 #pragma once
 
-#include <utility>
+#include <sys/epoll.h>
 
-#include "net/asio.h"
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "net/file_descriptor.h"
 #include "net/timer_wheel.h"
 
 namespace sluicegate::net {
 
+/// What a loop calls when something happens to a descriptor. The call may destroy it.
+class Pollable {
+ public:
+  /// `events`: of epoll.
+  virtual void OnEvents(std::uint32_t events) = 0;
+
+ protected:
+  Pollable() = default;
+  ~Pollable() = default;
+  Pollable(const Pollable&) = delete;
+  Pollable& operator=(const Pollable&) = delete;
+};
+
 class EventLoop {
  public:
-  EventLoop() : io_(1), timers_(io_), work_(io_.get_executor()) {}
+  /// Aborts the program where the system has no descriptor for it: a loop cannot do without.
+  EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  /// Works until Stop, or until Finish was called and nothing is left to wait for.
-  void Run() { io_.run(); }
-  /// Ends Run as soon as the handler that runs now returns. Thread-safe.
-  void Stop() { io_.stop(); }
-  /// Lets Run end once nothing waits any more.
-  void Finish() {
-    timers_.Stop();
-    work_.reset();
-  }
+  /// Works until Stop.
+  void Run();
+  /// Ends Run as soon as the callback that runs now returns. Thread-safe.
+  void Stop();
+  /// Does what can be done without waiting, until nothing is left. REQUIRES: Run does not run.
+  void RunReady();
+  /// One turn, that waits for at most so long. REQUIRES: as above.
+  void RunOnce(std::chrono::milliseconds longest_wait);
   /// Runs `work` on the loop's thread. Thread-safe.
-  template <class Work>
-  void Post(Work&& work) {
-    asio::post(io_, std::forward<Work>(work));
-  }
+  void Post(std::function<void()> work);
 
-  [[nodiscard]] asio::io_context& io() noexcept { return io_; }
+  /// Tells `pollable` of `events` (of epoll) on `descriptor` from now on. False: the system has no
+  /// room, errno says why.
+  [[nodiscard]] bool Add(int descriptor, std::uint32_t events, Pollable& pollable);
+  /// Other events than before. What is so already is told, too.
+  void Modify(int descriptor, std::uint32_t events, Pollable& pollable);
+  /// Nothing more is told to `pollable`, also of what has happened. To be called before the
+  /// descriptor is closed.
+  void Remove(int descriptor, Pollable& pollable);
+  /// Calls `pollable` before the next wait, with no events.
+  void Remind(Pollable& pollable) { reminded_.push_back(&pollable); }
+  /// Takes a Remind back. To be called before the pollable dies.
+  void Forget(Pollable& pollable);
+
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
 
  private:
-  asio::io_context io_;
+  class Wakeup final : public Pollable {
+   public:
+    explicit Wakeup(EventLoop& loop) : loop_(loop) {}
+    void OnEvents(std::uint32_t events) override;
+
+   private:
+    EventLoop& loop_;
+  };
+
+  static constexpr int kMostEvents = 512;  // Of one turn; more wait for the next.
+
+  /// True: there was something to do.
+  bool Turn(int wait_ms);
+  void TellReminded();
+  void RunPosted();
+  [[nodiscard]] int WaitMs() const;
+
+  FileDescriptor epoll_;
+  FileDescriptor wakeup_descriptor_;
+  Wakeup wakeup_{*this};
   TimerWheel timers_;
-  asio::executor_work_guard<Executor> work_;
+  std::array<epoll_event, kMostEvents> events_;
+  std::span<epoll_event> untold_;     // Of this turn.
+  std::vector<Pollable*> reminded_;   // Null: taken back.
+  std::vector<Pollable*> reminding_;  // Those of them that are called now.
+  std::atomic<bool> stopped_ = false;
+
+  std::mutex mu_;
+  std::vector<std::function<void()>> posted_;  // Guarded by mu_.
 };
 
 }  // namespace sluicegate::net

@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
@@ -158,14 +159,18 @@ TEST(Listener, EveryConnectionIsHandedOverWithItsPeerReadyForTheLoop) {
   const auto listener = Open(loop, 0, Sharing::kAlone);
   const Client a(listener->port());
   const Client b(listener->port());
-  std::vector<Socket> accepted;
-  listener->Start([&](Socket socket, const IpAddress& peer) {
+  std::vector<FileDescriptor> accepted;
+  listener->Start([&](FileDescriptor connection, const IpAddress& peer) {
     EXPECT_EQ(peer, kLoopback);
-    EXPECT_TRUE(socket.non_blocking());
-    Tcp::no_delay no_delay;
-    socket.get_option(no_delay);
-    EXPECT_TRUE(no_delay.value());
-    accepted.push_back(std::move(socket));
+    EXPECT_NE(::fcntl(connection.get(), F_GETFL) & O_NONBLOCK, 0);
+    for (const auto& [level, name] : {std::pair<int, int>(IPPROTO_TCP, TCP_NODELAY),
+                                      std::pair<int, int>(SOL_SOCKET, SO_KEEPALIVE)}) {
+      int value = 0;
+      socklen_t size = sizeof(value);
+      ::getsockopt(connection.get(), level, name, &value, &size);
+      EXPECT_NE(value, 0) << name;
+    }
+    accepted.push_back(std::move(connection));
     if (accepted.size() == 2) loop.Stop();
   });
   loop.Run();
@@ -180,7 +185,7 @@ TEST(Listener, AClientOfADualListenerHasItsIpv4Address) {
   const Client client((*opened)->port());
   if (client.error() != 0) GTEST_SKIP() << "this machine keeps IPv4 and IPv6 apart";
   IpAddress peer;
-  (*opened)->Start([&](const Socket& /*socket*/, const IpAddress& from) {
+  (*opened)->Start([&](const FileDescriptor& /*connection*/, const IpAddress& from) {
     peer = from;
     loop.Stop();
   });
@@ -191,10 +196,11 @@ TEST(Listener, AClientOfADualListenerHasItsIpv4Address) {
 TEST(Listener, AClosedOneRefusesAndItsLoopEnds) {
   EventLoop loop;
   const auto listener = Open(loop, 0, Sharing::kAlone);
-  listener->Start([](const Socket& /*socket*/, const IpAddress& /*peer*/) { ADD_FAILURE(); });
+  listener->Start(
+      [](const FileDescriptor& /*connection*/, const IpAddress& /*peer*/) { ADD_FAILURE(); });
   loop.Post([&] {
     listener->Close();
-    loop.Finish();
+    loop.Stop();
   });
   loop.Run();  // Returns.
   EXPECT_EQ(Client(listener->port()).error(), ECONNREFUSED);
@@ -206,10 +212,10 @@ TEST(Listener, MayBeClosedByTheConnectionThatItHandsOver) {
   const Client a(listener->port());
   const Client b(listener->port());
   unsigned accepted = 0;
-  listener->Start([&](const Socket& /*socket*/, const IpAddress& /*peer*/) {
+  listener->Start([&](const FileDescriptor& /*connection*/, const IpAddress& /*peer*/) {
     ++accepted;
     listener->Close();
-    loop.Finish();
+    loop.Stop();
   });
   loop.Run();  // Returns.
   EXPECT_EQ(accepted, 1U);
@@ -219,9 +225,9 @@ TEST(Listener, MayBeClosedBeforeItStarts) {
   EventLoop loop;
   const auto listener = Open(loop, 0, Sharing::kAlone);
   listener->Close();
-  listener->Start([](const Socket& /*socket*/, const IpAddress& /*peer*/) { ADD_FAILURE(); });
-  loop.Finish();
-  loop.Run();  // Returns.
+  listener->Start(
+      [](const FileDescriptor& /*connection*/, const IpAddress& /*peer*/) { ADD_FAILURE(); });
+  loop.RunReady();
 }
 
 // A connection that waits in the backlog is accepted at once but handed over a turn later. Whoever
@@ -233,9 +239,8 @@ TEST(Listener, AClosedOneHandsNothingOverAnyMore) {
     const Client first(listener->port());
     const Client second(listener->port());
     bool closed = false;
-    listener->Start([&closed, turns](const Socket& /*socket*/, const IpAddress& /*peer*/) {
-      EXPECT_FALSE(closed) << turns;
-    });
+    listener->Start([&closed, turns](const FileDescriptor& /*connection*/,
+                                     const IpAddress& /*peer*/) { EXPECT_FALSE(closed) << turns; });
     unsigned turn = 0;
     std::function<void()> close_later = [&] {
       if (turn++ < turns) {
@@ -244,7 +249,7 @@ TEST(Listener, AClosedOneHandsNothingOverAnyMore) {
       }
       closed = true;
       listener->Close();
-      loop.Finish();
+      loop.Stop();
     };
     loop.Post(close_later);
     loop.Run();  // Returns.
@@ -265,11 +270,11 @@ TEST(Listener, PausesWhileTheSystemHasNoDescriptorAndThenGoesOn) {
   const rlimit none_left{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none_left), 0);
   unsigned accepted = 0;
-  listener->Start([&](const Socket& /*socket*/, const IpAddress& /*peer*/) {
+  listener->Start([&](const FileDescriptor& /*connection*/, const IpAddress& /*peer*/) {
     ++accepted;
     loop.Stop();
   });
-  while (listener->pauses() == 0) loop.io().run_one();
+  while (listener->pauses() == 0) loop.RunOnce(1s);
   EXPECT_EQ(accepted, 0U);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   loop.Run();
@@ -277,16 +282,15 @@ TEST(Listener, PausesWhileTheSystemHasNoDescriptorAndThenGoesOn) {
   EXPECT_EQ(listener->pauses(), 1U);
 }
 
-TEST(Endpoint, AddressesGoThereAndBackAndMappedOnesFold) {
+TEST(SocketAddress, AddressesGoThereAndBackAndMappedOnesFold) {
   for (const std::string text :
        {"127.0.0.1", "0.0.0.0", "203.0.113.7", "::", "::1", "2001:db8::7"}) {
-    const IpAddress address = *IpAddress::Parse(text);
-    EXPECT_EQ(EndpointOf(address, 80).address().to_string(), text);
-    EXPECT_EQ(EndpointOf(address, 80).port(), 80);
-    EXPECT_EQ(AddressOf(EndpointOf(address, 80)), address);
+    const SocketAddress address(*IpAddress::Parse(text), 80);
+    EXPECT_EQ(address.address().ToString(), text);
+    EXPECT_EQ(address.port(), 80);
   }
-  const Tcp::endpoint mapped(asio::ip::make_address("::ffff:203.0.113.7"), 80);
-  EXPECT_EQ(AddressOf(mapped), IpAddress::V4({203, 0, 113, 7}));
+  const SocketAddress mapped(*IpAddress::Parse("::ffff:203.0.113.7"), 80);
+  EXPECT_EQ(mapped.address(), IpAddress::V4({203, 0, 113, 7}));
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ void Deadline::Clear() noexcept {
 // A deadline in a list has a previous_: the one before it, or itself at the head.
 void TimerWheel::Insert(Deadline& deadline, std::chrono::nanoseconds wait) {
   if (stopped_) return;
-  const auto time = std::chrono::steady_clock::now();
-  if (waiting_ == 0 && !armed_) now_time_ = time;
+  const auto time = Clock::now();
+  if (waiting_ == 0 && !turning_) now_time_ = time;
   // The wait begins now, and the wheel may be behind: by a part of a tick, or by all that a stopped
   // process or a long handler took. Counted from the wheel's time it would end early.
   const auto whole = std::clamp(wait, std::chrono::nanoseconds::zero(), kLongest);
@@ -34,7 +34,6 @@ void TimerWheel::Insert(Deadline& deadline, std::chrono::nanoseconds wait) {
   if (head != nullptr) head->previous_ = &deadline;
   head = &deadline;
   ++waiting_;
-  if (!armed_) Arm();
 }
 
 void TimerWheel::Remove(Deadline& deadline) noexcept {
@@ -49,22 +48,14 @@ void TimerWheel::Remove(Deadline& deadline) noexcept {
   --waiting_;
 }
 
-void TimerWheel::Arm() {
-  armed_ = true;
-  timer_.expires_at(now_time_ + kTick);
-  timer_.async_wait([this](const ErrorCode& error) {
-    armed_ = false;
-    if (!error && !stopped_) OnTimer();
-  });
-}
-
-void TimerWheel::OnTimer() {
-  const auto time = std::chrono::steady_clock::now();
+void TimerWheel::Turn() {
+  const auto time = Clock::now();
+  turning_ = true;
   while (now_time_ + kTick <= time && waiting_ > 0 && !stopped_) {
     now_time_ += kTick;
     FireSlot(++now_);
   }
-  if (waiting_ > 0 && !armed_ && !stopped_) Arm();
+  turning_ = false;
 }
 
 void TimerWheel::FireSlot(std::uint64_t tick) {
@@ -80,11 +71,6 @@ void TimerWheel::FireSlot(std::uint64_t tick) {
     deadline->on_expiry_();
     deadline = head;
   }
-}
-
-void TimerWheel::Stop() {
-  stopped_ = true;
-  timer_.cancel();
 }
 
 }  // namespace sluicegate::net

@@ -1,16 +1,15 @@
-// TimerWheel: many coarse deadlines for the price of one timer. A deadline fires between its time
-// and two ticks later, never early, even if the loop stood still meanwhile; setting and moving one
-// is a clock read and a few pointer writes, clearing one the writes alone. Bound to one event loop.
-// Deadlines are owned by whoever waits and must die or be cleared before the wheel.
+// TimerWheel: many coarse deadlines for the price of one. A deadline fires between its time and two
+// ticks later, never early, even if the loop stood still meanwhile; setting and moving one is a
+// clock read and a few pointer writes, clearing one the writes alone. Bound to one event loop,
+// which turns it. Deadlines are owned by whoever waits and must die or be cleared before the wheel.
 #pragma once
 
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <utility>
-
-#include "net/asio.h"
 
 namespace sluicegate::net {
 
@@ -42,14 +41,22 @@ class Deadline {
 
 class TimerWheel {
  public:
+  using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kTick{50};
 
-  explicit TimerWheel(asio::io_context& io) : timer_(io) {}
+  TimerWheel() = default;
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  /// Stops the timer, so that the loop can end. Deadlines do not fire any more.
-  void Stop();
+  /// When the wheel wants to be turned next; nothing: no deadline waits.
+  [[nodiscard]] std::optional<Clock::time_point> next_tick() const noexcept {
+    if (waiting_ == 0) return std::nullopt;
+    return now_time_ + kTick;
+  }
+  /// Fires what is due. REQUIRES: not called from a deadline's callback.
+  void Turn();
+  /// Deadlines do not fire any more.
+  void Stop() noexcept { stopped_ = true; }
 
  private:
   friend class Deadline;
@@ -58,16 +65,13 @@ class TimerWheel {
 
   void Insert(Deadline& deadline, std::chrono::nanoseconds wait);
   void Remove(Deadline& deadline) noexcept;
-  void Arm();
-  void OnTimer();
   void FireSlot(std::uint64_t tick);
 
-  SteadyTimer timer_;
   std::array<Deadline*, kSlots> slots_{};  // Heads of lists.
   std::uint64_t now_ = 0;                  // Ticks done.
-  std::chrono::steady_clock::time_point now_time_;
+  Clock::time_point now_time_;
   std::size_t waiting_ = 0;
-  bool armed_ = false;
+  bool turning_ = false;
   bool stopped_ = false;
 };
 
