@@ -86,6 +86,7 @@ std::vector<Family> GatewayFamilies(const Statistics& statistics) {
                {"body_too_large", Event::kRefusedBody},
                {"message", Event::kRefusedMessages},
                {"slow_header", Event::kHeaderTimeouts},
+               {"tls", Event::kHandshakesFailed},
                {"idle", Event::kIdleTimeouts}},
               statistics),
       counter("sluicegate_gateway_clients_gone_total",

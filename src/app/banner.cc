@@ -43,11 +43,11 @@ std::string Banner(const BannerFacts& facts) {
   text += facts.policy.empty() ? "Policy: the built-in one (see it with: sluicegate describe)\n"
                                : fmt::format("Policy: {}\n", facts.policy);
   text += "\nPaste these into another shell. A request that passes:\n";
-  text += fmt::format("  curl -i http://{}/\n", facts.gateway);
+  text += fmt::format("  curl -i {}/\n", facts.gateway);
   if (facts.requests_to_limit > 0) {
     text += "A loop that gets limited (429 after the first ones):\n";
     text += fmt::format(
-        "  for i in $(seq {}); do curl -s -o /dev/null -w '%{{http_code}} ' http://{}/; done; "
+        "  for i in $(seq {}); do curl -s -o /dev/null -w '%{{http_code}} ' {}/; done; "
         "echo\n",
         facts.requests_to_limit, facts.gateway);
   }

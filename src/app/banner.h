@@ -9,9 +9,9 @@
 namespace sluicegate::app {
 
 struct BannerFacts {
-  std::string gateway;                  ///< ADDRESS:PORT, as a client can reach it.
-  std::string admin;                    ///< The same; empty: no admin door.
-  std::string upstream;                 ///< http://HOST:PORT
+  std::string gateway;                  ///< http://ADDRESS:PORT, as a client can reach it.
+  std::string admin;                    ///< ADDRESS:PORT; empty: no admin door.
+  std::string upstream;                 ///< Its servers, like http://HOST:PORT.
   bool demo = false;                    ///< The upstream is the demo server.
   std::string policy;                   ///< The file's name; empty: the built-in policy.
   std::uint64_t requests_to_limit = 0;  ///< A loop of so many is limited; 0: nothing limits.

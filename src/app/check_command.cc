@@ -9,6 +9,7 @@
 #include "app/state_text.h"
 #include "app/words.h"
 #include "config/identity_files.h"
+#include "config/tls_files.h"
 #include "policy/capacity.h"
 
 namespace sluicegate::app {
@@ -85,6 +86,8 @@ int Check(const std::string& file) {
   if (!policy) return TellMistakes(source, policy.error());
   const auto identities = config::LoadIdentities((*policy)->settings().clients.identity);
   if (!identities) return TellMistakes(source, identities.error());
+  const auto tls_files = config::CheckTlsFiles((*policy)->settings());
+  if (!tls_files) return TellMistakes(source, tls_files.error());
   const Lines warnings = source.Warnings(**policy);
   TellLines("warning: ", warnings);
   fmt::print("{}: good. {} rule(s), {} warning(s){}.\n", source.name(), (*policy)->rules().size(),

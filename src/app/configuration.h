@@ -8,21 +8,20 @@
 
 #include "admin/token.h"
 #include "app/policy_source.h"
-#include "gateway/upstream_target.h"
-#include "identity/identities.h"
+#include "gateway/gateway.h"
 #include "policy/policy.h"
 
 namespace sluicegate::app {
 
 struct Configuration {
   std::shared_ptr<const policy::Policy> policy;
-  std::shared_ptr<const gateway::UpstreamTarget> upstream;
-  std::shared_ptr<const identity::Identities> identities;  ///< Never null.
-  std::optional<admin::AdminToken> admin_token;            ///< Absent: admin writes are refused.
+  gateway::Reloadable with;                      ///< All of it is there.
+  std::optional<admin::AdminToken> admin_token;  ///< Absent: admin writes are refused.
 
-  /// Reads the policy, the files of identities and of the admin token, and looks the upstream up
-  /// (may block on the network). The error has a line for each mistake.
-  [[nodiscard]] static std::expected<Configuration, Lines> Load(const PolicySource& source);
+  /// Reads the policy and the files that it names, and looks the upstream up (may block on the
+  /// network). `before`: what held until now, if anything. The error has a line for each mistake.
+  [[nodiscard]] static std::expected<Configuration, Lines> Load(
+      const PolicySource& source, const Configuration* before = nullptr);
 };
 
 }  // namespace sluicegate::app

@@ -43,7 +43,9 @@ int Flushed(int status) {
 }
 
 void AddServeFlags(CLI::App& command, ServeOptions& options) {
-  command.add_option("--upstream", options.upstream, "The server to protect, http://HOST:PORT")
+  command
+      .add_option("--upstream", options.upstream,
+                  "The server to protect, http://HOST:PORT, https://HOST:PORT or unix:/PATH")
       ->type_name("URL")
       ->take_last();
   command

@@ -18,6 +18,13 @@ void Tell(policy::Mistakes& mistakes, std::string_view flag, Lines& lines) {
   }
 }
 
+/// One listener at this address; it stays as the file has its first: the flag must not be a way to
+/// lose TLS.
+void Listen(policy::ListenConfig& listen, const std::string& address) {
+  listen.gateway.resize(1);
+  listen.gateway.front().address = FlagText(address);
+}
+
 void CheckEndpoint(const std::string& value, std::string_view flag, Lines& lines) {
   policy::Mistakes mistakes;
   (void)policy::ReadEndpoint(FlagText(value), "The listener", mistakes);
@@ -38,7 +45,7 @@ std::expected<Overrides, Lines> Overrides::Read(const ServeOptions& options) {
   overrides.upstream = options.upstream;
   if (options.upstream) {
     policy::Mistakes mistakes;
-    (void)policy::ReadUpstream(FlagText(*options.upstream), mistakes);
+    (void)policy::ReadUpstreamServer(FlagText(*options.upstream), mistakes);
     Tell(mistakes, "--upstream", lines);
   }
   if (!lines.empty()) return std::unexpected(lines);
@@ -47,13 +54,19 @@ std::expected<Overrides, Lines> Overrides::Read(const ServeOptions& options) {
 
 void Overrides::Apply(policy::Config& config) const {
   policy::ListenConfig& listen = config.listen;
-  if (gateway) listen.gateway = FlagText(*gateway);
+  if (gateway) Listen(listen, *gateway);
   if (admin) listen.admin = FlagText(*admin);
-  if (defaults && !listen.gateway) listen.gateway = FlagText(kGateway);
+  if (defaults && listen.gateway.empty()) Listen(listen, kGateway);
   if (defaults && !listen.admin) listen.admin = FlagText(kAdmin);
   if (no_admin) listen.admin.reset();
-  if (upstream) config.upstream_url = FlagText(*upstream);
-  if (!config.upstream_url && !demo_upstream.empty()) config.upstream_url = FlagText(demo_upstream);
+  if (upstream) {
+    config.upstream.urls = {FlagText(*upstream)};
+    // It was for the servers that this one stands in for.
+    if (!upstream->starts_with("https://")) config.upstream.tls.reset();
+  }
+  if (!config.upstream.urls && !demo_upstream.empty()) {
+    config.upstream.urls = {FlagText(demo_upstream)};
+  }
 }
 
 }  // namespace sluicegate::app

@@ -16,7 +16,8 @@ struct Overrides {
   static constexpr char kGateway[] = "127.0.0.1:8080";
   static constexpr char kAdmin[] = "127.0.0.1:9180";
 
-  std::optional<std::string> upstream;
+  std::optional<std::string> upstream;  ///< In the place of all that the file names.
+  /// One listener at this address, with what the file says of its first one.
   std::optional<std::string> gateway;
   std::optional<std::string> admin;
   bool no_admin = false;

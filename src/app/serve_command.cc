@@ -22,6 +22,7 @@
 #include "app/overrides.h"
 #include "app/policy_source.h"
 #include "app/service.h"
+#include "app/words.h"
 #include "gateway/demo_upstream.h"
 #include "table/state_file.h"
 
@@ -68,7 +69,10 @@ std::expected<void, std::string> WritePortFile(const std::string& path, const Se
   if (::lstat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
     return PortFileFailure(path, "it is no regular file, and would be replaced");
   }
-  std::string text = fmt::format("gateway={}\n", service.gateway_address());
+  std::string text;
+  for (const std::string& address : service.gateway_addresses()) {
+    text += fmt::format("gateway={}\n", address);
+  }
   if (const auto admin = service.admin_address()) text += fmt::format("admin={}\n", *admin);
   const std::string unfinished = path + ".new";
   std::FILE* const file = std::fopen(unfinished.c_str(), "we");
@@ -84,9 +88,9 @@ std::expected<void, std::string> WritePortFile(const std::string& path, const Se
 
 void ShowBanner(const Service& service, const Configuration& first, const PolicySource& source,
                 bool demo) {
-  const std::string banner = Banner({.gateway = service.gateway_address(),
+  const std::string banner = Banner({.gateway = service.gateway_url(),
                                      .admin = service.admin_address().value_or(""),
-                                     .upstream = "http://" + first.upstream->authority,
+                                     .upstream = ServersText(*first.policy->settings().upstream),
                                      .demo = demo,
                                      .policy = source.built_in() ? "" : source.name(),
                                      .requests_to_limit = RequestsToLimit(*first.policy)});

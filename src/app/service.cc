@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -30,10 +31,17 @@ std::string ReachableText(const IpAddress& address, std::uint16_t port) {
   return AddressText(everywhere ? IpAddress::V4({127, 0, 0, 1}) : address, port);
 }
 
-bool SameEndpoint(const std::optional<policy::Endpoint>& a,
-                  const std::optional<policy::Endpoint>& b) {
-  if (!a || !b) return a.has_value() == b.has_value();
-  return a->address == b->address && a->port == b->port;
+bool SameEndpoints(const std::vector<policy::GatewayListener>& a,
+                   const std::vector<policy::GatewayListener>& b) {
+  return std::ranges::equal(a, b, {}, &policy::GatewayListener::endpoint,
+                            &policy::GatewayListener::endpoint);
+}
+
+/// Certificates may change, and whether there are any: that is taken over.
+bool SameListeners(std::vector<policy::GatewayListener> a, std::vector<policy::GatewayListener> b) {
+  for (policy::GatewayListener& listener : a) listener.tls.reset();
+  for (policy::GatewayListener& listener : b) listener.tls.reset();
+  return a == b;
 }
 
 void WarnOfListener(std::string_view door, const policy::Endpoint& listen) {
@@ -90,13 +98,14 @@ std::expected<void, std::string> Service::OpenGateway() {
                    .key_hash = event.key_hash},
                   event.now.engine_ns);
   };
+  const auto warn = [](const std::string& line) { spdlog::warn("upstream: {}", line); };
   auto gateway = gateway::Gateway::Create(*engine_, clock_,
-                                          {.listen = *opened_.gateway,
+                                          {.listen = opened_.gateway,
                                            .shares_port = state_ != nullptr,
-                                           .upstream = now_.upstream,
+                                           .with = now_.with,
                                            .threads = threads_,
-                                           .identities = now_.identities,
-                                           .on_denial = log_denial});
+                                           .on_denial = log_denial,
+                                           .on_alarm = warn});
   if (!gateway) return std::unexpected(std::move(gateway.error()));
   gateway_ = std::move(*gateway);
   return {};
@@ -114,16 +123,25 @@ void Service::Run() {
   AwaitSignal();
   if (state_ != nullptr) state_->Keep(clock_.Read());  // From now on what it has counts.
   AwaitSecond();
-  spdlog::info("start: gateway on {}, admin door {}, policy from {}, {} rule(s)", gateway_address(),
-               admin_address().value_or("off"), source_.name(), now_.policy->rules().size());
+  spdlog::info("start: gateway on {}, admin door {}, policy from {}, {} rule(s)",
+               fmt::join(gateway_addresses(), ", "), admin_address().value_or("off"),
+               source_.name(), now_.policy->rules().size());
   loop_.run();
   if (drainer_.joinable()) drainer_.join();
   denials_.Flush(clock_.Read().engine_ns + std::chrono::nanoseconds(kSecond).count());
   spdlog::info("stop: done");
 }
 
-std::string Service::gateway_address() const {
-  return ReachableText(opened_.gateway->address, gateway_->port());
+Lines Service::gateway_addresses() const {
+  Lines addresses;
+  for (std::size_t i = 0; i < opened_.gateway.size(); ++i) {
+    addresses.push_back(ReachableText(opened_.gateway[i].endpoint.address, gateway_->ports()[i]));
+  }
+  return addresses;
+}
+
+std::string Service::gateway_url() const {
+  return (opened_.gateway.front().tls ? "https://" : "http://") + gateway_addresses().front();
 }
 
 std::optional<std::string> Service::admin_address() const {
@@ -132,7 +150,9 @@ std::optional<std::string> Service::admin_address() const {
 }
 
 void Service::WarnOfListeners() const {
-  WarnOfListener("gateway", *opened_.gateway);
+  for (const policy::GatewayListener& listener : opened_.gateway) {
+    if (!listener.tls) WarnOfListener("gateway", listener.endpoint);
+  }
   if (opened_.admin) WarnOfListener("admin door", *opened_.admin);
 }
 
@@ -191,10 +211,10 @@ void Service::OnSecond() {
 
 Lines Service::NotesOnDoors(const policy::Settings& settings) const {
   Lines notes;
-  if (!SameEndpoint(settings.gateway, opened_.gateway)) {
-    notes.emplace_back("listen.gateway changed: a restart opens the new listener");
+  if (!SameListeners(settings.gateway, opened_.gateway)) {
+    notes.emplace_back("listen.gateway changed: a restart opens the new listeners");
   }
-  if (!SameEndpoint(settings.admin, opened_.admin)) {
+  if (settings.admin != opened_.admin) {
     notes.emplace_back("listen.admin changed: a restart opens the new listener");
   }
   if (settings.state_file != opened_.state_file) {
@@ -211,11 +231,15 @@ std::expected<Lines, Lines> Service::Reload() {
     spdlog::error("reload: refused: the policy of before goes on");
     return std::unexpected(std::move(mistakes));
   };
-  auto next = Configuration::Load(source_);
+  auto next = Configuration::Load(source_, &now_);
   if (!next) return refuse(std::move(next.error()));
   auto afresh = engine_->Publish(next->policy, clock_.Read());
   if (!afresh) return refuse({std::move(afresh.error())});
-  gateway_->TakeReload(next->upstream, next->identities);
+  // Certificates go by the listeners' places, which a reload cannot move.
+  if (!SameEndpoints(next->policy->settings().gateway, opened_.gateway)) {
+    next->with.certificates = now_.with.certificates;
+  }
+  gateway_->TakeReload(next->with);
   now_ = *std::move(next);
   ++reloads_.successes;
   reloads_.last_good = true;

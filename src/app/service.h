@@ -47,8 +47,10 @@ class Service final : private admin::Host {
   /// short. SIGHUP reads the configuration again.
   void Run();
 
-  /// Where a client reaches the doors: ADDRESS:PORT. Constant while the service lives.
-  [[nodiscard]] std::string gateway_address() const;
+  /// Where a client reaches the doors: ADDRESS:PORT, the gateway's listeners in their order, and
+  /// the first of them as a URL. Constant while the service lives.
+  [[nodiscard]] Lines gateway_addresses() const;
+  [[nodiscard]] std::string gateway_url() const;
   [[nodiscard]] std::optional<std::string> admin_address() const;  ///< Absent: not open.
 
  private:

@@ -64,6 +64,21 @@ std::string BytesText(std::uint64_t bytes) {
   return fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
+std::string ServersText(const policy::Upstream& upstream) {
+  std::string text;
+  for (const policy::UpstreamServer& server : upstream.servers) {
+    if (!text.empty()) text += ", ";
+    if (!server.socket_path.empty()) {
+      text += "unix:" + server.socket_path;
+      continue;
+    }
+    const bool v6 = server.host.find(':') != std::string::npos;
+    text += fmt::format("{}://{}:{}", server.tls ? "https" : "http",
+                        v6 ? "[" + server.host + "]" : server.host, server.port);
+  }
+  return text;
+}
+
 std::string_view ModeText(policy::Mode mode) {
   switch (mode) {
     case policy::Mode::kOff:

@@ -16,6 +16,8 @@ namespace sluicegate::app {
 [[nodiscard]] std::string CountText(std::uint64_t count);
 /// "64.0 MiB".
 [[nodiscard]] std::string BytesText(std::uint64_t bytes);
+/// "https://backend.internal:443, unix:/run/app.sock".
+[[nodiscard]] std::string ServersText(const policy::Upstream& upstream);
 /// "off", "observe" or "enforce".
 [[nodiscard]] std::string_view ModeText(policy::Mode mode);
 /// "60 in any 1m", "bursts of 10, then 1 each 1s", ...

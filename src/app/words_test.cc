@@ -22,6 +22,14 @@ TEST(WordsTest, CountsHaveThousands) {
   EXPECT_EQ(CountText(~std::uint64_t{0}), "18,446,744,073,709,551,615");
 }
 
+TEST(WordsTest, ServersAreAsTheirUrls) {
+  EXPECT_EQ(ServersText({.servers = {{.host = "127.0.0.1", .port = 8000}}}),
+            "http://127.0.0.1:8000");
+  EXPECT_EQ(ServersText({.servers = {{.host = "::1", .port = 443, .tls = true},
+                                     {.socket_path = "/run/app.sock"}}}),
+            "https://[::1]:443, unix:/run/app.sock");
+}
+
 TEST(WordsTest, BytesHaveBinaryUnits) {
   EXPECT_EQ(BytesText(1023), "1023 B");
   EXPECT_EQ(BytesText(1024), "1.0 KiB");

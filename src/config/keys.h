@@ -16,18 +16,24 @@ struct MapKeys {
 
 namespace keys {
 using K = std::string_view;
-inline constexpr std::array kTop = {K("enabled"), K("listen"),  K("upstream"), K("clients"),
-                                    K("state"),   K("headers"), K("timeouts"), K("max_body"),
-                                    K("admin"),   K("mcp"),     K("rules")};
+inline constexpr std::array kTop = {
+    K("enabled"),    K("listen"),   K("upstream"),    K("clients"),  K("state"),
+    K("headers"),    K("timeouts"), K("connections"), K("max_body"), K("access_log"),
+    K("request_id"), K("admin"),    K("mcp"),         K("rules")};
 inline constexpr std::array kListen = {K("gateway"), K("admin"), K("rls"), K("resp"), K("check")};
-inline constexpr std::array kUpstream = {K("url")};
+inline constexpr std::array kGateway = {K("address"), K("tls"), K("proxy_protocol")};
+inline constexpr std::array kServerTls = {K("certificate"), K("key")};
+inline constexpr std::array kUpstream = {K("url"), K("tls"), K("rest")};
+inline constexpr std::array kUpstreamTls = {K("ca"), K("name"), K("verify")};
 inline constexpr std::array kClients = {K("trusted_proxies"), K("trusted_hops"), K("forwarded"),
                                         K("identity")};
 inline constexpr std::array kIdentity = {K("header"), K("api_keys"), K("jwt")};
 inline constexpr std::array kTokens = {K("key"), K("issuer"), K("audience"), K("claim")};
 inline constexpr std::array kState = {K("memory"), K("sketch"), K("file")};
-inline constexpr std::array kTimeouts = {K("header"), K("idle"), K("upstream"), K("connect"),
-                                         K("drain")};
+inline constexpr std::array kTimeouts = {K("header"),  K("idle"),  K("upstream"),
+                                         K("connect"), K("drain"), K("tunnel")};
+inline constexpr std::array kConnections = {K("most"), K("per_client"), K("new_per_second"),
+                                            K("body_rate"), K("drain_rate")};
 inline constexpr std::array kAdmin = {K("token_file")};
 inline constexpr std::array kMcp = {K("paths"), K("max_message"), K("over_limit")};
 inline constexpr std::array kOverLimit = {K("tools"), K("status"), K("code")};
@@ -50,12 +56,16 @@ inline constexpr std::array kCost = {K("default"), K("arg"), K("max")};
 inline constexpr std::array kAllMaps = {
     MapKeys{"top", keys::kTop},
     MapKeys{"listen", keys::kListen},
+    MapKeys{"listen.gateway[]", keys::kGateway},
+    MapKeys{"listen.gateway[].tls", keys::kServerTls},
     MapKeys{"upstream", keys::kUpstream},
+    MapKeys{"upstream.tls", keys::kUpstreamTls},
     MapKeys{"clients", keys::kClients},
     MapKeys{"clients.identity", keys::kIdentity},
     MapKeys{"clients.identity.jwt", keys::kTokens},
     MapKeys{"state", keys::kState},
     MapKeys{"timeouts", keys::kTimeouts},
+    MapKeys{"connections", keys::kConnections},
     MapKeys{"admin", keys::kAdmin},
     MapKeys{"mcp", keys::kMcp},
     MapKeys{"mcp.over_limit", keys::kOverLimit},

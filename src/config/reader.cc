@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "config/door_reader.h"
 #include "config/keys.h"
 
 namespace sluicegate::config {
@@ -94,9 +95,14 @@ class Reader {
     config.enabled = top.Scalar("enabled");
     config.max_body = top.Scalar("max_body");
     if (top.Has("headers")) config.headers = top.List("headers");
-    top.With("listen", [&](const YAML::Node& node) { ReadListen(node, config.listen); });
-    top.With("upstream", [&](const YAML::Node& node) {
-      config.upstream_url = MapReader(node, "upstream", keys::kUpstream, mistakes_).Scalar("url");
+    config.access_log = top.Scalar("access_log");
+    config.request_id = top.Scalar("request_id");
+    top.With("listen",
+             [&](const YAML::Node& node) { config.listen = ReadListen(node, mistakes_); });
+    top.With("upstream",
+             [&](const YAML::Node& node) { config.upstream = ReadUpstream(node, mistakes_); });
+    top.With("connections", [&](const YAML::Node& node) {
+      config.connections = ReadConnections(node, mistakes_);
     });
     top.With("clients", [&](const YAML::Node& node) { ReadClients(node, config.clients); });
     top.With("state", [&](const YAML::Node& node) {
@@ -120,15 +126,6 @@ class Reader {
   }
 
  private:
-  void ReadListen(const YAML::Node& node, policy::ListenConfig& listen) {
-    const MapReader map(node, "listen", keys::kListen, mistakes_);
-    listen = {.gateway = map.Scalar("gateway"),
-              .admin = map.Scalar("admin"),
-              .rls = map.Scalar("rls"),
-              .resp = map.Scalar("resp"),
-              .check = map.Scalar("check")};
-  }
-
   void ReadClients(const YAML::Node& node, policy::ClientsConfig& clients) {
     const MapReader map(node, "clients", keys::kClients, mistakes_);
     clients.trusted_proxies = map.List("trusted_proxies");
@@ -156,7 +153,8 @@ class Reader {
                 .idle = map.Scalar("idle"),
                 .upstream = map.Scalar("upstream"),
                 .connect = map.Scalar("connect"),
-                .drain = map.Scalar("drain")};
+                .drain = map.Scalar("drain"),
+                .tunnel = map.Scalar("tunnel")};
   }
 
   policy::McpConfig ReadMcp(const YAML::Node& node) {

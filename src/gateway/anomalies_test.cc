@@ -97,9 +97,9 @@ TEST_F(Proxy, AReloadLetsGoOfTheOldUpstreamAlsoWhereNoRequestComes) {
   client.Send(kGet);
   Peer upstream = Upstream();
   AnswerOk(upstream, client);
-  auto elsewhere = UpstreamTarget::Resolve({.host = "127.0.0.1", .port = 1});
+  auto elsewhere = UpstreamGroup::Resolve({.servers = {{.host = "127.0.0.1", .port = 1}}});
   ASSERT_TRUE(elsewhere) << elsewhere.error();
-  gateway_->TakeReload(std::move(*elsewhere), std::make_shared<const identity::Identities>());
+  gateway_->TakeReload({.upstream = std::move(*elsewhere)});
   EXPECT_EQ(upstream.Rest(), "");
 }
 
@@ -185,6 +185,7 @@ TEST_F(Proxy, AnInterimAnswerDoesNotEndTheUpload) {
   client.Send("2\r\nbc\r\n0\r\n\r\n");
   EXPECT_EQ(upstream.Until("0\r\n\r\n"), "2\r\nbc\r\n0\r\n\r\n");
   upstream.Send(kOk);
+  EXPECT_EQ(client.Head(), "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
 }
 
@@ -234,6 +235,7 @@ TEST_F(Proxy, LongInterimHeadsLeaveRoomForTheLast) {
   upstream.Send("HTTP/1.1 103 Early Hints\r\nLink: " + std::string(20'000, 'l') +
                 "\r\n\r\nHTTP/1.1 200 OK\r\nX: " + std::string(30'000, 'x') +
                 "\r\nContent-Length: 2\r\n\r\nok");
+  EXPECT_THAT(client.Head(), StartsWith("HTTP/1.1 103 "));
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
 }
 

@@ -14,13 +14,14 @@ namespace sluicegate::gateway {
 enum class Event : std::uint8_t {
   kConnections,  ///< Accepted.
   kConnectionsClosed,
-  kRequests,         ///< Heads read, refused ones included.
-  kRefusedFraming,   ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
-  kRefusedBody,      ///< 413.
-  kRefusedMessages,  ///< Of MCP: no JSON, no message, or not what their headers say.
-  kHeaderTimeouts,   ///< Heads that took too long.
-  kIdleTimeouts,     ///< Connections that were silent too long, or stopped within a request's body.
-  kDenied,           ///< By the policy.
+  kRequests,          ///< Heads read, refused ones included.
+  kRefusedFraming,    ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
+  kRefusedBody,       ///< 413.
+  kRefusedMessages,   ///< Of MCP: no JSON, no message, or not what their headers say.
+  kHeaderTimeouts,    ///< Heads that took too long.
+  kHandshakesFailed,  ///< TLS that could not be agreed on.
+  kIdleTimeouts,  ///< Connections that were silent too long, or stopped within a request's body.
+  kDenied,        ///< By the policy.
   kUpstreamConnects,      ///< Connections made to the upstream.
   kUpstreamReuses,        ///< Requests sent on a pooled one.
   kUpstreamStaleRetries,  ///< Pooled connections that turned out to be closed; tried anew once.
@@ -33,7 +34,7 @@ enum class Event : std::uint8_t {
   kResponses4xx,
   kResponses5xx,
 };
-inline constexpr std::size_t kEvents = 20;
+inline constexpr std::size_t kEvents = 21;
 
 class Counters {
  public:

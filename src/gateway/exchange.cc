@@ -1,7 +1,7 @@
 #include "gateway/exchange.h"
 
 #include <algorithm>
-#include <span>
+#include <cstring>
 #include <utility>
 
 #include "gateway/heads.h"
@@ -17,11 +17,11 @@ bool IsIdempotent(std::string_view method) {
          method == "DELETE" || method == "TRACE";
 }
 
-// A stream of events may be silent for hours.
-bool IsEventStream(const wire::ResponseHead& head) {
-  constexpr std::string_view kType = "text/event-stream";
-  const std::string_view type = head.Find("content-type").value_or(std::string_view());
-  return type.size() >= kType.size() && wire::EqualsIgnoreCase(type.substr(0, kType.size()), kType);
+// Of all protocols WebSocket alone: others would carry requests that nobody decides.
+bool OffersWebSocket(const wire::RequestHead& head) {
+  return head.upgrade && head.method == "GET" && head.framing == Framing::kNone &&
+         head.minor_version == 1 &&
+         wire::EqualsIgnoreCase(head.Find("upgrade").value_or(std::string_view()), "websocket");
 }
 
 }  // namespace
@@ -35,20 +35,26 @@ Exchange::Exchange(Session& session, std::string_view query)
       idempotent_(IsIdempotent(session.head().method)),
       to_head_(session.head().method == "HEAD"),
       expect_continue_(session.head().expect_continue),
+      upgrade_(OffersWebSocket(session.head())),
       client_keep_alive_(session.head().keep_alive),
       client_minor_(session.head().minor_version),
       upload_deadline_(worker_.loop().timers(), [this] { OnUploadExpiry(); }) {
+  target_ = worker_.balancer().Choose(worker_.now().engine_ns, tried_);
   std::string& head = session.upstream_head();
   head.clear();
   AppendUpstreamHead({.head = session.head(),
                       .path = session.path(),
                       .query = query,
-                      .authority = worker_.upstream()->authority,
+                      .authority = target_->authority,
                       .peer = session.peer_text(),
                       .client = session.client().address.ToString(),
                       .peer_trusted = session.client().peer_trusted,
                       .forwarded = worker_.settings().clients.forwarded,
-                      .identity_header = worker_.settings().clients.identity.header},
+                      .identity_header = worker_.settings().clients.identity.header,
+                      .request_id_header = worker_.settings().request_id,
+                      .request_id = session.request_id(),
+                      .tls = session.has_tls(),
+                      .websocket = upgrade_},
                      head);
   if (request_framing_ == Framing::kLength) {
     body_left_ = *session.head().content_length;
@@ -66,27 +72,51 @@ net::Task<bool> Exchange::Run() {
   }
 }
 
+// Of several servers the next one that can be connected to: no byte was sent yet, so nothing can
+// happen twice.
 net::Task<Exchange::Outcome> Exchange::Connect(bool fresh) {
-  const auto target = worker_.upstream();
-  if (session_.client_gone()) co_return Outcome::kClientGone;
-  if (!fresh) upstream_ = worker_.pool().Take(target);
-  if (!fresh && upstream_ != nullptr) {
-    worker_.counters().Add(Event::kUpstreamReuses);
-    session_.WatchFor(upstream_);
-    co_return Outcome::kDone;
+  constexpr unsigned kMostTimeouts = 3;
+  Outcome outcome = Outcome::kUnreachable;
+  for (unsigned timeouts = 0; target_ != nullptr && timeouts < kMostTimeouts; fresh = false) {
+    if (session_.client_gone()) co_return Outcome::kClientGone;
+    if (!fresh) upstream_ = worker_.pool().Take(target_);
+    if (!fresh && upstream_ != nullptr) {
+      worker_.counters().Add(Event::kUpstreamReuses);
+      session_.WatchFor(upstream_);
+      co_return Outcome::kDone;
+    }
+    outcome = co_await ConnectTo(target_);
+    if (outcome != Outcome::kUnreachable && outcome != Outcome::kTimeout) co_return outcome;
+    worker_.TellUnreachable(*target_, trouble_);
+    if (outcome == Outcome::kTimeout) ++timeouts;
+    target_ = worker_.balancer().Choose(worker_.now().engine_ns, tried_);
   }
+  co_return outcome;
+}
+
+net::Task<Exchange::Outcome> Exchange::ConnectTo(const TargetPtr& target) {
   session_.Await(Phase::kUpstream, timeouts_.connect);
   for (const net::SocketAddress& endpoint : target->endpoints) {
     upstream_ = std::make_shared<UpstreamConnection>(worker_.loop());
     upstream_->target = target;
     session_.WatchFor(upstream_);
-    const int error = co_await upstream_->socket.Connect(endpoint);
+    net::Socket& socket = upstream_->socket;
+    int error = co_await socket.Connect(endpoint);
+    if (error == net::kNoError && target->tls != nullptr) {
+      socket.UseTls(target->tls->Connect(target->tls_name));
+      error = co_await socket.Handshake();
+    }
     if (session_.client_gone()) co_return Outcome::kClientGone;
-    if (session_.expired()) co_return Outcome::kTimeout;
-    if (error != net::kNoError) continue;
-    worker_.counters().Add(Event::kUpstreamConnects);
-    session_.AwaitNothing();
-    co_return Outcome::kDone;
+    if (session_.expired()) {
+      trouble_ = "it cannot be connected to in time";
+      co_return Outcome::kTimeout;
+    }
+    if (error == net::kNoError) {
+      worker_.counters().Add(Event::kUpstreamConnects);
+      session_.AwaitNothing();
+      co_return Outcome::kDone;
+    }
+    trouble_ = error == net::kBrokenTls ? "TLS: " + socket.tls()->failure() : std::strerror(error);
   }
   session_.AwaitNothing();
   co_return Outcome::kUnreachable;
@@ -103,312 +133,18 @@ net::Task<Exchange::Outcome> Exchange::Attempt() {
   if (outcome != Outcome::kDone) co_return outcome;
   if (body_done_) session_.WatchClient();
   outcome = co_await ReadResponseHead();
-  if (outcome == Outcome::kDone) outcome = co_await Relay();
+  if (outcome == Outcome::kDone) {
+    worker_.balancer().NoteAnswer(*target_);
+    if (IsUpgraded()) {
+      outcome = co_await Tunnel();
+    } else {
+      outcome = co_await Relay();
+    }
+  }
   if (uploading_) co_await EndUpload();
   // What ended the upload ended the rest, and says more.
   const bool failed = outcome != Outcome::kDone && upload_outcome_ != Outcome::kDone;
   co_return failed ? upload_outcome_ : outcome;
-}
-
-// The head leaves together with what of the body is there already. A failed write is no failure
-// yet: the upstream may have answered before it closed.
-net::Task<Exchange::Outcome> Exchange::SendRequest() {
-  net::Pieces pieces(session_.upstream_head());
-  pieces.Add(session_.buffer().unread().substr(0, first_body_));
-  const bool sent = co_await SendUp(pieces);
-  if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
-  if (request_framing_ == Framing::kNone || body_left_ == first_body_) {
-    if (request_framing_ != Framing::kChunked) {
-      body_done_ = true;
-      co_return Outcome::kDone;
-    }
-  }
-  if (expect_continue_ && session_.buffer().unread().empty()) {
-    const bool invited = co_await session_.Write(net::Pieces(kContinue));
-    if (!invited) co_return Outcome::kClientGone;
-  }
-  BeginUpload();
-  co_return Outcome::kDone;
-}
-
-// The rest of the body goes up beside the response: an upstream may answer before it has read all,
-// and go on reading or not.
-void Exchange::BeginUpload() {
-  session_.buffer().Consume(first_body_);
-  body_left_ -= first_body_;
-  first_body_ = 0;
-  body_touched_ = true;
-  uploading_ = true;
-  net::Spawn(Upload(), session_.shared_from_this());
-}
-
-net::Task<void> Exchange::Upload() {
-  Outcome outcome = Outcome::kDone;
-  if (request_framing_ == Framing::kChunked) {
-    outcome = co_await StreamChunks();
-  } else {
-    outcome = co_await StreamLength();
-  }
-  upload_deadline_.Clear();
-  uploading_ = false;
-  if (ending_) {
-    upload_ended_.Tell();
-    co_return;
-  }
-  upload_outcome_ = outcome;
-  if (outcome != Outcome::kDone) {
-    upstream_->socket.Cancel();
-    co_return;
-  }
-  if (body_done_) session_.WatchClient();
-  // From now on the upstream's silence counts.
-  if (reading_upstream_ && !patient_) {
-    session_.Await(Phase::kUpstream, head_sent_ ? timeouts_.idle : timeouts_.upstream);
-  }
-}
-
-// The response is over, or failed: so is the upload, whatever is left of it.
-net::Task<void> Exchange::EndUpload() {
-  ending_ = true;
-  session_.socket().Cancel();
-  upstream_->socket.Cancel();
-  co_await upload_ended_;
-}
-
-void Exchange::OnUploadExpiry() {
-  upload_expired_ = true;
-  if (upload_waits_for_client_) {
-    session_.socket().Cancel();
-  } else {
-    upstream_->socket.Cancel();
-  }
-}
-
-void Exchange::AwaitUpload(bool client) {
-  upload_waits_for_client_ = client;
-  upload_deadline_.Set(timeouts_.idle);
-}
-
-net::Task<Exchange::Outcome> Exchange::NextBodyBytes() {
-  AwaitUpload(true);
-  const bool filled = co_await session_.ReadMore();
-  upload_deadline_.Clear();
-  if (filled) co_return Outcome::kDone;
-  co_return upload_expired_ ? Outcome::kClientSlow : Outcome::kClientGone;
-}
-
-// False: the upstream takes no more. That is no failure yet, as its answer may say why.
-net::Task<bool> Exchange::SendUp(net::Pieces pieces) {
-  int error = net::kNoError;
-  if (!pieces.TryWrite(upstream_->socket, error)) {
-    AwaitUpload(false);
-    error = co_await pieces.Write(upstream_->socket);
-    upload_deadline_.Clear();
-  }
-  co_return error == net::kNoError;
-}
-
-net::Task<Exchange::Outcome> Exchange::StreamLength() {
-  ReadBuffer& buffer = session_.buffer();
-  while (body_left_ > 0) {
-    if (ending_) co_return Outcome::kDone;
-    if (buffer.unread().empty()) {
-      const Outcome outcome = co_await NextBodyBytes();
-      if (outcome != Outcome::kDone) co_return outcome;
-    }
-    const auto bytes =
-        static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, buffer.unread().size()));
-    const net::Pieces piece(buffer.unread().substr(0, bytes));
-    const bool sent = co_await SendUp(piece);
-    if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
-    buffer.Consume(bytes);
-    body_left_ -= bytes;
-  }
-  body_done_ = true;
-  co_return Outcome::kDone;
-}
-
-net::Task<Exchange::Outcome> Exchange::StreamChunks() {
-  ReadBuffer& buffer = session_.buffer();
-  wire::ChunkedDecoder decoder;
-  for (;;) {
-    if (ending_) co_return Outcome::kDone;
-    if (buffer.unread().empty()) {
-      const Outcome outcome = co_await NextBodyBytes();
-      if (outcome != Outcome::kDone) co_return outcome;
-    }
-    const wire::ChunkedDecoder::Step step = decoder.Read(buffer.unread());
-    if (step.state == ParseState::kRefused) {
-      refusal_ = decoder.refusal();
-      co_return Outcome::kBodyRefused;
-    }
-    body_bytes_ += step.payload.size();
-    if (max_body_ > 0 && body_bytes_ > max_body_) co_return Outcome::kBodyTooLarge;
-    net::Pieces pieces;
-    const wire::ChunkHead head(std::max<std::size_t>(step.payload.size(), 1));
-    if (!step.payload.empty()) {
-      pieces.Add(head.view());
-      pieces.Add(step.payload);
-      pieces.Add(wire::kChunkEnd);
-    }
-    if (step.state == ParseState::kDone) pieces.Add(wire::kLastChunk);
-    const bool sent = co_await SendUp(pieces);
-    if (!sent) co_return upload_expired_ ? Outcome::kTimeout : Outcome::kDone;
-    buffer.Consume(step.consumed);
-    if (step.state == ParseState::kDone) break;
-  }
-  body_done_ = true;
-  co_return Outcome::kDone;
-}
-
-// Reads once more. REQUIRES: no view of what was read is needed any more, as bytes may move.
-net::Task<Exchange::Outcome> Exchange::ReadUpstream() {
-  UpstreamConnection& upstream = *upstream_;
-  if (upstream.begin == upstream.end) upstream.begin = upstream.end = 0;
-  if (upstream.end == upstream.buffer.size()) {
-    std::ranges::copy(upstream.unread(), upstream.buffer.begin());
-    upstream.end -= std::exchange(upstream.begin, 0);
-  }
-  if (upstream.end == upstream.buffer.size()) co_return Outcome::kBroken;
-  if (upload_outcome_ != Outcome::kDone) co_return upload_outcome_;  // It failed meanwhile.
-  reading_upstream_ = true;
-  const net::Transfer read =
-      co_await upstream.socket.ReadSome(std::span(upstream.buffer).subspan(upstream.end));
-  reading_upstream_ = false;
-  upstream.end += read.bytes;
-  if (read.error == net::kNoError) {
-    upstream_spoke_ = true;
-    co_return Outcome::kDone;
-  }
-  if (session_.client_gone() && !session_.outlives_client()) co_return Outcome::kClientGone;
-  if (session_.expired()) co_return Outcome::kTimeout;
-  upstream_ended_ = read.error == net::kEndOfStream;
-  const bool stale = upstream.reused && !upstream_spoke_ && CanReplay();
-  co_return stale ? Outcome::kStale : Outcome::kBroken;
-}
-
-net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
-  UpstreamConnection& upstream = *upstream_;
-  upstream.parser.Reset();
-  // Until the request is sent the upload's own deadline holds.
-  if (!uploading_) session_.Await(Phase::kUpstream, timeouts_.upstream);
-  for (;;) {
-    while (!upstream.unread().empty()) {
-      const ParseState state = upstream.parser.Parse(upstream.unread(), to_head_, upstream.head);
-      if (state == ParseState::kRefused) co_return Outcome::kBroken;
-      if (state == ParseState::kNeedMore) break;
-      upstream.begin += upstream.head.size;
-      // 101 answers an Upgrade, and none was sent.
-      if (upstream.head.status == 101) co_return Outcome::kBroken;
-      if (!upstream.head.interim()) {
-        session_.AwaitNothing();
-        co_return Outcome::kDone;
-      }
-      upstream.parser.Reset();
-    }
-    const Outcome outcome = co_await ReadUpstream();
-    if (outcome != Outcome::kDone) co_return outcome;
-  }
-}
-
-// Nobody takes the answer any more: that ends the request, or it goes on alone.
-Exchange::Outcome Exchange::LostClient() {
-  session_.LoseClient();
-  return session_.is_alone() ? Outcome::kDone : Outcome::kClientGone;
-}
-
-// One piece of the body, behind `head` where that is not sent yet. Dechunks it for HTTP/1.0.
-net::Task<Exchange::Outcome> Exchange::RelayPiece(std::string_view head, std::string_view bytes) {
-  if (session_.is_alone()) co_return Outcome::kDone;
-  if (!dechunk_) {
-    net::Pieces pieces(head);
-    pieces.Add(bytes);
-    const bool written = co_await session_.Write(pieces);
-    co_return written ? Outcome::kDone : LostClient();
-  }
-  while (!head.empty() || !bytes.empty()) {
-    const auto step = bytes.empty() ? wire::ChunkedDecoder::Step{} : dechunker_.Read(bytes);
-    net::Pieces pieces(head);
-    pieces.Add(step.payload);
-    const bool written = co_await session_.Write(pieces);
-    if (!written) co_return LostClient();
-    head = {};
-    bytes.remove_prefix(step.consumed);
-    if (step.state != ParseState::kNeedMore) break;
-  }
-  co_return Outcome::kDone;
-}
-
-// The piece with which an answer ends that ends by itself. Its leases are given back before the
-// last byte leaves: a client that has the whole answer has its places back, whichever loop reads
-// its next request.
-net::Task<Exchange::Outcome> Exchange::RelayLast(std::string_view head, std::string_view bytes) {
-  if (session_.is_alone()) co_return Outcome::kDone;
-  std::string_view& tail = bytes.empty() ? head : bytes;
-  const std::string_view last = tail.substr(tail.size() - 1);
-  tail.remove_suffix(1);
-  net::Pieces pieces(head);
-  pieces.Add(bytes);
-  pieces.HoldForMore();
-  bool written = co_await session_.Write(pieces);
-  session_.GiveBackLeases();
-  if (written) written = co_await session_.Write(net::Pieces(last));
-  co_return written ? Outcome::kDone : LostClient();
-}
-
-net::Task<Exchange::Outcome> Exchange::Relay() {
-  UpstreamConnection& upstream = *upstream_;
-  const wire::ResponseHead& head = upstream.head;
-  const bool chunked = head.framing == Framing::kChunked;
-  dechunk_ = chunked && client_minor_ == 0;
-  ends_by_close_ = dechunk_ || head.framing == Framing::kUntilClose;
-  keep_alive_ = client_keep_alive_ && body_done_ && !worker_.draining() && !ends_by_close_;
-  std::string& out = session_.out();
-  out.clear();
-  AppendClientHead({.head = head,
-                    .quota = session_.quota(),
-                    .date = head.Find("date") ? std::string_view() : worker_.Date(worker_.now()),
-                    .chunked = chunked && !dechunk_,
-                    .keep_alive = keep_alive_,
-                    .client_minor = client_minor_},
-                   out);
-  worker_.counters().AddResponse(head.status);
-  const bool upstream_keep_alive = head.keep_alive;
-  patient_ = IsEventStream(head);
-  wire::BodyEnd end(head);
-  std::string_view head_bytes = out;
-  head_sent_ = true;
-  session_.ResetUnlessWhole(ends_by_close_);
-  for (;;) {
-    const std::string_view bytes = upstream.unread();
-    const wire::BodyEnd::Step step = end.Advance(bytes);
-    const std::string_view body = bytes.substr(0, step.body);
-    const bool last = step.state == ParseState::kDone && !ends_by_close_;
-    Outcome sent = Outcome::kDone;
-    if (last && session_.holds_leases()) {
-      sent = co_await RelayLast(head_bytes, body);
-    } else {
-      sent = co_await RelayPiece(head_bytes, body);
-    }
-    if (sent != Outcome::kDone) co_return sent;
-    head_bytes = {};
-    upstream.begin += step.body;
-    if (step.state == ParseState::kRefused) co_return Outcome::kBroken;
-    if (step.state == ParseState::kDone) break;
-    session_.RenewLeases(worker_.now());
-    const bool stream = (patient_ || uploading_) && !session_.is_alone();
-    session_.Await(stream ? Phase::kStream : Phase::kUpstream,
-                   stream ? session_.StreamWait(timeouts_.idle) : timeouts_.idle);
-    const Outcome read = co_await ReadUpstream();
-    session_.AwaitNothing();
-    if (read == Outcome::kDone) continue;
-    if (read != Outcome::kBroken || !upstream_ended_ || !end.DoneAtClose()) co_return read;
-    break;
-  }
-  const bool clean = upstream.unread().empty() && body_done_ && upstream_keep_alive &&
-                     head.framing != Framing::kUntilClose;
-  if (clean) Release();
-  co_return Outcome::kDone;
 }
 
 void Exchange::Release() {
@@ -448,6 +184,7 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
       break;
     case Outcome::kTimeout:
       counters.Add(Event::kUpstreamTimeouts);
+      if (target_ != nullptr) worker_.TellFailure(*target_, "it took too long");
       answer.status = 504;
       answer.detail = "The server behind this gateway took too long. Try again later.";
       break;
@@ -468,6 +205,7 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
       break;
     default:
       counters.Add(Event::kUpstreamBroken);
+      if (target_ != nullptr) worker_.TellFailure(*target_, "it broke off or answered nonsense");
       answer.detail = "The server behind this gateway closed the connection or answered nonsense.";
       break;
   }

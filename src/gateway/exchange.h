@@ -41,6 +41,7 @@ class Exchange {
   };
 
   [[nodiscard]] net::Task<Outcome> Connect(bool fresh);
+  [[nodiscard]] net::Task<Outcome> ConnectTo(const TargetPtr& target);
   [[nodiscard]] net::Task<Outcome> Attempt();
   [[nodiscard]] net::Task<Outcome> SendRequest();
   void BeginUpload();
@@ -54,6 +55,13 @@ class Exchange {
   [[nodiscard]] net::Task<Outcome> NextBodyBytes();
   [[nodiscard]] net::Task<Outcome> ReadResponseHead();
   [[nodiscard]] net::Task<Outcome> ReadUpstream();
+  [[nodiscard]] net::Task<Outcome> RelayInterim();
+  [[nodiscard]] bool IsUpgraded() const;
+  // Once the upstream has agreed to an Upgrade, bytes go both ways as they come (tunnel.cc).
+  [[nodiscard]] net::Task<Outcome> Tunnel();
+  [[nodiscard]] net::Task<void> TunnelUp();
+  [[nodiscard]] net::Task<void> TunnelDown();
+  void AppendHead(const wire::ResponseHead& head, bool chunked);
   [[nodiscard]] net::Task<Outcome> Relay();
   [[nodiscard]] Outcome LostClient();
   [[nodiscard]] net::Task<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
@@ -70,9 +78,13 @@ class Exchange {
   const bool idempotent_;
   const bool to_head_;
   const bool expect_continue_;
+  const bool upgrade_;  // The client offers to go on in another protocol.
   const bool client_keep_alive_;
   const unsigned client_minor_;
 
+  TargetPtr target_;
+  std::uint64_t tried_ = 0;  // Servers by their place in the group.
+  std::string trouble_;      // Why the last could not be used, for people.
   UpstreamPtr upstream_;
   std::uint64_t body_left_ = 0;  // kLength: bytes of the body that are not sent yet.
   std::size_t first_body_ = 0;   // Of it, bytes that lay in the buffer behind the head.
@@ -84,6 +96,7 @@ class Exchange {
   bool head_sent_ = false;       // The client has the head of the response.
   bool keep_alive_ = false;
   bool dechunk_ = false;
+  unsigned interim_ = 0;           // Heads that came before the answer's.
   bool patient_ = false;           // A stream of events: it may be silent for hours.
   bool reading_upstream_ = false;  // The response's coroutine waits for the upstream.
   wire::ChunkedDecoder dechunker_;

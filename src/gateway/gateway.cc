@@ -10,19 +10,28 @@
 #include "gateway/worker.h"
 
 namespace sluicegate::gateway {
+namespace {
+
+void Complete(Reloadable& with) {
+  if (with.identities == nullptr) with.identities = std::make_shared<identity::Identities>();
+  if (with.certificates == nullptr) with.certificates = std::make_shared<Certificates>();
+}
+
+}  // namespace
 
 struct Gateway::Impl {
   Impl(engine::Engine& engine, const Clock& clock, Options options)
       : shared{.engine = engine,
                .clock = clock,
-               .upstream = Snapshot<UpstreamTarget>(std::move(options.upstream)),
-               .identities = Snapshot<identity::Identities>(std::move(options.identities)),
-               .on_denial = std::move(options.on_denial)} {}
+               .upstream = Snapshot<UpstreamGroup>(std::move(options.with.upstream)),
+               .identities = Snapshot<identity::Identities>(std::move(options.with.identities)),
+               .certificates = Snapshot<Certificates>(std::move(options.with.certificates)),
+               .on_denial = std::move(options.on_denial),
+               .on_alarm = std::move(options.on_alarm)} {}
   ~Impl() { StopLoops(); }
 
   // One listener a loop, all on the same port.
-  std::expected<void, std::string> Bind(const policy::Endpoint& listen, bool shares_port,
-                                        unsigned count);
+  std::expected<void, std::string> Bind(const policy::GatewayListener& listen, bool shares_port);
   void StopLoops() {
     for (const auto& worker : workers) worker->loop().Stop();
     threads.clear();  // Joins.
@@ -36,43 +45,46 @@ struct Gateway::Impl {
 
   Shared shared;
   std::vector<std::unique_ptr<Worker>> workers;
-  std::uint16_t port = 0;
+  std::vector<std::uint16_t> ports;  // Of the listeners, in their order.
   std::vector<std::jthread> threads;
 };
 
-std::expected<void, std::string> Gateway::Impl::Bind(const policy::Endpoint& listen,
-                                                     bool shares_port, unsigned count) {
-  port = listen.port;
-  for (unsigned i = 0; i < count; ++i) {
-    auto worker = std::make_unique<Worker>(shared);
-    // Loops share the port; a program that does not know of this one must not, so the first loop
-    // asks for it alone.
-    if (i == 0 && port != 0 && !shares_port) {
-      auto alone = net::Listener::Open(worker->loop(), listen.address, port, net::Sharing::kAlone);
-      if (!alone) return std::unexpected(std::move(alone.error()));
-    }
-    auto listener =
-        net::Listener::Open(worker->loop(), listen.address, port, net::Sharing::kShared);
+std::expected<void, std::string> Gateway::Impl::Bind(const policy::GatewayListener& listen,
+                                                     bool shares_port) {
+  const IpAddress& address = listen.endpoint.address;
+  std::uint16_t port = listen.endpoint.port;
+  // Loops share the port; a program that does not know of this one must not, so the first loop asks
+  // for it alone.
+  if (port != 0 && !shares_port) {
+    auto alone = net::Listener::Open(workers.front()->loop(), address, port, net::Sharing::kAlone);
+    if (!alone) return std::unexpected(std::move(alone.error()));
+  }
+  for (const auto& worker : workers) {
+    auto listener = net::Listener::Open(worker->loop(), address, port, net::Sharing::kShared);
     if (!listener) return std::unexpected(std::move(listener.error()));
     port = (*listener)->port();
-    worker->Serve(std::move(*listener));
-    workers.push_back(std::move(worker));
+    worker->Serve(std::move(*listener),
+                  {.place = ports.size(), .proxy_protocol = listen.proxy_protocol});
   }
+  ports.push_back(port);
   return {};
 }
 
 std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Engine& engine,
                                                                      const Clock& clock,
                                                                      Options options) {
-  if (options.identities == nullptr) {
-    options.identities = std::make_shared<const identity::Identities>();
-  }
-  const policy::Endpoint listen = options.listen;
+  Complete(options.with);
+  const std::vector<policy::GatewayListener> listeners = std::move(options.listen);
   const bool shares_port = options.shares_port;
   const unsigned threads = std::max(options.threads, 1U);
   auto impl = std::make_unique<Impl>(engine, clock, std::move(options));
-  if (auto bound = impl->Bind(listen, shares_port, threads); !bound) {
-    return std::unexpected(std::move(bound.error()));
+  for (unsigned i = 0; i < threads; ++i) {
+    impl->workers.push_back(std::make_unique<Worker>(impl->shared));
+  }
+  for (const policy::GatewayListener& listen : listeners) {
+    if (auto bound = impl->Bind(listen, shares_port); !bound) {
+      return std::unexpected(std::move(bound.error()));
+    }
   }
   return std::unique_ptr<Gateway>(new Gateway(std::move(impl)));
 }
@@ -80,7 +92,7 @@ std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Eng
 Gateway::Gateway(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Gateway::~Gateway() = default;
 
-std::uint16_t Gateway::port() const noexcept { return impl_->port; }
+std::span<const std::uint16_t> Gateway::ports() const noexcept { return impl_->ports; }
 
 void Gateway::Start() {
   for (const auto& worker : impl_->workers) {
@@ -113,13 +125,11 @@ void Gateway::HurryUp() {
   impl_->changed.notify_all();
 }
 
-void Gateway::TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
-                         std::shared_ptr<const identity::Identities> identities) {
-  const auto current = impl_->shared.upstream.Get();
-  if (current->endpoints != upstream->endpoints) {
-    impl_->shared.upstream.Publish(std::move(upstream));
-  }
-  impl_->shared.identities.Publish(std::move(identities));
+void Gateway::TakeReload(Reloadable next) {
+  Complete(next);
+  impl_->shared.upstream.Publish(std::move(next.upstream));
+  impl_->shared.identities.Publish(std::move(next.identities));
+  impl_->shared.certificates.Publish(std::move(next.certificates));
   for (const auto& worker : impl_->workers) {
     worker->loop().Post([worker = worker.get()] { worker->TakeReload(); });
   }

@@ -10,12 +10,16 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/tool_statistics.h"
+#include "gateway/certificates.h"
 #include "gateway/counters.h"
+#include "gateway/upstream_target.h"
 #include "identity/identities.h"
 #include "policy/settings.h"
 #include "sluicegate/decision.h"
@@ -32,18 +36,25 @@ struct DenialEvent {
   Now now;
 };
 
-struct UpstreamTarget;
+/// What a gateway works with and a reload replaces.
+struct Reloadable {
+  std::shared_ptr<const UpstreamGroup> upstream;                     ///< REQUIRES: not null.
+  std::shared_ptr<const identity::Identities> identities = nullptr;  ///< Null: none.
+  std::shared_ptr<const Certificates> certificates = nullptr;        ///< Null: no TLS.
+};
 
 class Gateway {
  public:
   struct Options {
-    policy::Endpoint listen;  ///< Port 0: the system chooses.
+    std::vector<policy::GatewayListener>
+        listen;  ///< REQUIRES: not empty. Port 0: the system chooses.
     /// Whether gateways of other processes may have the same port: those that share state.
     bool shares_port = false;
-    std::shared_ptr<const UpstreamTarget> upstream;  ///< REQUIRES: not null.
+    Reloadable with;
     unsigned threads = 1;
-    std::shared_ptr<const identity::Identities> identities = nullptr;  ///< Null: none.
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
+    /// For people: a server of the upstream that failed rests. Called from any loop; thread-safe.
+    std::function<void(const std::string&)> on_alarm = {};
   };
 
   /// Binds the listeners; clients can connect, and wait, from then on.
@@ -55,7 +66,9 @@ class Gateway {
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
-  [[nodiscard]] std::uint16_t port() const noexcept;
+  /// The port of the first listener, and those of all in their order. Constant.
+  [[nodiscard]] std::uint16_t port() const noexcept { return ports().front(); }
+  [[nodiscard]] std::span<const std::uint16_t> ports() const noexcept;
   /// Begins to serve.
   void Start();
 
@@ -65,11 +78,9 @@ class Gateway {
   /// Ends a Drain that is waiting, as if its patience were over.
   void HurryUp();
 
-  /// After the engine published another policy: sends the requests from now on to `upstream` (the
-  /// same place keeps its pooled connections), knows `identities`, and has every loop let go of
-  /// what was. REQUIRES: neither is null.
-  void TakeReload(std::shared_ptr<const UpstreamTarget> upstream,
-                  std::shared_ptr<const identity::Identities> identities);
+  /// After the engine published another policy: works with `next` from now on, and has every loop
+  /// let go of what was. Connections that are open keep their certificates.
+  void TakeReload(Reloadable next);
 
   [[nodiscard]] Statistics Read() const;
   /// Of the tools of MCP that were called.

@@ -28,6 +28,12 @@ void AppendField(std::string_view name, std::string_view value, std::string& out
   out += "\r\n";
 }
 
+constexpr std::string_view kWebSocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+
+void AppendRequestId(std::string_view header, std::string_view id, std::string& out) {
+  if (!header.empty()) AppendField(header, id, out);
+}
+
 void AppendConnection(bool keep_alive, unsigned client_minor, std::string& out) {
   if (!keep_alive) {
     out += "Connection: close\r\n";
@@ -46,7 +52,7 @@ bool IsAlike(std::string_view a, std::string_view b) {
 
 // What becomes of a field that says who the client is or where the message ends. Most names differ
 // from all of these in length.
-Fate FateOfGuarded(std::string_view name, ForwardedSource forwarded) {
+Fate FateOfGuarded(std::string_view name) {
   constexpr std::string_view kPrefix = "x-forwarded-";
   switch (name.size()) {
     case 4:
@@ -56,9 +62,7 @@ Fate FateOfGuarded(std::string_view name, ForwardedSource forwarded) {
     case 9:
       if (IsAlike(name, "x-user-id")) return Fate::kForwardIfTrusted;
       if (IsAlike(name, "x-real-ip")) return Fate::kDrop;
-      if (!IsAlike(name, "forwarded")) return Fate::kForward;
-      // A proxy that is trusted for one of the two fields may relay a stranger's in the other.
-      return forwarded == ForwardedSource::kForwarded ? Fate::kForwardIfTrusted : Fate::kDrop;
+      return IsAlike(name, "forwarded") ? Fate::kDrop : Fate::kForward;  // Written anew.
     case 14:
       if (IsAlike(name, "content-length")) return Fate::kDrop;
       break;
@@ -76,11 +80,12 @@ Fate FateOfGuarded(std::string_view name, ForwardedSource forwarded) {
 }
 
 Fate FateOf(std::string_view name, const ForwardedRequest& request) {
+  if (EqualsIgnoreCase(name, request.request_id_header)) return Fate::kDrop;  // Written anew.
   const std::string_view identity = request.identity_header;
   if (!identity.empty() && IsAlike(name, identity)) {
     return EqualsIgnoreCase(name, identity) ? Fate::kForwardIfTrusted : Fate::kDrop;
   }
-  const Fate fate = FateOfGuarded(name, request.forwarded);
+  const Fate fate = FateOfGuarded(name);
   if (fate == Fate::kForward || name.find('_') == std::string_view::npos) return fate;
   return Fate::kDrop;  // A guarded name in other clothes: no proxy vouches for it.
 }
@@ -96,6 +101,28 @@ void AppendForwardedFor(const ForwardedRequest& request, std::string& out) {
   }
   out += request.peer;
   out += "\r\n";
+}
+
+// RFC 7239: what holds a colon stands in quotes. Neither an address nor an authority has any.
+void AppendForwarded(const ForwardedRequest& request, std::string& out) {
+  out += "Forwarded: ";
+  // A proxy that is trusted for one of the two fields may relay a stranger's in the other.
+  for (const Field& field : request.head.fields()) {
+    if (!request.peer_trusted || !EqualsIgnoreCase(field.name, "forwarded")) continue;
+    if (field.value.empty()) continue;
+    out += field.value;
+    out += ", ";
+  }
+  const bool v6 = request.peer.find(':') != std::string::npos;
+  out += v6 ? "for=\"[" : "for=";
+  out += request.peer;
+  if (v6) out += "]\"";
+  if (!request.head.authority.empty()) {
+    out += ";host=\"";
+    out += request.head.authority;
+    out += '"';
+  }
+  out += request.tls ? ";proto=https\r\n" : ";proto=http\r\n";
 }
 
 void AppendRequestFraming(const wire::RequestHead& head, std::string& out) {
@@ -147,17 +174,25 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
   out += " HTTP/1.1\r\n";
   AppendField("Host", head.authority.empty() ? request.authority : head.authority, out);
   bool has_proto = false;
+  bool has_host = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
     const Fate fate = FateOf(field.name, request);
     if (fate == Fate::kForward || (fate == Fate::kForwardIfTrusted && request.peer_trusted)) {
       AppendField(field.name, field.value, out);
       has_proto = has_proto || EqualsIgnoreCase(field.name, "x-forwarded-proto");
+      has_host = has_host || EqualsIgnoreCase(field.name, "x-forwarded-host");
     }
   }
   AppendForwardedFor(request, out);
   AppendField("X-Real-IP", request.client, out);
-  if (!has_proto) out += "X-Forwarded-Proto: http\r\n";
+  if (!has_proto)
+    out += request.tls ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n";
+  if (!has_host && !head.authority.empty()) AppendField("X-Forwarded-Host", head.authority, out);
+  if (request.forwarded == ForwardedSource::kForwarded) AppendForwarded(request, out);
+  AppendRequestId(request.request_id_header, request.request_id, out);
+  out += head.minor_version == 0 ? "Via: 1.0 sluicegate\r\n" : "Via: 1.1 sluicegate\r\n";
+  if (request.websocket) out += kWebSocket;
   AppendRequestFraming(head, out);
   out += "\r\n";
 }
@@ -169,13 +204,27 @@ void AppendClientHead(const ForwardedResponse& response, std::string& out) {
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
     if (ours && IsEpochField(field.name)) continue;
+    if (EqualsIgnoreCase(field.name, response.request_id_header)) continue;
     AppendField(field.name, field.value, out);
   }
+  AppendRequestId(response.request_id_header, response.request_id, out);
   if (!response.date.empty()) AppendField("Date", response.date, out);
   out += response.quota.lines;
   if (ours) out += response.quota.epoch;
   if (response.chunked) out += "Transfer-Encoding: chunked\r\n";
-  AppendConnection(response.keep_alive, response.client_minor, out);
+  if (response.websocket) {
+    out += kWebSocket;
+  } else {
+    AppendConnection(response.keep_alive, response.client_minor, out);
+  }
+  out += "\r\n";
+}
+
+void AppendInterimHead(const wire::ResponseHead& head, std::string& out) {
+  AppendStatusLine(head.status, head.reason, out);
+  for (const Field& field : head.fields()) {
+    if (!wire::EndsHere(field.name, head.connection())) AppendField(field.name, field.value, out);
+  }
   out += "\r\n";
 }
 
@@ -184,6 +233,7 @@ void AppendOwnAnswer(const OwnAnswer& answer, std::string& out) {
   AppendField("Date", answer.date, out);
   if (!answer.body.empty()) AppendField("Content-Type", answer.content_type, out);
   if (answer.no_store) out += "Cache-Control: no-store\r\n";
+  AppendRequestId(answer.request_id_header, answer.request_id, out);
   out += answer.quota.lines;
   out += answer.quota.epoch;
   AppendConnection(answer.keep_alive, answer.client_minor, out);

@@ -26,6 +26,10 @@ struct ForwardedRequest {
   bool peer_trusted = false;
   policy::ForwardedSource forwarded = policy::ForwardedSource::kNone;  ///< The field that counts.
   std::string_view identity_header;                                    ///< Lower case; empty: none.
+  std::string_view request_id_header;  ///< Lower case; empty: off. The client's own is dropped.
+  std::string_view request_id;
+  bool tls = false;        ///< The client's connection is encrypted.
+  bool websocket = false;  ///< The client's offer to go on in WebSocket goes on.
 };
 
 /// The request's head as the upstream gets it: no hop-by-hop fields, framing anew, and of the
@@ -37,12 +41,18 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 struct ForwardedResponse {
   const wire::ResponseHead& head;
   const http::QuotaLines& quota;
-  std::string_view date;  ///< Empty: the answer tells its own.
-  bool chunked = false;   ///< The body goes on in chunks.
+  std::string_view date;               ///< Empty: the answer tells its own.
+  std::string_view request_id_header;  ///< Lower case; empty: off. The origin's own is dropped.
+  std::string_view request_id;
+  bool chunked = false;  ///< The body goes on in chunks.
   bool keep_alive = true;
+  bool websocket = false;     ///< The connection goes on in WebSocket.
   unsigned client_minor = 1;  ///< The client's HTTP/1 version.
 };
 void AppendClientHead(const ForwardedResponse& response, std::string& out);
+
+/// An interim response (1xx) as the client gets it.
+void AppendInterimHead(const wire::ResponseHead& head, std::string& out);
 
 /// An answer of the gateway's own.
 struct OwnAnswer {
@@ -50,7 +60,9 @@ struct OwnAnswer {
   std::string_view content_type;
   std::string_view body;  ///< Empty: none, and no type.
   const http::QuotaLines& quota;
-  std::string_view date;  ///< The Date field's text.
+  std::string_view date;               ///< The Date field's text.
+  std::string_view request_id_header;  ///< Lower case; empty: off.
+  std::string_view request_id;
   bool no_store = true;
   bool keep_alive = true;
   bool to_head = false;  ///< It answers HEAD: no body.

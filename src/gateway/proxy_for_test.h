@@ -153,18 +153,25 @@ class Peer {
 
 class Proxy : public testing::Test {
  protected:
-  Proxy() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address = Loopback(0);
-    socklen_t size = sizeof(address);
-    ::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-    ::listen(listener_, 16);
-    ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-    upstream_port_ = ntohs(address.sin_port);
-    ::setsockopt(listener_, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience));
+  Proxy() : listener_(Listen(upstream_port_)) {
     clock_.Set({.engine_ns = 1'000'000'000'000, .unix_ns = 1'800'000'000'000'000'000});
   }
   ~Proxy() override { ::close(listener_); }
 
+  /// On `port`; 0: the system chooses, and it is told there.
+  static int Listen(std::uint16_t& port) {
+    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    sockaddr_in address = Loopback(port);
+    socklen_t size = sizeof(address);
+    ::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    ::listen(listener, 16);
+    ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+    port = ntohs(address.sin_port);
+    ::setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience));
+    return listener;
+  }
   static std::shared_ptr<const policy::Policy> Compile(std::string_view yaml) {
     auto policy = config::ParsePolicy(yaml);
     if (policy) return *policy;
@@ -181,21 +188,25 @@ class Proxy : public testing::Test {
     auto engine = engine::Engine::Create(std::move(policy), HashSecret{});
     ASSERT_TRUE(engine) << engine.error();
     engine_ = std::move(*engine);
-    auto upstream = UpstreamTarget::Resolve({.host = "127.0.0.1", .port = upstream_port_});
+    if (servers_.empty()) servers_ = {{.host = "127.0.0.1", .port = upstream_port_}};
+    auto upstream = UpstreamGroup::Resolve({.servers = servers_, .tls = upstream_tls_});
     ASSERT_TRUE(upstream) << upstream.error();
-    auto gateway = Gateway::Create(*engine_, clock_,
-                                   {.listen = {.address = IpAddress::V4({127, 0, 0, 1}), .port = 0},
-                                    .upstream = std::move(*upstream),
-                                    .identities = identities_,
-                                    .on_denial = std::move(on_denial)});
+    group_ = *std::move(upstream);
+    auto gateway = Gateway::Create(
+        *engine_, clock_,
+        {.listen = listeners_,
+         .with = {.upstream = group_, .identities = identities_, .certificates = certificates_},
+         .on_denial = std::move(on_denial),
+         .on_alarm = on_alarm_});
     ASSERT_TRUE(gateway) << gateway.error();
     gateway_ = std::move(*gateway);
     gateway_->Start();
   }
   Peer Client() { return Peer::Connect(gateway_->port()); }
   /// The next connection that the gateway makes.
-  Peer Upstream() {
-    const int fd = ::accept(listener_, nullptr, nullptr);
+  Peer Upstream() { return AcceptFrom(listener_); }
+  static Peer AcceptFrom(int listener) {
+    const int fd = ::accept(listener, nullptr, nullptr);
     EXPECT_GE(fd, 0) << "the gateway made no connection";
     return Peer(fd);
   }
@@ -209,9 +220,17 @@ class Proxy : public testing::Test {
   [[nodiscard]] std::uint64_t Count(Event event) const { return gateway_->Read()[event]; }
 
   ManualClock clock_;
+  std::vector<policy::GatewayListener> listeners_ = {
+      {.endpoint = {.address = IpAddress::V4({127, 0, 0, 1})}}};
+  // Of gateways that start from now on; no servers: the test's own.
+  std::vector<policy::UpstreamServer> servers_;
+  policy::UpstreamTls upstream_tls_;
+  std::function<void(const std::string&)> on_alarm_;
+  std::shared_ptr<const Certificates> certificates_;
   std::shared_ptr<const identity::Identities> identities_;  // Of gateways that start from now on.
-  int listener_;
   std::uint16_t upstream_port_ = 0;
+  int listener_;
+  std::shared_ptr<const UpstreamGroup> group_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<Gateway> gateway_;
 };

@@ -242,7 +242,7 @@ TEST_F(Proxy, ExpectContinueIsAnsweredHereAndNotForwarded) {
   Peer upstream = Upstream();
   EXPECT_THAT(upstream.Head(), Not(HasSubstr("Expect")));
   EXPECT_EQ(upstream.Bytes(2), "hi");
-  upstream.Send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");  // Dropped.
+  upstream.Send("HTTP/1.1 100 Continue\r\n\r\n");  // Said already.
   upstream.Send(kOk);
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
 }
@@ -326,7 +326,7 @@ TEST_F(Proxy, HopByHopFieldsEndHere) {
   Peer client = Client();
   client.Send(
       "GET //a/./b/../%63?q=1 HTTP/1.1\r\nHost: t\r\nConnection: X-Mine, upgrade\r\n"
-      "X-Mine: 1\r\nUpgrade: websocket\r\nTE: trailers\r\nKept: yes\r\n\r\n");
+      "X-Mine: 1\r\nUpgrade: h2c\r\nTE: trailers\r\nKept: yes\r\n\r\n");
   Peer upstream = Upstream();
   const std::string seen = upstream.Head();
   EXPECT_THAT(seen, StartsWith("GET /a/c?q=1 HTTP/1.1\r\n"));
@@ -355,6 +355,25 @@ TEST_F(Proxy, AReloadChangesTheLimitsAndDropsNobody) {
   upstream.Head();
   upstream.Send(kOk);
   EXPECT_THAT(client.Message(), HasSubstr("RateLimit-Policy: \"per-minute\";q=2;w=60\r\n"));
+}
+
+TEST_F(Proxy, SeveralListenersAreOneGateway) {
+  listeners_.push_back(listeners_.front());
+  Serve(kTwo);
+  ASSERT_EQ(gateway_->ports().size(), 2U);
+  EXPECT_EQ(gateway_->port(), gateway_->ports()[0]);
+  Peer first = Peer::Connect(gateway_->ports()[0]);
+  Peer second = Peer::Connect(gateway_->ports()[1]);
+  first.Send(kGet);
+  Peer upstream = Upstream();
+  AnswerOk(upstream, first);
+  second.Send(kGet);
+  AnswerOk(upstream, second);
+  second.Send(kGet);
+  EXPECT_THAT(second.Message(), StartsWith("HTTP/1.1 429 ")) << "they share the client's quota";
+  EXPECT_TRUE(gateway_->Drain(std::chrono::seconds(10)));
+  EXPECT_EQ(first.Rest(), "");
+  EXPECT_EQ(second.Rest(), "");
 }
 
 TEST_F(Proxy, DrainingFinishesWhatIsInFlightAndClosesTheIdle) {

@@ -54,9 +54,11 @@ void ReadBuffer::Shrink() {
   begin_ = end_ = 0;
 }
 
-Session::Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer)
+Session::Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer,
+                 const Door& door)
     : worker_(worker),
       socket_(worker.loop(), std::move(connection)),
+      door_(door),
       peer_(peer),
       peer_text_(peer.ToString()),
       deadline_(worker_.loop().timers(), [this] { OnExpiry(); }) {}
@@ -95,7 +97,7 @@ void Session::OnExpiry() {
     return;
   }
   expired_ = true;
-  if (phase_ != Phase::kUpstream) {
+  if (phase_ != Phase::kUpstream && phase_ != Phase::kTunnel) {
     socket_.Cancel();
   } else if (watched_ != nullptr) {
     watched_->socket.Cancel();
@@ -131,9 +133,36 @@ net::Task<bool> Session::Write(net::Pieces pieces) {
   co_return error == net::kNoError;
 }
 
+net::Task<bool> Session::WriteAside(net::Pieces pieces) {
+  const Phase phase = phase_;
+  const std::chrono::nanoseconds wait = wait_;
+  const bool written = co_await Write(pieces);
+  if (!deadline_.set()) Await(phase, wait);
+  co_return written;
+}
+
+net::Task<bool> Session::Open() {
+  std::unique_ptr<net::TlsSession> tls = worker_.AcceptTls(door_);
+  if (tls == nullptr) co_return true;
+  Await(Phase::kHead, worker_.settings().timeouts.header);
+  socket_.UseTls(std::move(tls));
+  const int error = co_await socket_.Handshake();
+  AwaitNothing();
+  if (error == net::kNoError) co_return true;
+  worker_.counters().Add(expired_ ? Event::kHeaderTimeouts : Event::kHandshakesFailed);
+  co_return false;
+}
+
+const std::string& Session::request_id() {
+  if (request_id_.empty()) worker_.NameRequest(request_id_);
+  return request_id_;
+}
+
 net::Task<void> Session::Run() {
-  for (bool more = true; more;) {
+  bool more = co_await Open();
+  while (more) {
     quota_.Clear();
+    request_id_.clear();
     linger_ = false;
     more = co_await ReadHead();
     if (!more) break;
@@ -249,21 +278,35 @@ void Session::FillWith(std::uint16_t status, std::string_view content_type, std:
                    .body = body,
                    .quota = quota_,
                    .date = worker_.Date(now),
+                   .request_id_header = worker_.settings().request_id,
+                   .request_id = request_id(),
                    .keep_alive = keep_alive,
                    .to_head = to_head_,
                    .client_minor = head_.minor_version},
                   out_);
-  worker_.counters().AddResponse(status);
+  CountResponse(status);
 }
 
 Request Session::ReadRequest(const engine::Ruleset& rules, Now now) {
   const bool folds = rules.policy().settings().mcp.Fold(path_, folded_path_);
-  return reader_.Read(rules.policy(), worker_.VouchersAt(now),
-                      {.peer = peer_,
-                       .method = head_.method,
-                       .path = folds ? folded_path_ : path_,
-                       .authority = head_.authority,
-                       .fields = head_.fields()});
+  const Request request = reader_.Read(rules.policy(), worker_.VouchersAt(now),
+                                       {.peer = peer_,
+                                        .method = head_.method,
+                                        .path = folds ? folded_path_ : path_,
+                                        .authority = head_.authority,
+                                        .fields = head_.fields()});
+  TakeRequestId(rules.policy().settings().request_id);
+  return request;
+}
+
+// A proxy that is trusted may have named the request before us.
+void Session::TakeRequestId(std::string_view header) {
+  constexpr std::size_t kMostBytes = 128;
+  if (header.empty() || !reader_.client().peer_trusted || !request_id_.empty()) return;
+  const std::string_view named = head_.Find(header).value_or(std::string_view());
+  const bool usable = !named.empty() && named.size() <= kMostBytes &&
+                      std::ranges::all_of(named, [](char c) { return c > ' ' && c < 0x7F; });
+  if (usable) request_id_ = named;
 }
 
 std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {

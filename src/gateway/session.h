@@ -62,12 +62,13 @@ enum class Phase : std::uint8_t {
   kBody,      ///< The client: to send more of a body, or to read what was written.
   kUpstream,  ///< The upstream.
   kStream,    ///< The upstream, for as long as it takes: expiry only looks whether the client left.
+  kTunnel,    ///< Either end, after an upgrade.
 };
 
 class Session final : public std::enable_shared_from_this<Session>,
                       private net::Socket::HangupListener {
  public:
-  Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer);
+  Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer, const Door& door);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -87,6 +88,10 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] std::string_view path() const noexcept { return path_; }
   [[nodiscard]] const wire::ClientAddress& client() const noexcept { return reader_.client(); }
   [[nodiscard]] const std::string& peer_text() const noexcept { return peer_text_; }
+  [[nodiscard]] bool has_tls() const noexcept { return socket_.tls() != nullptr; }
+  /// What logs name the request by; empty: the policy has it off.
+  [[nodiscard]] const std::string& request_id();
+  void CountResponse(std::uint16_t status) { worker_.counters().AddResponse(status); }
   [[nodiscard]] std::string& upstream_head() noexcept { return upstream_head_; }
   [[nodiscard]] std::string& out() noexcept { return out_; }
   /// Bytes of the request's body beyond which it is refused; 0: no bound.
@@ -102,11 +107,14 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] net::Task<bool> ReadMore();
   /// Writes to the client, waiting at most the idle time for it to read on. False: it is gone.
   [[nodiscard]] net::Task<bool> Write(net::Pieces pieces);
+  /// Likewise, and what was waited for before is waited for on.
+  [[nodiscard]] net::Task<bool> WriteAside(net::Pieces pieces);
   /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
   void WatchFor(UpstreamPtr upstream) { watched_ = std::move(upstream); }
   /// From now on the client's leaving cancels what is watched. Half-closing counts as leaving. To
   /// be called when the request was read to its end.
   void WatchClient() { socket_.WatchHangup(this); }
+  void IgnoreHangup() { socket_.WatchHangup(nullptr); }
 
   /// Whether the request takes places of limits of requests in flight.
   [[nodiscard]] bool holds_leases() const noexcept { return !leases_.empty(); }
@@ -142,6 +150,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   static constexpr Duration kRenewal = std::chrono::seconds(5);
 
   [[nodiscard]] net::Task<void> Run();
+  /// What comes before the first request: TLS.
+  [[nodiscard]] net::Task<bool> Open();
   [[nodiscard]] net::Task<bool> ReadHead();
   /// A byte of the next request is there.
   [[nodiscard]] bool HasBegun();
@@ -157,6 +167,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   /// kForward: the path, and `query`, are known.
   [[nodiscard]] Next Locate(std::string_view& query);
   [[nodiscard]] Next Judge();
+  void TakeRequestId(std::string_view header);
   [[nodiscard]] Request ReadRequest(const engine::Ruleset& rules, Now now);
   // Messages of MCP (mcp_message.cc): their bodies are read before anything is decided.
   [[nodiscard]] bool BringsMessage();
@@ -181,8 +192,9 @@ class Session final : public std::enable_shared_from_this<Session>,
 
   Worker& worker_;
   net::Socket socket_;
-  const IpAddress peer_;
-  const std::string peer_text_;
+  const Door door_;
+  IpAddress peer_;
+  std::string peer_text_;
   net::Deadline deadline_;
   Phase phase_ = Phase::kIdle;
   std::chrono::nanoseconds wait_{};
@@ -202,6 +214,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::uint64_t max_body_ = 0;
   std::string path_;  // Strings that keep their room from request to request.
   std::string folded_path_;
+  std::string request_id_;
   http::QuotaLines quota_;
   std::vector<Stamp> leases_;  // Of the request that is under way.
   std::uint64_t renewed_ns_ = 0;

@@ -1,23 +1,15 @@
 #include "gateway/upstream_pool.h"
 
-#include <sys/socket.h>
-
-#include <cerrno>
+#include <algorithm>
 
 namespace sluicegate::gateway {
-namespace {
 
-// Whether the peer closed, or sent what nobody asked for.
-bool IsSpoiled(net::Socket& socket) { return socket.HasBytesOrEnded(); }
-
-}  // namespace
-
-UpstreamPtr UpstreamPool::Take(const std::shared_ptr<const UpstreamTarget>& target) {
-  while (!idle_.empty()) {
-    UpstreamPtr connection = std::move(idle_.back());
-    idle_.pop_back();
-    if (connection->target != target) continue;  // From before a reload.
-    if (IsSpoiled(connection->socket)) continue;
+UpstreamPtr UpstreamPool::Take(const TargetPtr& target) {
+  for (std::size_t i = idle_.size(); i-- > 0;) {
+    if (idle_[i]->target != target) continue;
+    UpstreamPtr connection = std::move(idle_[i]);
+    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (connection->socket.HasBytesOrEnded()) continue;
     connection->reused = true;
     return connection;
   }
@@ -29,9 +21,10 @@ void UpstreamPool::Return(UpstreamPtr connection) {
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(connection));
 }
 
-void UpstreamPool::Sweep(const std::shared_ptr<const UpstreamTarget>& target) {
-  std::erase_if(idle_, [&target](const UpstreamPtr& connection) {
-    return connection->target != target || IsSpoiled(connection->socket);
+void UpstreamPool::Sweep(const UpstreamGroup& group) {
+  std::erase_if(idle_, [&group](const UpstreamPtr& connection) {
+    const bool known = std::ranges::find(group.targets, connection->target) != group.targets.end();
+    return !known || connection->socket.HasBytesOrEnded();
   });
 }
 

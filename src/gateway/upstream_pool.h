@@ -20,7 +20,7 @@ struct UpstreamConnection {
   explicit UpstreamConnection(net::EventLoop& loop) : socket(loop) {}
   net::Socket socket;
   bool reused = false;  ///< It carried a request before.
-  std::shared_ptr<const UpstreamTarget> target;
+  TargetPtr target;
   std::size_t begin = 0;  ///< Bytes read and not used lie in [begin, end).
   std::size_t end = 0;
   wire::ResponseParser parser;
@@ -41,12 +41,12 @@ class UpstreamPool {
 
   /// A resting connection to `target`, or null; one that the upstream closed or sent something on
   /// meanwhile is dropped, as what it sent would pass for the next answer (costs a system call).
-  [[nodiscard]] UpstreamPtr Take(const std::shared_ptr<const UpstreamTarget>& target);
+  [[nodiscard]] UpstreamPtr Take(const TargetPtr& target);
   /// Lets a connection rest whose last response was read to its end.
   void Return(UpstreamPtr connection);
-  /// Drops those that the upstream closed or sent something on, or that lead elsewhere than to
-  /// `target`.
-  void Sweep(const std::shared_ptr<const UpstreamTarget>& target);
+  /// Drops those that the upstream closed or sent something on, or that lead to no server of
+  /// `group`.
+  void Sweep(const UpstreamGroup& group);
   void Clear() { idle_.clear(); }
   [[nodiscard]] bool empty() const noexcept { return idle_.empty(); }
 

@@ -21,10 +21,11 @@ Worker::Worker(Shared& shared)
       rules_(shared.engine.rulesets()),
       upstream_(shared.upstream),
       identities_(shared.identities),
+      certificates_(shared.certificates),
       sweep_(loop_.timers(), [this] { Sweep(); }) {}
 
 Worker::~Worker() {
-  if (listener_ != nullptr) listener_->Close();
+  for (const auto& listener : listeners_) listener->Close();
   pool_.Clear();
   sweep_.Clear();
   on_empty_ = nullptr;
@@ -33,12 +34,12 @@ Worker::~Worker() {
   loop_.RunReady();
 }
 
-void Worker::Serve(std::unique_ptr<net::Listener> listener) {
-  listener_ = std::move(listener);
-  loop_.Post([this] {
-    listener_->Start([this](net::FileDescriptor connection, const IpAddress& peer) {
+void Worker::Serve(std::unique_ptr<net::Listener> listener, Door door) {
+  net::Listener* const taken = listeners_.emplace_back(std::move(listener)).get();
+  loop_.Post([this, taken, door] {
+    taken->Start([this, door](net::FileDescriptor connection, const IpAddress& peer) {
       counters_.Add(Event::kConnections);
-      auto session = std::make_shared<Session>(*this, std::move(connection), peer);
+      auto session = std::make_shared<Session>(*this, std::move(connection), peer, door);
       sessions_.insert(session.get());
       session->Start();
     });
@@ -48,7 +49,7 @@ void Worker::Serve(std::unique_ptr<net::Listener> listener) {
 void Worker::Drain(std::function<void()> on_empty) {
   on_empty_ = std::move(on_empty);
   draining_ = true;
-  if (listener_ != nullptr) listener_->Close();
+  for (const auto& listener : listeners_) listener->Close();
   pool_.Clear();
   for (Session* session : sessions_) session->OnDrain();
   TellWhenEmpty();
@@ -60,14 +61,27 @@ void Worker::Rest(UpstreamPtr connection) {
 }
 
 void Worker::Sweep() {
-  pool_.Sweep(upstream());
+  SweepPool();
   if (!pool_.empty()) sweep_.Set(kSweep);
 }
 
 void Worker::TakeReload() {
   rules_.Refresh();
   identities_.Refresh();
-  pool_.Sweep(upstream());
+  certificates_.Refresh();
+  SweepPool();
+}
+
+void Worker::SweepPool() {
+  static_cast<void>(balancer());  // It learns of a reload.
+  pool_.Sweep(*upstream_);
+}
+
+std::unique_ptr<net::TlsSession> Worker::AcceptTls(const Door& door) {
+  certificates_.Refresh();
+  const auto& contexts = certificates_->listeners;
+  if (door.place >= contexts.size() || contexts[door.place] == nullptr) return nullptr;
+  return contexts[door.place]->Accept();
 }
 
 void Worker::Forget(Session& session) {
@@ -141,6 +155,30 @@ void Worker::TellDenial(const engine::Ruleset& rules, const Decision& decision, 
     event.limit = rule.variants()[decision.variant].limits[decision.limit].name;
   }
   shared_.on_denial(event);
+}
+
+void Worker::NameRequest(std::string& id) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  id.clear();
+  for (unsigned half = 0; half < 2; ++half) {
+    SipHasher hasher(names_);
+    hasher.UpdateU64(++named_);
+    std::uint64_t bits = hasher.Finish();
+    for (unsigned i = 0; i < 16; ++i, bits >>= 4U) id += kDigits[bits & 0xFU];
+  }
+}
+
+void Worker::TellRest(const UpstreamTarget& target, std::string_view why) const {
+  if (shared_.on_alarm)
+    shared_.on_alarm(target.url + " rests, others stand in: " + std::string(why));
+}
+
+void Worker::TellUnreachable(const UpstreamTarget& target, std::string_view why) {
+  if (balancer().NoteUnreachable(target, now().engine_ns)) TellRest(target, why);
+}
+
+void Worker::TellFailure(const UpstreamTarget& target, std::string_view why) {
+  if (balancer().NoteFailure(target, now().engine_ns)) TellRest(target, why);
 }
 
 }  // namespace sluicegate::gateway

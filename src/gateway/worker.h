@@ -14,6 +14,7 @@
 #include "base/snapshot.h"
 #include "engine/engine.h"
 #include "engine/tool_statistics.h"
+#include "gateway/balancer.h"
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
 #include "gateway/upstream_pool.h"
@@ -34,10 +35,18 @@ class Session;
 struct Shared {
   engine::Engine& engine;
   const Clock& clock;
-  Snapshot<UpstreamTarget> upstream;
+  Snapshot<UpstreamGroup> upstream;
   Snapshot<identity::Identities> identities;
+  Snapshot<Certificates> certificates;
   const std::function<void(const DenialEvent&)> on_denial;
+  const std::function<void(const std::string&)> on_alarm;
   engine::ToolStatistics tools{};
+};
+
+/// Through which listener a connection came. A value type.
+struct Door {
+  std::size_t place = 0;        ///< Among the gateway's listeners.
+  bool proxy_protocol = false;  ///< Trusted proxies begin with its header.
 };
 
 class Worker {
@@ -48,8 +57,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Takes a listener over and accepts from it when the loop runs.
-  void Serve(std::unique_ptr<net::Listener> listener);
+  /// Takes a listener over and accepts from it when the loop runs; one after the other for several.
+  void Serve(std::unique_ptr<net::Listener> listener, Door door);
   /// Accepts no more and closes connections that are between requests; `on_empty` is called once,
   /// when none is left.
   void Drain(std::function<void()> on_empty);
@@ -72,10 +81,13 @@ class Worker {
     return *rules_;
   }
   [[nodiscard]] const policy::Settings& settings() const { return rules_->policy().settings(); }
-  [[nodiscard]] const std::shared_ptr<const UpstreamTarget>& upstream() {
+  [[nodiscard]] Balancer& balancer() {
     upstream_.Refresh();
-    return upstream_.ptr();
+    balancer_.Take(upstream_.ptr());
+    return balancer_;
   }
+  /// Null: the door is plain.
+  [[nodiscard]] std::unique_ptr<net::TlsSession> AcceptTls(const Door& door);
   [[nodiscard]] http::Vouchers VouchersAt(Now now) {
     identities_.Refresh();
     return {.known = &*identities_, .verified = &verified_, .now = now};
@@ -100,18 +112,27 @@ class Worker {
   void Renew(std::vector<Stamp>& leases);
   /// Leaves `leases` empty.
   void GiveBack(std::vector<Stamp>& leases);
+  /// Puts a name for a request into `id`: 32 hex digits that nobody can guess or meets twice.
+  void NameRequest(std::string& id);
   void TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now);
+  /// A server of the upstream could not be connected to, or broke off: `why`.
+  void TellUnreachable(const UpstreamTarget& target, std::string_view why);
+  void TellFailure(const UpstreamTarget& target, std::string_view why);
 
  private:
   void TellWhenEmpty();
+  void TellRest(const UpstreamTarget& target, std::string_view why) const;
   void Sweep();
+  void SweepPool();
 
   Shared& shared_;
   net::EventLoop loop_;
-  std::unique_ptr<net::Listener> listener_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
   engine::Engine::Rulesets::Reader rules_;
-  Snapshot<UpstreamTarget>::Reader upstream_;
+  Snapshot<UpstreamGroup>::Reader upstream_;
+  Balancer balancer_;
   Snapshot<identity::Identities>::Reader identities_;
+  Snapshot<Certificates>::Reader certificates_;
   identity::TokenCache verified_;
   UpstreamPool pool_;
   net::Deadline sweep_;
@@ -122,6 +143,8 @@ class Worker {
   engine::Receipt receipt_;  // Of the decision that is made.
   std::unordered_set<Session*> sessions_;
   std::function<void()> on_empty_;
+  const HashSecret names_ = HashSecret::Random();
+  std::uint64_t named_ = 0;  // Requests.
   std::uint32_t decisions_ = 0;
   bool draining_ = false;
 };

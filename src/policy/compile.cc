@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "policy/capacity.h"
+#include "policy/door_compiler.h"
 #include "policy/mcp_compiler.h"
 #include "policy/policy.h"
 #include "policy/rule_compiler.h"
@@ -49,7 +50,7 @@ class PolicyCompiler {
   std::expected<std::shared_ptr<const Policy>, std::vector<Mistake>> Compile() {
     if (config_.enabled)
       policy_.enabled_ = ReadBool(*config_.enabled, "enabled", mistakes_).value_or(true);
-    ReadListeners();
+    CompileListeners(config_, mistakes_, settings());
     ReadClients();
     ReadTimeouts();
     ReadHeaders();
@@ -63,28 +64,6 @@ class PolicyCompiler {
 
  private:
   Settings& settings() { return policy_.settings_; }
-
-  void RefuseLater(const MaybeText& text, std::string what, std::string mend) {
-    if (text) mistakes_.Add(text->at, std::move(what) + std::string(kLater), std::move(mend));
-  }
-
-  void ReadListeners() {
-    const ListenConfig& listen = config_.listen;
-    if (listen.gateway)
-      settings().gateway = ReadEndpoint(*listen.gateway, "The gateway's listener", mistakes_);
-    if (listen.admin)
-      settings().admin = ReadEndpoint(*listen.admin, "The admin listener", mistakes_);
-    RefuseLater(listen.rls, "The Envoy RLS door", "Leave listen.rls out and use the gateway.");
-    RefuseLater(listen.resp, "The RESP door", "Leave listen.resp out and use the gateway.");
-    RefuseLater(listen.check, "The HTTP check door", "Leave listen.check out and use the gateway.");
-    const bool same = settings().gateway && settings().admin && settings().gateway->port != 0 &&
-                      settings().gateway->port == settings().admin->port &&
-                      settings().gateway->address == settings().admin->address;
-    if (same) {
-      mistakes_.Add(listen.admin->at, "The admin door and the gateway have the same listener.",
-                    "Write another port for one of them.");
-    }
-  }
 
   void ReadClients() {
     const ClientsConfig& clients = config_.clients;
@@ -119,18 +98,12 @@ class PolicyCompiler {
     } else if (text.value == kWords[2]) {
       source = ForwardedSource::kNone;
     } else if (text.value == kWords[3]) {
-      mistakes_.Add(text.at, "The PROXY protocol" + std::string(kLater),
-                    "Write x-forwarded-for, forwarded or none.");
+      mistakes_.Add(text.at, "The PROXY protocol belongs to a listener.",
+                    "Write listen: {gateway: {address: ADDRESS:PORT, proxy_protocol: true}}.");
     } else {
       mistakes_.Add(text.at, "No source of client addresses is called " + Quoted(text.value) + ".",
                     Suggest(text.value, std::span(kWords).first(3)));
     }
-  }
-
-  std::string ReadPath(const Text& text) {
-    if (text.value.empty())
-      mistakes_.Add(text.at, "The name of this file is empty.", "Write its path.");
-    return text.value;
   }
 
   void ReadIdentity() {
@@ -152,14 +125,15 @@ class PolicyCompiler {
                        "Write clients: {trusted_proxies: [ADDRESS]} for the proxy that sets it.");
       }
     }
-    if (clients.identity_api_keys) identity.api_keys_file = ReadPath(*clients.identity_api_keys);
+    if (clients.identity_api_keys)
+      identity.api_keys_file = ReadPath(*clients.identity_api_keys, mistakes_);
     if (clients.identity_jwt) identity.jwt = ReadTokens(*clients.identity_jwt);
   }
 
   TokenIdentity ReadTokens(const TokensConfig& config) {
     TokenIdentity tokens;
     if (config.key) {
-      tokens.key_file = ReadPath(*config.key);
+      tokens.key_file = ReadPath(*config.key, mistakes_);
     } else {
       mistakes_.Add(config.at, "Nothing says what tokens are verified with.",
                     "Write key: FILE with public keys in PEM, a JSON Web Key Set or a secret.");
@@ -192,6 +166,7 @@ class PolicyCompiler {
     read(config_.timeouts.upstream, "timeouts.upstream", timeouts.upstream);
     read(config_.timeouts.connect, "timeouts.connect", timeouts.connect);
     read(config_.timeouts.drain, "timeouts.drain", timeouts.drain);
+    read(config_.timeouts.tunnel, "timeouts.tunnel", timeouts.tunnel);
   }
 
   void ReadHeaders() {
@@ -220,11 +195,34 @@ class PolicyCompiler {
   }
 
   void ReadRest() {
-    if (config_.upstream_url) settings().upstream = ReadUpstream(*config_.upstream_url, mistakes_);
+    settings().upstream = CompileUpstream(config_.upstream, mistakes_);
+    settings().connections = CompileConnections(config_.connections, mistakes_);
     if (config_.max_body)
       settings().max_body = ReadSize(*config_.max_body, "max_body", mistakes_).value_or(0);
-    if (config_.admin_token_file) settings().admin_token_file = ReadPath(*config_.admin_token_file);
+    if (config_.admin_token_file)
+      settings().admin_token_file = ReadPath(*config_.admin_token_file, mistakes_);
+    if (config_.access_log) {
+      const Text& file = *config_.access_log;
+      settings().access_log = IsOff(file) ? "" : ReadPath(file, mistakes_);
+    }
+    ReadRequestId();
     ReadState();
+  }
+
+  void ReadRequestId() {
+    std::string& field = settings().request_id;
+    if (const MaybeText& text = config_.request_id) {
+      field.clear();
+      if (!IsOff(*text)) field = ReadFieldName(text->value, text->at, mistakes_).value_or("");
+      if (IsTheGatewaysOwn(field)) {
+        mistakes_.Add(text->at, "The field " + Quoted(field) + " says something else of a request.",
+                      "Name a field of its own, like x-request-id.");
+      }
+    }
+    if (field.empty() || field != settings().clients.identity.header) return;
+    mistakes_.Add(config_.request_id ? config_.request_id->at : config_.clients.identity_header->at,
+                  "The field " + Quoted(field) + " names the request and the user at once.",
+                  "Write another field for one of them, or request_id: off.");
   }
 
   void ReadState() {

@@ -28,12 +28,16 @@ TEST(CompileTest, Defaults) {
   EXPECT_TRUE(policy->enabled());
   EXPECT_THAT(policy->warnings(), IsEmpty());
   const Settings& settings = policy->settings();
-  EXPECT_FALSE(settings.gateway || settings.admin || settings.upstream);
+  EXPECT_FALSE(settings.admin || settings.upstream);
+  EXPECT_THAT(settings.gateway, IsEmpty());
   EXPECT_EQ(settings.memory, 64U << 20U);
   EXPECT_EQ(settings.max_body, 0U);
   EXPECT_EQ(settings.timeouts.header, seconds(10));
   EXPECT_EQ(settings.timeouts.idle, seconds(60));
   EXPECT_EQ(settings.timeouts.upstream, seconds(30));
+  EXPECT_EQ(settings.timeouts.tunnel, std::chrono::hours(1));
+  EXPECT_EQ(settings.access_log, "");
+  EXPECT_EQ(settings.request_id, "x-request-id");
   EXPECT_EQ(settings.clients.forwarded, ForwardedSource::kXForwardedFor);
   EXPECT_TRUE(settings.clients.trusted_proxies.empty());
   EXPECT_THAT(settings.headers, ElementsAre(HeaderMode::kDraft11, HeaderMode::kXRateLimitEpoch));
@@ -47,9 +51,9 @@ TEST(CompileTest, Defaults) {
 TEST(CompileTest, EverySettingIsRead) {
   Config config = WrittenRules({WrittenRule("a", {"client"})});
   config.enabled = Written("false");
-  config.listen.gateway = Written("0.0.0.0:8080");
+  config.listen.gateway.emplace_back().address = Written("0.0.0.0:8080");
   config.listen.admin = Written("[::1]:0");
-  config.upstream_url = Written("http://[2001:db8::1]:81/");
+  config.upstream.urls = WrittenList({"http://[2001:db8::1]:81/"});
   config.clients.trusted_proxies = WrittenList({"10.0.0.0/8", "::1"});
   config.clients.trusted_hops = Written("2");
   config.clients.forwarded = Written("forwarded");
@@ -59,18 +63,22 @@ TEST(CompileTest, EverySettingIsRead) {
                      .idle = Written("2s"),
                      .upstream = Written("3s"),
                      .connect = Written("4s"),
-                     .drain = Written("5s")};
+                     .drain = Written("5s"),
+                     .tunnel = Written("6s")};
   config.max_body = Written("1MiB");
   config.admin_token_file = Written("/run/token");
+  config.access_log = Written("-");
+  config.request_id = Written("X-Trace");
   config.headers = WrittenList({"x-ratelimit-epoch"});
   const auto policy = Compiled(config);
   ASSERT_NE(policy, nullptr);
   EXPECT_FALSE(policy->enabled());
   const Settings& settings = policy->settings();
-  EXPECT_EQ(settings.gateway->port, 8080);
+  ASSERT_EQ(settings.gateway.size(), 1U);
+  EXPECT_EQ(settings.gateway[0].endpoint.port, 8080);
   EXPECT_EQ(settings.admin->address.ToString(), "::1");
-  EXPECT_EQ(settings.upstream->host, "2001:db8::1");
-  EXPECT_EQ(settings.upstream->port, 81);
+  EXPECT_THAT(settings.upstream->servers,
+              ElementsAre(UpstreamServer{.host = "2001:db8::1", .port = 81}));
   EXPECT_TRUE(settings.clients.trusted_proxies.Contains(IpAddress::Parse("10.9.9.9").value()));
   EXPECT_EQ(settings.clients.trusted_hops, 2U);
   EXPECT_EQ(settings.clients.forwarded, ForwardedSource::kForwarded);
@@ -81,8 +89,11 @@ TEST(CompileTest, EverySettingIsRead) {
   EXPECT_EQ(settings.timeouts.upstream, seconds(3));
   EXPECT_EQ(settings.timeouts.connect, seconds(4));
   EXPECT_EQ(settings.timeouts.drain, seconds(5));
+  EXPECT_EQ(settings.timeouts.tunnel, seconds(6));
   EXPECT_EQ(settings.max_body, 1U << 20U);
   EXPECT_EQ(settings.admin_token_file, "/run/token");
+  EXPECT_EQ(settings.access_log, "-");
+  EXPECT_EQ(settings.request_id, "x-trace");
   EXPECT_THAT(settings.headers, ElementsAre(HeaderMode::kXRateLimitEpoch));
 }
 
@@ -92,10 +103,16 @@ TEST(CompileTest, ABareOffIsWhatYamlMakesOfIt) {
     rule.mode = Written(off);
     Config config = WrittenRules({rule});
     config.headers = WrittenList({off});
+    config.access_log = Written(off);
+    config.request_id = Written(off);
+    config.connections.per_client = Written(off);
     const auto policy = Compiled(config);
     ASSERT_NE(policy, nullptr);
     EXPECT_EQ(policy->rules()[0].mode(), Mode::kOff);
     EXPECT_THAT(policy->settings().headers, IsEmpty());
+    EXPECT_EQ(policy->settings().access_log, "");
+    EXPECT_EQ(policy->settings().request_id, "");
+    EXPECT_EQ(policy->settings().connections.per_client, 0U);
   }
 }
 

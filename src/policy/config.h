@@ -115,12 +115,39 @@ struct RuleConfig {
   MaybeText fail;
 };
 
+struct ServerTlsConfig {
+  Position at;
+  MaybeText certificate;
+  MaybeText key;
+};
+
+/// `127.0.0.1:8080`, or a map.
+struct GatewayListenerConfig {
+  Position at;
+  MaybeText address;
+  std::optional<ServerTlsConfig> tls;
+  MaybeText proxy_protocol;
+};
+
 struct ListenConfig {
-  MaybeText gateway;
+  std::vector<GatewayListenerConfig> gateway;
   MaybeText admin;
   MaybeText rls;
   MaybeText resp;
   MaybeText check;
+};
+
+struct UpstreamTlsConfig {
+  Position at;
+  MaybeText ca;
+  MaybeText name;
+  MaybeText verify;
+};
+
+struct UpstreamConfig {
+  std::optional<std::vector<Text>> urls;
+  std::optional<UpstreamTlsConfig> tls;
+  MaybeText rest;
 };
 
 struct TokensConfig {
@@ -147,6 +174,15 @@ struct TimeoutsConfig {
   MaybeText upstream;
   MaybeText connect;
   MaybeText drain;
+  MaybeText tunnel;
+};
+
+struct ConnectionsConfig {
+  MaybeText most;
+  MaybeText per_client;
+  MaybeText new_per_second;
+  MaybeText body_rate;
+  MaybeText drain_rate;
 };
 
 struct McpConfig {
@@ -161,14 +197,17 @@ struct McpConfig {
 struct Config {
   MaybeText enabled;
   ListenConfig listen;
-  MaybeText upstream_url;
+  UpstreamConfig upstream;
   ClientsConfig clients;
   MaybeText state_memory;
   MaybeText state_sketch;
   MaybeText state_file;
   TimeoutsConfig timeouts;
+  ConnectionsConfig connections;
   MaybeText max_body;
   MaybeText admin_token_file;
+  MaybeText access_log;
+  MaybeText request_id;
   std::optional<std::vector<Text>> headers;
   std::optional<McpConfig> mcp;
   std::vector<RuleConfig> rules;

@@ -1,9 +1,12 @@
 #include "policy/values.h"
 
+#include <sys/un.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <string>
+#include <utility>
 
 #include "policy/words.h"
 #include "sluicegate/limit.h"
@@ -65,6 +68,23 @@ bool IsHostName(std::string_view host) {
          });
 }
 
+bool IsHost(const HostPort& split) {
+  return split.bracketed ? IpAddress::Parse(split.host).has_value() : IsHostName(split.host);
+}
+
+std::optional<UpstreamServer> ReadSocketPath(const Text& text, std::string path,
+                                             Mistakes& mistakes) {
+  constexpr std::size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
+  const bool absolute = path.starts_with('/') && !path.starts_with("//") && path.size() > 1;
+  if (absolute && path.size() <= kLongest && path.find('\0') == std::string::npos) {
+    return UpstreamServer{.port = 0, .socket_path = std::move(path)};
+  }
+  mistakes.Add(text.at, "The upstream's url is " + Quoted(text.value) + ".",
+               "Write unix: and the socket's path from / on, of at most 107 bytes, like "
+               "unix:/run/app.sock.");
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> ReadNumber(const Text& text, std::string_view what,
@@ -77,6 +97,18 @@ std::optional<std::uint64_t> ReadNumber(const Text& text, std::string_view what,
       "Write a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ".");
   return std::nullopt;
 }
+
+std::optional<std::uint32_t> ReadBound(const Text& text, std::string_view what, std::uint32_t most,
+                                       Mistakes& mistakes) {
+  if (IsOff(text)) return 0;
+  const auto value = Digits(text.value);
+  if (value && *value >= 1 && *value <= most) return static_cast<std::uint32_t>(*value);
+  mistakes.Add(text.at, std::string(what) + " is " + Quoted(text.value) + ".",
+               "Write a whole number from 1 to " + std::to_string(most) + ", or off for no bound.");
+  return std::nullopt;
+}
+
+bool IsOff(const Text& text) { return text.value == "off" || text.value == "false"; }
 
 std::optional<std::uint64_t> ReadFactor(const Text& text, std::string_view what,
                                         Mistakes& mistakes) {
@@ -154,38 +186,52 @@ std::optional<Endpoint> ReadEndpoint(const Text& text, std::string_view what, Mi
   return std::nullopt;
 }
 
-std::optional<Upstream> ReadUpstream(const Text& text, Mistakes& mistakes) {
-  constexpr std::string_view kScheme = "http://";
-  const auto refuse = [&](std::string what, std::string mend) {
-    mistakes.Add(text.at, std::move(what), std::move(mend));
+std::optional<UpstreamServer> ReadUpstreamServer(const Text& text, Mistakes& mistakes) {
+  constexpr std::string_view kUnix = "unix:";
+  constexpr std::string_view kHttp = "http://";
+  constexpr std::string_view kHttps = "https://";
+  const std::string& url = text.value;
+  const std::string mend =
+      "Write http://HOST:PORT, https://HOST:PORT or unix:/PATH, like http://127.0.0.1:8000.";
+  const auto refuse = [&](std::string what) {
+    mistakes.Add(text.at, std::move(what), mend);
     return std::nullopt;
   };
-  if (text.value.starts_with("https://")) {
-    return refuse(
-        "An upstream behind https comes with a later version.",
-        "Write http://HOST:PORT and keep the upstream on this machine or a trusted network.");
-  }
-  const std::string mend = "Write http://HOST:PORT, like http://127.0.0.1:8000.";
-  if (!text.value.starts_with(kScheme))
-    return refuse("The upstream's url is " + Quoted(text.value) + ".", mend);
-  std::string_view rest = std::string_view(text.value).substr(kScheme.size());
+  if (url.starts_with(kUnix)) return ReadSocketPath(text, url.substr(kUnix.size()), mistakes);
+  const bool tls = url.starts_with(kHttps);
+  if (!tls && !url.starts_with(kHttp)) return refuse("The upstream's url is " + Quoted(url) + ".");
+  std::string_view rest = std::string_view(url).substr(tls ? kHttps.size() : kHttp.size());
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find('@') != std::string_view::npos) {
     // Not quoted: what is before the @ may be a password.
-    return refuse("The upstream's url has a user or a password.", mend);
+    return refuse("The upstream's url has a user or a password.");
   }
   if (rest.find_first_of("/?#") != std::string_view::npos) {
-    return refuse("The upstream's url " + Quoted(text.value) + " has more than a host and a port.",
-                  mend);
+    return refuse("The upstream's url " + Quoted(url) + " has more than a host and a port.");
   }
   const HostPort split = SplitHostPort(rest);
-  const auto port = split.port.empty() ? std::optional<std::uint64_t>(80) : Digits(split.port);
-  const bool host_good =
-      split.bracketed ? IpAddress::Parse(split.host).has_value() : IsHostName(split.host);
-  if (!split.good || !host_good || !port || *port == 0 || *port > 65'535 || rest.ends_with(':')) {
-    return refuse("The upstream's url is " + Quoted(text.value) + ".", mend);
+  const auto port =
+      split.port.empty() ? std::optional<std::uint64_t>(tls ? 443 : 80) : Digits(split.port);
+  if (!split.good || !IsHost(split) || !port || *port == 0 || *port > 65'535 ||
+      rest.ends_with(':')) {
+    return refuse("The upstream's url is " + Quoted(url) + ".");
   }
-  return Upstream{.host = std::string(split.host), .port = static_cast<std::uint16_t>(*port)};
+  return UpstreamServer{
+      .host = std::string(split.host), .port = static_cast<std::uint16_t>(*port), .tls = tls};
+}
+
+std::optional<std::string> ReadServerName(const Text& text, Mistakes& mistakes) {
+  const bool address = IpAddress::Parse(text.value).has_value();
+  if (address || (!text.value.empty() && IsHostName(text.value))) return text.value;
+  mistakes.Add(text.at, Quoted(text.value) + " is no name that a certificate could be for.",
+               "Write one like api.internal, without scheme and port.");
+  return std::nullopt;
+}
+
+std::string ReadPath(const Text& text, Mistakes& mistakes) {
+  if (text.value.empty())
+    mistakes.Add(text.at, "The name of this file is empty.", "Write its path.");
+  return text.value;
 }
 
 std::vector<IpPrefix> ReadPrefixes(const std::vector<Text>& texts, Mistakes& mistakes) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,11 @@ namespace sluicegate::policy {
 [[nodiscard]] std::optional<std::uint64_t> ReadNumber(const Text& text, std::string_view what,
                                                       std::uint64_t least, std::uint64_t most,
                                                       Mistakes& mistakes);
+/// A whole number from 1 to `most`, or `off`: 0.
+[[nodiscard]] std::optional<std::uint32_t> ReadBound(const Text& text, std::string_view what,
+                                                     std::uint32_t most, Mistakes& mistakes);
+/// `off`, or what YAML's `off` may have become.
+[[nodiscard]] bool IsOff(const Text& text);
 /// So many times, from 1 to 65,536: "x4".
 [[nodiscard]] std::optional<std::uint64_t> ReadFactor(const Text& text, std::string_view what,
                                                       Mistakes& mistakes);
@@ -33,8 +39,13 @@ namespace sluicegate::policy {
 /// ADDRESS:PORT, an IPv6 address in brackets.
 [[nodiscard]] std::optional<Endpoint> ReadEndpoint(const Text& text, std::string_view what,
                                                    Mistakes& mistakes);
-/// http://HOST[:PORT][/].
-[[nodiscard]] std::optional<Upstream> ReadUpstream(const Text& text, Mistakes& mistakes);
+/// http://HOST[:PORT][/], https://HOST[:PORT][/] or unix:/PATH.
+[[nodiscard]] std::optional<UpstreamServer> ReadUpstreamServer(const Text& text,
+                                                               Mistakes& mistakes);
+/// What a certificate is for: a name or an address.
+[[nodiscard]] std::optional<std::string> ReadServerName(const Text& text, Mistakes& mistakes);
+/// A file's path, as it is written; an empty one is a mistake.
+[[nodiscard]] std::string ReadPath(const Text& text, Mistakes& mistakes);
 [[nodiscard]] std::vector<IpPrefix> ReadPrefixes(const std::vector<Text>& texts,
                                                  Mistakes& mistakes);
 /// A name of a rule or limit: it becomes a metric's label and part of fields.

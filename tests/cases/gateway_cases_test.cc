@@ -133,12 +133,13 @@ class GatewayRunner {
     auto engine = engine::Engine::Create(std::move(policy), kSecret);
     if (!engine) return;
     engine_ = std::move(*engine);
-    auto upstream = gateway::UpstreamTarget::Resolve({.host = "127.0.0.1", .port = upstream_port_});
+    auto upstream = gateway::UpstreamGroup::Resolve(
+        {.servers = {{.host = "127.0.0.1", .port = upstream_port_}}});
     if (!upstream) return;
-    auto gateway =
-        gateway::Gateway::Create(*engine_, clock_,
-                                 {.listen = {.address = IpAddress::V4({127, 0, 0, 1}), .port = 0},
-                                  .upstream = std::move(*upstream)});
+    auto gateway = gateway::Gateway::Create(
+        *engine_, clock_,
+        {.listen = {{.endpoint = {.address = IpAddress::V4({127, 0, 0, 1})}}},
+         .upstream = std::move(*upstream)});
     if (!gateway) return;
     gateway_ = std::move(*gateway);
     gateway_->Start();

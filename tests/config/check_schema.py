@@ -48,6 +48,12 @@ SHAPE = (
     "Nothing says what tokens are verified with",
     "This is empty, so no token would have it",
     "A policy has at most 64 audiences",
+    "The gateway has at most 16 listeners",
+    "An upstream has at most 64 servers",
+    "This listener has no address",
+    "has no certificate or no key",
+    "or off for no bound",
+    "The name of this file is empty",
 )
 
 

@@ -229,7 +229,8 @@ class Gateway:
         self.folder = pathlib.Path(folder)
         self.port_file = self.folder / "ports"
         self.config = self.folder / "sluicegate.yaml"
-        command = [PROGRAM, "gateway", "--listen", listen, "--admin", admin]
+        command = [PROGRAM, "gateway", "--admin", admin]
+        command += [] if listen is None else ["--listen", listen]  # None: as the file says.
         command += ["--port-file", str(self.port_file), "--threads", str(threads)]
         if config is not None:
             self.write_config(config)
@@ -253,9 +254,11 @@ class Gateway:
             raise AssertionError(f"exited with {self.process.returncode}:\n{self.log()}")
         if not self.port_file.exists():
             return False
-        ports = dict(line.split("=", 1) for line in self.port_file.read_text().splitlines())
-        self.port = int(ports["gateway"].rsplit(":", 1)[1])
-        self.admin_port = int(ports["admin"].rsplit(":", 1)[1]) if "admin" in ports else None
+        lines = [line.split("=", 1) for line in self.port_file.read_text().splitlines()]
+        ports = [(door, int(address.rsplit(":", 1)[1])) for door, address in lines]
+        self.ports = [port for door, port in ports if door == "gateway"]
+        self.port = self.ports[0]
+        self.admin_port = dict(ports).get("admin")
         return True
 
     def write_config(self, text):

@@ -72,6 +72,13 @@ class Check(EndToEnd):
         self.assertEqual(result.returncode, 1)
         self.assertIn(":4:", result.stderr)
 
+    def test_files_of_tls_are_looked_at(self):
+        listen = "listen: {gateway: {address: 127.0.0.1:0, tls: {certificate: none.pem, key: none.key}}}\n"
+        result = run("check", "-", stdin=listen + "rules: []\n")
+        self.assertEqual(result.returncode, 1, result)
+        self.assertIn("listen.gateway.tls.certificate: none.pem: ", result.stderr)
+        self.assertIn("2 mistakes to mend", result.stderr)
+
     def test_what_is_no_configuration_is_refused(self):
         for text in ("", "[]", "a: [", "\x00\x01", "&a [*a, *a]", "- " * 5000, "{" * 5000):
             with self.subTest(text=text[:20]):

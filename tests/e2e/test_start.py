@@ -1,5 +1,6 @@
 """What a newcomer types first, and what the program says when something is wrong."""
 
+import http.client
 import re
 import signal
 import socket
@@ -58,6 +59,20 @@ class TwoCommands(EndToEnd):
         gateway.wait_for_log("0.0.0.0")
         self.assertRegex(gateway.log(), r"warning .*not loopback")
 
+    def test_several_listeners_have_a_line_each_in_the_port_file(self):
+        config = "listen: {gateway: [127.0.0.1:0, {address: 127.0.0.2:0}]}\nrules: []\n"
+        gateway = self.gateway(config=config, listen=None, upstream=self.origin().url)
+        self.assertEqual(len(gateway.ports), 2)
+        lines = gateway.port_file.read_text().splitlines()
+        self.assertEqual([line.rsplit(":", 1)[0] for line in lines],
+                         ["gateway=127.0.0.1", "gateway=127.0.0.2", "admin=127.0.0.1"])
+        self.assertIn(f"http://127.0.0.1:{gateway.ports[0]}/", gateway.banner())
+        self.assertEqual(gateway.request().status, 200)
+        connection = http.client.HTTPConnection("127.0.0.2", gateway.ports[1], timeout=10)
+        connection.request("GET", "/")
+        self.assertEqual(connection.getresponse().status, 200)
+        connection.close()
+
 
 class Mistakes(EndToEnd):
     def fails(self, *args, status=None):
@@ -90,7 +105,7 @@ class Mistakes(EndToEnd):
             ["--listen", "127.0.0.1:99999"],
             ["--admin", "127.0.0.1"],
             ["--upstream", "ftp://x"],
-            ["--upstream", "https://127.0.0.1"],
+            ["--upstream", "ftp://127.0.0.1"],
             ["--upstream", ""],
             ["--threads", "0"],
             ["--threads", "-1"],

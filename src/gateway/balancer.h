@@ -1,0 +1,45 @@
+// Balancer: which server of a group gets the next request: each in its turn, and one that failed
+// rests for a while. Bound to one loop, which judges by what it saw itself.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "gateway/upstream_target.h"
+
+namespace sluicegate::gateway {
+
+class Balancer {
+ public:
+  static constexpr unsigned kMostFailures = 3;  ///< In a row, then it rests.
+
+  /// From now on of this group, if it is another one. What is known of servers that were there
+  /// before stays.
+  void Take(const std::shared_ptr<const UpstreamGroup>& group);
+
+  /// The next one that does not rest and is not `tried` (bits by place). Where all of these rest,
+  /// one that rests; null: all were tried. `now_ns`: engine time.
+  [[nodiscard]] TargetPtr Choose(std::uint64_t now_ns, std::uint64_t& tried);
+  /// It could not be connected to: it rests at once. True: it did not rest before.
+  bool NoteUnreachable(const UpstreamTarget& target, std::uint64_t now_ns);
+  /// It broke off or took too long. True: it rests from now on.
+  bool NoteFailure(const UpstreamTarget& target, std::uint64_t now_ns);
+  /// It answered.
+  void NoteAnswer(const UpstreamTarget& target);
+
+ private:
+  struct Server {
+    TargetPtr target;
+    unsigned failures = 0;
+    std::uint64_t rests_until_ns = 0;
+  };
+  [[nodiscard]] Server* Find(const UpstreamTarget& target);
+  bool Rest(Server& server, std::uint64_t now_ns) const;
+
+  std::shared_ptr<const UpstreamGroup> group_;
+  std::vector<Server> servers_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace sluicegate::gateway
