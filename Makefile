@@ -62,7 +62,7 @@ bench-python: ## What a check costs in Python, and what the middleware adds, bes
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for SECONDS_EACH (30) seconds
-	@tools/install_packages.sh program lint
+	@tools/install_packages.sh program test lint
 	@fuzz/run.sh $(SECONDS_EACH)
 
 .PHONY: lint

@@ -158,7 +158,9 @@ INSTANTIATE_TEST_SUITE_P(Fuzz, FuzzRegressionTest, testing::ValuesIn(kTargets),
                          [](const auto& target) { return std::string(target.param.name); });
 
 TEST(FuzzCorpusTest, EveryFolderBelongsToATarget) {
+  constexpr std::string_view kLeftOut = SLUICEGATE_FUZZ_LEFT_OUT;  // A package is missing.
   for (const auto& entry : fs::directory_iterator(SLUICEGATE_FUZZ_CORPUS)) {
+    if (kLeftOut.contains(entry.path().filename().string())) continue;
     EXPECT_NE(std::ranges::find(kTargets, entry.path().filename(), &Target::name), kTargets.end())
         << entry.path() << " has no target";
   }

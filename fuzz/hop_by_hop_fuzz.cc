@@ -28,15 +28,16 @@ constexpr std::array<std::string_view, 14> kNeverTakenAway = {"host",
                                                               "x-forwarded-for",
                                                               "x-forwarded-proto",
                                                               "x-forwarded-host"};
-constexpr std::array<std::string_view, 9> kAlwaysEnd = {"connection",
-                                                        "keep-alive",
-                                                        "proxy-connection",
-                                                        "proxy-authenticate",
-                                                        "proxy-authorization",
-                                                        "te",
-                                                        "trailer",
-                                                        "transfer-encoding",
-                                                        "upgrade"};
+constexpr std::array<std::string_view, 10> kAlwaysEnd = {"connection",
+                                                         "http2-settings",
+                                                         "keep-alive",
+                                                         "proxy-connection",
+                                                         "proxy-authenticate",
+                                                         "proxy-authorization",
+                                                         "te",
+                                                         "trailer",
+                                                         "transfer-encoding",
+                                                         "upgrade"};
 
 std::string Swapped(std::string_view text) {
   std::string swapped(text);

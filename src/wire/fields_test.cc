@@ -195,6 +195,7 @@ TEST(HopByHopTest, TheStandardOnesAndWhatConnectionNames) {
   EXPECT_TRUE(IsHopByHop("KEEP-ALIVE"));
   EXPECT_TRUE(IsHopByHop("te"));
   EXPECT_TRUE(IsHopByHop("Transfer-Encoding"));
+  EXPECT_TRUE(IsHopByHop("HTTP2-Settings"));
   EXPECT_FALSE(IsHopByHop("Content-Length"));
   EXPECT_FALSE(IsHopByHop("T"));
   const std::array<std::string_view, 2> named = {"close", "X-Hop"};

@@ -25,15 +25,17 @@ bool IsKept(std::string_view name) noexcept {
 }  // namespace
 
 bool IsHopByHop(std::string_view name) noexcept {
-  constexpr std::array<std::string_view, 9> kNames = {"connection",
-                                                      "keep-alive",
-                                                      "proxy-connection",
-                                                      "proxy-authenticate",
-                                                      "proxy-authorization",
-                                                      "te",
-                                                      "trailer",
-                                                      "transfer-encoding",
-                                                      "upgrade"};
+  // HTTP2-Settings asks for h2c together with Upgrade, and not every client names it in Connection.
+  constexpr std::array<std::string_view, 10> kNames = {"connection",
+                                                       "http2-settings",
+                                                       "keep-alive",
+                                                       "proxy-connection",
+                                                       "proxy-authenticate",
+                                                       "proxy-authorization",
+                                                       "te",
+                                                       "trailer",
+                                                       "transfer-encoding",
+                                                       "upgrade"};
   return IsOneOf(name, kNames);
 }
 

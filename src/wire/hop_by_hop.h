@@ -6,8 +6,9 @@
 
 namespace sluicegate::wire {
 
-/// Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
-/// Transfer-Encoding and Upgrade, whatever their case. Content-Length is not one.
+/// Connection, HTTP2-Settings, Keep-Alive, Proxy-Connection, Proxy-Authenticate,
+/// Proxy-Authorization, TE, Trailer, Transfer-Encoding and Upgrade, whatever their case.
+/// Content-Length is not one.
 [[nodiscard]] bool IsHopByHop(std::string_view name) noexcept;
 
 /// IsHopByHop, or named by Connection (MessageHead::connection()). A stranger cannot use Connection

@@ -66,7 +66,7 @@ struct MessageHead {
 enum class TargetForm : std::uint8_t {
   kOrigin,    ///< /path?query
   kAbsolute,  ///< http://host/path?query
-  kAsterisk,  ///< OPTIONS *
+  kAsterisk,  ///< OPTIONS *, or OPTIONS of a URL without path and query.
 };
 
 struct RequestHead : MessageHead {

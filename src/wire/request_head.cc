@@ -151,9 +151,14 @@ bool RequestParser::FinishAbsolute(RequestHead& head) noexcept {
     Refuse(400, "Host and the target name different hosts; send the same in both.");
     return false;
   }
-  head.form = TargetForm::kAbsolute;
   head.authority = authority;
   head.path_and_query = rest.substr(end);
+  head.form = TargetForm::kAbsolute;
+  if (head.method == "OPTIONS" && head.path_and_query.empty()) {
+    // That asks about the server, not about its path "/" (RFC 9112 section 3.2.4).
+    head.form = TargetForm::kAsterisk;
+    head.path_and_query = "*";
+  }
   return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/seed_for_test.h"
@@ -228,6 +229,7 @@ const std::vector<Vector>& RequestVectors() {
       {400, "GET http://a.test/ HTTP/1.1\r\n\r\n"},
       {200, "GET http://a.test/ HTTP/1.0\r\n\r\n"},
       {200, Line("OPTIONS * HTTP/1.1")},
+      {200, Line("OPTIONS http://a.test HTTP/1.1")},
       {400, Line("GET * HTTP/1.1")},
       {501, Line("CONNECT a.test:443 HTTP/1.1")},
       {501, Line("CONNECT / HTTP/1.1")},
@@ -303,6 +305,21 @@ TEST(RequestHeadTest, TellsAllOfARequest) {
 TEST(RequestHeadTest, TheHostOfAnAbsoluteTargetWins) {
   EXPECT_EQ(AnswerAtOnce<RequestParser>("GET http://a.test:80?q HTTP/1.1\r\nHost: A.TEST\r\n\r\n"),
             "GET ?q @a.test:80 49 1.1 none keep|Host=A.TEST");
+}
+
+TEST(RequestHeadTest, OptionsOfAUrlWithoutAPathAsksAboutTheServer) {
+  const auto form = [](const std::string& line) {
+    RequestParser parser;
+    RequestHead head;
+    const std::string bytes = line + " HTTP/1.1\r\nHost: a\r\n\r\n";
+    EXPECT_EQ(parser.Parse(bytes, head), ParseState::kDone);
+    return std::pair(head.form, std::string(head.path_and_query));
+  };
+  EXPECT_EQ(form("OPTIONS *"), std::pair(TargetForm::kAsterisk, "*"s));
+  EXPECT_EQ(form("OPTIONS http://a"), std::pair(TargetForm::kAsterisk, "*"s));
+  EXPECT_EQ(form("OPTIONS http://a/"), std::pair(TargetForm::kAbsolute, "/"s));
+  EXPECT_EQ(form("OPTIONS http://a?x"), std::pair(TargetForm::kAbsolute, "?x"s));
+  EXPECT_EQ(form("GET http://a"), std::pair(TargetForm::kAbsolute, ""s));
 }
 
 TEST(RequestHeadTest, KeepsAliveByVersionAndConnection) {
