@@ -7,6 +7,7 @@
 #include "config/load.h"
 #include "fuzz_target.h"
 #include "policy/capacity.h"
+#include "policy/door_compiler.h"
 
 using sluicegate::fuzz::Require;
 namespace config = sluicegate::config;
@@ -86,6 +87,42 @@ void CheckRule(const policy::Rule& rule) {
   if (rule.penalty()) Require(!rule.penalty()->escalate.empty());
 }
 
+void CheckListeners(const policy::Settings& settings) {
+  Require(settings.gateway.size() <= policy::kMaxListeners);
+  for (const policy::GatewayListener& listener : settings.gateway) {
+    const auto same = [&](const policy::GatewayListener& other) {
+      return other.endpoint == listener.endpoint;
+    };
+    Require(listener.endpoint.port == 0 || std::ranges::count_if(settings.gateway, same) == 1);
+    Require(!listener.proxy_protocol || !settings.clients.trusted_proxies.empty());
+    Require(!listener.tls ||
+            (!listener.tls->certificate_file.empty() && !listener.tls->key_file.empty()));
+  }
+}
+
+void CheckUpstream(const policy::Upstream& upstream) {
+  Require(!upstream.servers.empty() && upstream.servers.size() <= policy::kMaxServers);
+  Require(upstream.rest > sluicegate::Duration::zero());
+  for (const policy::UpstreamServer& server : upstream.servers) {
+    Require(server.host.empty() != server.socket_path.empty());
+    Require(server.socket_path.size() <= 107);
+    Require((server.port > 0) != server.host.empty());
+    Require(std::ranges::count(upstream.servers, server) == 1);
+  }
+}
+
+void CheckDoors(const policy::Settings& settings) {
+  CheckListeners(settings);
+  if (settings.upstream) CheckUpstream(*settings.upstream);
+  const std::string& id = settings.request_id;
+  Require(id.size() <= 100 && std::ranges::none_of(id, [](char c) {
+            return c <= ' ' || c == ':' || (c >= 'A' && c <= 'Z');
+          }));
+  Require(id.empty() || id != settings.clients.identity.header);
+  Require(settings.connections.most <= 1'000'000 &&
+          settings.connections.body_rate <= 1'000'000'000);
+}
+
 // A request of ordinary words: matching it and taking its key must work for every policy.
 void Ask(const policy::Policy& compiled) {
   const std::vector<std::string_view> headers(compiled.asked_headers().size(), "free");
@@ -118,6 +155,7 @@ SG_FUZZ_TARGET(config) {
   const policy::Policy& compiled = **result;
   for (const policy::Mistake& warning : compiled.warnings())
     CheckMistake(warning, lines, bytes.size());
+  CheckDoors(compiled.settings());
   Require(compiled.rules().size() <= policy::kMaxRules);
   std::size_t memory = 0;
   for (const policy::Rule& rule : compiled.rules()) {
