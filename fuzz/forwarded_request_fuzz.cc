@@ -23,6 +23,7 @@ namespace wire = sluicegate::wire;
 namespace {
 
 constexpr std::string_view kIdentity = "x-user-id";
+constexpr std::string_view kRequestId = "x-request-id";
 // Methods that llhttp knows. It refuses all others, so it reads POST in their place.
 constexpr std::array<std::string_view, 8> kMethods = {"GET",    "HEAD",    "POST",  "PUT",
                                                       "DELETE", "OPTIONS", "TRACE", "PATCH"};
@@ -116,7 +117,9 @@ class Connection {
                                  .client = "198.51.100.9",
                                  .peer_trusted = peer_trusted_,
                                  .forwarded = policy::ForwardedSource::kXForwardedFor,
-                                 .identity_header = kIdentity},
+                                 .identity_header = kIdentity,
+                                 .request_id_header = kRequestId,
+                                 .request_id = "0123456789abcdef"},
                                 text);
     std::string& method = requests_.back().method;
     Require(text.starts_with(method + " "));
@@ -161,10 +164,14 @@ class Connection {
 };
 
 bool IsOwn(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kOwn = {"Host",           "X-Forwarded-For",
-                                                    "X-Real-IP",      "X-Forwarded-Proto",
-                                                    "Content-Length", "Transfer-Encoding"};
+  constexpr std::array<std::string_view, 8> kOwn = {
+      "Host",     "X-Forwarded-For",  "X-Real-IP",      "X-Forwarded-Proto",
+      kRequestId, "X-Forwarded-Host", "Content-Length", "Transfer-Encoding"};
   return std::ranges::find(kOwn, name) != kOwn.end();
+}
+
+bool IsOwnVia(std::string_view name, std::string_view value) {
+  return name == "Via" && (value == "1.0 sluicegate" || value == "1.1 sluicegate");
 }
 
 // What must never go on as the client sent it, by what doc/gateway.md says.
@@ -177,12 +184,13 @@ bool EndsHere(std::string_view name, bool peer_trusted) {
   const std::string folded = Folded(name);
   if (std::ranges::find(kNever, folded) != kNever.end() || folded == "forwarded") return true;
   const bool guarded = folded.starts_with("x-forwarded-") || folded == kIdentity;
+  if (wire::EqualsIgnoreCase(name, kRequestId)) return true;
   return guarded && (!peer_trusted || name.contains('_') || folded == "x-forwarded-for");
 }
 
 void CheckFields(const ReadMessage& read, const Forwarded& sent, bool peer_trusted) {
-  constexpr std::array<std::string_view, 4> kAlways = {"host", "x-forwarded-for", "x-real-ip",
-                                                       "x-forwarded-proto"};
+  constexpr std::array<std::string_view, 5> kAlways = {"host", "x-forwarded-for", "x-real-ip",
+                                                       "x-request-id", "x-forwarded-proto"};
   std::array<unsigned, kAlways.size()> counts{};
   unsigned framing = 0;
   for (const auto& [name, value] : read.fields) {
@@ -192,7 +200,7 @@ void CheckFields(const ReadMessage& read, const Forwarded& sent, bool peer_trust
     if (folded == "content-length" || folded == "transfer-encoding") ++framing;
     const std::string line = Line(name, value);
     const bool from_client = std::ranges::find(sent.fields, line) != sent.fields.end();
-    if (IsOwn(name)) continue;
+    if (IsOwn(name) || IsOwnVia(name, value)) continue;
     Require(from_client && !EndsHere(name, peer_trusted));
   }
   // A trusted peer may repeat X-Forwarded-Proto; nobody else may repeat any of them.

@@ -87,9 +87,12 @@ std::optional<Relayed> Relay(std::string_view bytes, bool to_head, unsigned clie
   relayed.reset = until_close && !relayed.whole;
   gateway::AppendClientHead({.head = *head,
                              .quota = {.lines = "RateLimit: \"a\";r=1;t=1\r\n",
-                                       .epoch = "X-RateLimit-Limit: 1\r\n",
+                                       .x_ratelimit = "X-RateLimit-Limit: 1\r\n",
+                                       .draft03 = "",
                                        .remaining = 1},
                              .date = head->Find("date") ? "" : "Fri, 27 Nov 2026 00:00:00 GMT",
+                             .request_id_header = "x-request-id",
+                             .request_id = "1",
                              .chunked = chunked && !dechunk,
                              .keep_alive = !until_close,
                              .client_minor = client_minor},

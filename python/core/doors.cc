@@ -118,9 +118,8 @@ void End(LocalDoor& door, const LocalAnswer& answer) {
 }
 
 // Names in lower case, as ASGI wants them.
-nb::list HeadersOf(const LocalAnswer& answer) {
+nb::list HeadersOf(std::string_view lines) {
   nb::list headers;
-  std::string_view lines = answer.fields;
   std::string name;
   while (!lines.empty()) {
     const std::size_t colon = lines.find(": ");
@@ -270,9 +269,13 @@ void Count(KeyLimiter& limiter, const Decision& decision) {
 std::unique_ptr<LimiterDoor> MakeLimiterDoor(KeyLimiter& limiter,
                                              const std::vector<std::string>& trusted_proxies,
                                              const std::vector<std::string>& exempt_ips,
-                                             const std::vector<std::string>& exempt_users) {
+                                             const std::vector<std::string>& exempt_users,
+                                             const std::vector<std::string>& headers) {
   (void)PrefixesOf(trusted_proxies, "trusted_proxies");
-  auto clients = ParsePolicy("rules: []", "trusted_proxies", [&](policy::Config& config) {
+  // The networks are good by now: what mistakes there are, the forms have.
+  auto clients = ParsePolicy("rules: []", "headers", [&](policy::Config& config) {
+    config.headers.emplace();
+    for (const std::string& form : headers) config.headers->push_back({.value = form, .at = {}});
     for (const std::string& network : trusted_proxies) {
       config.clients.trusted_proxies.push_back({.value = network, .at = {}});
     }
@@ -301,8 +304,9 @@ void BindAnswers(nb::module_& module) {
                    [](const LocalAnswer& self) { return VerdictName(self.decision.verdict); })
       .def_prop_ro("retry_after",
                    [](const LocalAnswer& self) { return RetrySeconds(self.decision); })
-      .def_prop_ro("headers", &HeadersOf,
-                   nb::for_getter(nb::sig("def headers(self) -> list[tuple[bytes, bytes]]")))
+      .def_prop_ro(
+          "headers", [](const LocalAnswer& self) { return HeadersOf(self.fields); },
+          nb::for_getter(nb::sig("def headers(self) -> list[tuple[bytes, bytes]]")))
       .def_prop_ro("body", [](const LocalAnswer& self) {
         return nb::bytes(self.body.data(), self.body.size());
       });
@@ -332,10 +336,12 @@ void BindDoors(nb::module_& module) {
                    "headers: collections.abc.Iterable[collections.abc.Iterable[bytes]]) -> Answer"))
       .def("end", &End, "answer"_a);
   nb::class_<LimiterDoor, LocalDoor>(module, "LimiterDoor")
-      .def(
-          nb::new_(&MakeLimiterDoor), "limiter"_a, "trusted_proxies"_a = std::vector<std::string>(),
-          "exempt_ips"_a = std::vector<std::string>(),
-          "exempt_users"_a = std::vector<std::string>(), nb::keep_alive<0, 2>())  // 1 is the class.
+      .def(nb::new_(&MakeLimiterDoor), "limiter"_a,
+           "trusted_proxies"_a = std::vector<std::string>(),
+           "exempt_ips"_a = std::vector<std::string>(),
+           "exempt_users"_a = std::vector<std::string>(),
+           "headers"_a = std::vector<std::string>{"draft11", "x-ratelimit-epoch"},
+           nb::keep_alive<0, 2>())  // 1 is the class.
       .def(
           "key_for",
           [](LimiterDoor& self, Text<"peer"> peer, const nb::handle& given) {
@@ -347,6 +353,14 @@ void BindDoors(nb::module_& module) {
           nb::sig("def key_for(self, peer: str, headers: "
                   "collections.abc.Iterable[collections.abc.Iterable[bytes]] = ()) -> str"),
           "Whom `ask` charges: an address, or from a trusted proxy its user.")
+      .def(
+          "fields_of",
+          [](const LimiterDoor& self, const NamedDecision& it) {
+            return HeadersOf(self.FieldsOf(it.decision));
+          },
+          "decision"_a,
+          nb::sig("def fields_of(self, decision: Decision) -> list[tuple[bytes, bytes]]"),
+          "What `ask` tells of a decision of the limiter about one unit.")
       .def_static(
           "key_of", [](Text<"peer"> peer) { return TextFrom(LimiterDoor::KeyOf(peer.text)); },
           "peer"_a, nb::sig("def key_of(peer: str) -> str"));

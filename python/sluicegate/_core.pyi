@@ -201,10 +201,13 @@ class Door:
     def end(self, answer: Answer) -> None: ...
 
 class LimiterDoor(Door):
-    def __init__(self, limiter: Limiter, trusted_proxies: Sequence[str] = [], exempt_ips: Sequence[str] = [], exempt_users: Sequence[str] = []) -> None: ...
+    def __init__(self, limiter: Limiter, trusted_proxies: Sequence[str] = [], exempt_ips: Sequence[str] = [], exempt_users: Sequence[str] = [], headers: Sequence[str] = ['draft11', 'x-ratelimit-epoch']) -> None: ...
 
     def key_for(self, peer: str, headers: Iterable[Iterable[bytes]] = ()) -> str:
         """Whom `ask` charges: an address, or from a trusted proxy its user."""
+
+    def fields_of(self, decision: Decision) -> list[tuple[bytes, bytes]]:
+        """What `ask` tells of a decision of the limiter about one unit."""
 
     @staticmethod
     def key_of(peer: str) -> str: ...

@@ -1,9 +1,14 @@
-"""What the doors of ASGI share: who sent a request, and whose X-RateLimit fields a response has."""
+"""What the doors of ASGI share: who sent a request, and whose rate limit fields a response has."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
+
+Header = tuple[bytes, bytes]
+
+DEFAULT_HEADERS = ("draft11", "x-ratelimit-epoch")
+"""The forms of the fields, as a policy's ``headers`` has them by default."""
 
 NO_ADDRESS = "unknown"
 """The key of all peers without an address: those of a Unix socket, for example."""
@@ -23,9 +28,34 @@ def peer_of(scope: MutableMapping[str, Any]) -> str:
     return host if isinstance(host, str) else ""
 
 
-def is_tighter(remaining: str, other: str) -> bool:
-    """Whether one X-RateLimit-Remaining leaves less than another one. What is no number does not."""
-    if not (remaining.isascii() and remaining.isdigit()):
+_TRIPLES = tuple(
+    tuple(prefix + member for member in (b"limit", b"remaining", b"reset"))
+    for prefix in (b"x-ratelimit-", b"ratelimit-")
+)
+"""Of X-RateLimit-*, and of version 03 of the draft. The second of each is what is left."""
+
+
+def merge_fields(theirs: Iterable[Header], ours: Iterable[Header]) -> list[Header]:
+    """The application's headers and ours, whose names are in lower case. Lists of both stay. Triples
+    are no lists, so of two of one name the tighter one is sent, by what is left.
+    """
+    merged, added = list(theirs), list(ours)
+    told = dict(added)
+    for triple in _TRIPLES:
+        remaining = told.get(triple[1])
+        if remaining is None:
+            continue
+        own = [value for name, value in merged if name.lower() == triple[1]]
+        if any(is_tighter(value, remaining) for value in own):
+            added = [header for header in added if header[0] not in triple]
+        else:
+            merged = [header for header in merged if header[0].lower() not in triple]
+    return merged + added
+
+
+def is_tighter(remaining: bytes, other: bytes) -> bool:
+    """Whether one number leaves less than another one. What is no number does not."""
+    if not remaining.isdigit():  # Of bytes: ASCII alone.
         return False
-    ours, theirs = remaining.lstrip("0"), other.lstrip("0")
-    return (len(ours), ours) < (len(theirs), theirs)
+    one, two = remaining.lstrip(b"0"), other.lstrip(b"0")
+    return (len(one), one) < (len(two), two)

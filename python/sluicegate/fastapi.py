@@ -15,11 +15,11 @@ from sluicegate._arguments import StatePath, texts_of
 from sluicegate._core import Decision, Limit, Limiter, LimiterDoor, ManualClock
 from sluicegate._limiter import quotas_of, whole_seconds
 from sluicegate._names import name_apart
-from sluicegate._requests import is_tighter, peer_of
+from sluicegate._requests import Header, merge_fields, peer_of
 
 _TOO_MANY_REQUESTS = 429
 _TRY_AGAIN_LATER = 1013
-_REMAINING = "X-RateLimit-Remaining"
+_EPOCH = ("x-ratelimit-epoch",)
 
 _log = logging.getLogger("sluicegate")
 
@@ -38,7 +38,8 @@ class RateLimit:
 
     Denials are HTTPException 429 with Retry-After, and X-RateLimit-*, which the responses that
     FastAPI makes of what a route returns get as well: of several dependencies those with the least
-    left. A Response of the route's own, an error and an accepted WebSocket have none.
+    left. A Response of the route's own, an error and an accepted WebSocket have none. ``headers``:
+    other forms of these fields, as the middleware's.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RateLimit:
         *limits: Limit | str,
         key: Callable[[Any], str | None | Awaitable[str | None]] | None = None,
         trusted_proxies: Iterable[str] = (),
+        headers: Iterable[str] = _EPOCH,
         memory: int = 4 << 20,
         state: StatePath | None = None,
         name: str | None = None,
@@ -64,18 +66,19 @@ class RateLimit:
             clock=clock,
         )
         self._door = LimiterDoor(
-            self.limiter, texts_of(trusted_proxies, "trusted_proxies", "10.0.0.0/8")
+            self.limiter,
+            texts_of(trusted_proxies, "trusted_proxies", "10.0.0.0/8"),
+            headers=texts_of(headers, "headers", "draft11"),
         )
         self._key = key
 
     async def __call__(self, connection: HTTPConnection, response: Response) -> None:
         decision = self.limiter.check(await self._key_of(connection))
-        headers = self._headers_of(decision)
+        fields = self._door.fields_of(decision)
         if not decision.allowed:
-            raise _denial_of(connection, decision, headers)
-        before = response.headers.get(_REMAINING, "")
-        if not is_tighter(before, headers[_REMAINING]):
-            response.headers.update(headers)
+            raise _denial_of(connection, decision, fields)
+        raw = response.headers.raw
+        raw[:] = merge_fields(raw, fields)
 
     async def _key_of(self, connection: HTTPConnection) -> str:
         """A function of the program's that fails must not open the limit."""
@@ -90,22 +93,16 @@ class RateLimit:
         scope = connection.scope
         return self._door.key_for(peer_of(scope), scope.get("headers", ()))
 
-    def _headers_of(self, decision: Decision) -> dict[str, str]:
-        return {
-            "X-RateLimit-Limit": str(decision.quota),
-            _REMAINING: str(decision.remaining),
-            "X-RateLimit-Reset": str(int(self.limiter.wall_time() + decision.reset_after) + 1),
-        }
-
 
 def _denial_of(
-    connection: HTTPConnection, decision: Decision, headers: dict[str, str]
+    connection: HTTPConnection, decision: Decision, fields: list[Header]
 ) -> Exception:
     text = f"Rate limit exceeded: {decision.limit}"
     extensions = connection.scope.get("extensions") or {}
     if connection.scope["type"] == "websocket" and "websocket.http.response" not in extensions:
         return WebSocketException(_TRY_AGAIN_LATER, text)  # The server answers 403.
-    return HTTPException(_TOO_MANY_REQUESTS, text, {**headers, **_retry_after(decision.retry_after)})
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+    return HTTPException(_TOO_MANY_REQUESTS, text, headers)
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

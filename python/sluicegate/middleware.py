@@ -11,18 +11,16 @@ from typing import Any
 from sluicegate._arguments import StatePath, texts_of
 from sluicegate._core import Answer, Door, Limiter, LimiterDoor, ManualClock, PolicyDoor
 from sluicegate._limiter import RateLimitConfig, RateLimiter
-from sluicegate._requests import is_tighter, peer_of
+from sluicegate._requests import DEFAULT_HEADERS, merge_fields, peer_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Header = tuple[bytes, bytes]
 
 _BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 _log = logging.getLogger("sluicegate")
-_EPOCH_FIELDS = (b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset")
 
 
 def read_policy(policy: str | os.PathLike[str]) -> tuple[str, str]:
@@ -55,8 +53,9 @@ class RateLimitMiddleware:
     By ``config``, on each client's address. Of ``trusted_proxies`` (addresses and networks)
     ``X-User-ID`` names the client, else ``X-Forwarded-For`` its address, else ``X-Real-IP``; nobody
     else can say who the client is. By a ``limiter`` of one's own instead of a new one; or by a
-    ``policy``, a file or its text, which says all of this by itself. ``state``: the file in which all
-    processes count together.
+    ``policy``, a file or its text, which says all of this by itself. ``headers``: the forms of the
+    fields, as a policy has them ("draft11", "x-ratelimit-delta", ...; "off": none). ``state``: the
+    file in which all processes count together.
 
     Nothing is buffered: streams, server-sent events and lifespans go through as they are. The
     handshake of a WebSocket is a request like others. Raises ValueError or TypeError, with what to
@@ -71,6 +70,7 @@ class RateLimitMiddleware:
         *,
         policy: str | os.PathLike[str] | None = None,
         trusted_proxies: Iterable[str] = (),
+        headers: Iterable[str] | None = None,
         state: StatePath | None = None,
         clock: ManualClock | None = None,
     ) -> None:
@@ -79,15 +79,16 @@ class RateLimitMiddleware:
         if limiter is not None and not isinstance(limiter, Limiter):
             raise TypeError(f"limiter is {limiter!r}. Write a RateLimiter.")
         proxies = texts_of(trusted_proxies, "trusted_proxies", "10.0.0.0/8")
+        forms = DEFAULT_HEADERS if headers is None else texts_of(headers, "headers", "draft11")
         self.app = app
         self.config = config or RateLimitConfig()
         self._limiter: RateLimiter | None = None
         self._door: Door
         if policy is not None:
-            if config is not None or limiter is not None or proxies:
+            if config is not None or limiter is not None or proxies or headers is not None:
                 raise ValueError(
-                    "A policy says all that config, limiter and trusted_proxies say. Write these "
-                    "into the policy, or leave it out."
+                    "A policy says all that config, limiter, trusted_proxies and headers say. Write "
+                    "these into the policy, or leave it out."
                 )
             text, name = read_policy(policy)
             self._door = door = PolicyDoor(text, file=name, state=state, clock=clock)
@@ -109,6 +110,7 @@ class RateLimitMiddleware:
             trusted_proxies=proxies,
             exempt_ips=sorted(self.config.exempt_ips),
             exempt_users=sorted(self.config.exempt_user_ids),
+            headers=forms,
         )
 
     @property
@@ -131,32 +133,13 @@ class RateLimitMiddleware:
         async def send_with_ours(message: Message) -> None:
             if ours and message["type"] in _BEGINNINGS:
                 # The message is the application's, which may send it again.
-                message = {**message, "headers": _merge(message.get("headers", ()), ours)}
+                message = {**message, "headers": merge_fields(message.get("headers", ()), ours)}
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_ours)
         finally:
             self._door.end(answer)
-
-
-def _merge(theirs: Iterable[Header], ours: list[Header]) -> list[Header]:
-    """The application's headers and ours. Its own RateLimit fields stay. X-RateLimit-* are no lists,
-    so of two triples the tighter one is sent.
-    """
-    merged = list(theirs)
-    own = {name.lower(): value for name, value in merged if name.lower() in _EPOCH_FIELDS}
-    if own:
-        if _is_tighter(own, dict(ours)):
-            return merged + [header for header in ours if header[0] not in _EPOCH_FIELDS]
-        merged = [(name, value) for name, value in merged if name.lower() not in _EPOCH_FIELDS]
-    return merged + list(ours)
-
-
-def _is_tighter(theirs: dict[bytes, bytes], ours: dict[bytes, bytes]) -> bool:
-    remaining = theirs.get(b"x-ratelimit-remaining", b"").decode("latin-1")
-    mine = ours.get(b"x-ratelimit-remaining")
-    return mine is None or is_tighter(remaining, mine.decode("latin-1"))
 
 
 async def _deny(answer: Answer, scope: Scope, send: Send) -> None:

@@ -104,6 +104,26 @@ def test_of_two_dependencies_the_tighter_one_is_told(clock: ManualClock, order: 
     assert answer.headers["x-ratelimit-remaining"] == "1"
 
 
+def test_a_dependency_has_the_forms_that_it_is_given(clock: ManualClock) -> None:
+    forms = ["draft11", "draft03", "x-ratelimit-delta"]
+    limits = [
+        RateLimit("2/minute", headers=forms, clock=clock),
+        RateLimit("100/hour", headers=forms, clock=clock),
+    ]
+    client = TestClient(_view_of(*limits))
+    answer = client.get("/").headers
+    assert answer["ratelimit"] == '"per-minute";r=1;t=63, "per-hour";r=99;t=3839'
+    assert answer["ratelimit-limit"] == "2, 2;w=60"
+    assert answer["ratelimit-remaining"] == answer["x-ratelimit-remaining"] == "1"
+    assert answer["x-ratelimit-reset"] == "63"
+    client.get("/")
+    denied = client.get("/")
+    assert denied.headers["ratelimit"] == '"per-minute";r=0;t=63'
+    assert int(denied.headers["retry-after"]) >= 63
+    with pytest.raises(ValueError, match="No form of the fields"):
+        RateLimit("2/minute", headers=["draft12"])
+
+
 def test_which_responses_tell_what_is_left(clock: ManualClock) -> None:
     client = TestClient(_view_of(RateLimit("2/minute", clock=clock)))
     assert client.get("/").headers["x-ratelimit-remaining"] == "1"

@@ -406,6 +406,108 @@ def test_the_applications_own_fields_stay(clock: ManualClock) -> None:
     assert looser.headers["x-ratelimit-limit"] == "9"
 
 
+def _fields_of(response: Any, *names: str) -> dict[str, str]:
+    return {name: response.headers[name] for name in names if name in response.headers}
+
+
+_ALL = (
+    "ratelimit-policy",
+    "ratelimit-partition",
+    "ratelimit",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+)
+_POLICY_FIELD = {"ratelimit-policy": '"per-minute";q=2;w=60'}
+_FORMS = {
+    "draft11": {**_POLICY_FIELD, "ratelimit": '"per-minute";r=1;t=63'},
+    "draft-next": {
+        **_POLICY_FIELD,
+        "ratelimit-partition": '"per-minute";sluicegate-client',
+        "ratelimit": '"per-minute";a=1;w=63;c=1',
+    },
+    "draft03": {
+        "ratelimit-limit": "2, 2;w=60",
+        "ratelimit-remaining": "1",
+        "ratelimit-reset": "63",
+    },
+    "x-ratelimit-epoch": {
+        "x-ratelimit-limit": "2",
+        "x-ratelimit-remaining": "1",
+        "x-ratelimit-reset": "1796000063",
+    },
+    "x-ratelimit-delta": {
+        "x-ratelimit-limit": "2",
+        "x-ratelimit-remaining": "1",
+        "x-ratelimit-reset": "63",
+    },
+    "off": {},
+}
+
+
+def _only_a_minute(**options: Any) -> RateLimitConfig:
+    return config(requests_per_hour=None, requests_per_day=None, burst_size=None, **options)
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_each_form_has_its_own_fields(clock: ManualClock, form: str) -> None:
+    client = client_of(application(config=_only_a_minute(), headers=[form], clock=clock))
+    by_policy = client_of(
+        application(
+            policy=f"headers: {form}\nrules: [{{name: a, key: [client], limits: [2/minute]}}]",
+            clock=clock,
+        )
+    )
+    for one in (client, by_policy):
+        assert _fields_of(one.get("/"), *_ALL) == _FORMS[form]
+        one.get("/")
+        denied = one.get("/")
+        assert denied.status_code == 429
+        retry_after = int(denied.headers["retry-after"])
+        assert retry_after >= 63, "never below the truth"
+        assert one.get("/").headers["retry-after"] == str(retry_after), "the same for one client"
+
+
+def test_several_forms_at_once(clock: ManualClock) -> None:
+    forms = ["draft11", "draft-next", "draft03", "x-ratelimit-delta"]
+    client = client_of(application(config=_only_a_minute(), headers=forms, clock=clock))
+    wanted = {**_FORMS["draft-next"], **_FORMS["draft03"], **_FORMS["x-ratelimit-delta"]}
+    wanted["ratelimit"] = '"per-minute";r=1;t=63;a=1;w=63;c=1'
+    assert _fields_of(client.get("/"), *_ALL) == wanted
+
+
+def test_forms_that_are_none_are_told() -> None:
+    app = Starlette()
+    with pytest.raises(ValueError, match="No form of the fields is called 'draft12'. Write draft11"):
+        RateLimitMiddleware(app, headers=["draft12"])
+    with pytest.raises(ValueError, match="fields of the same names.*Leave one of the two out"):
+        RateLimitMiddleware(app, headers=["x-ratelimit-epoch", "x-ratelimit-delta"])
+    with pytest.raises(ValueError, match="off and on at once"):
+        RateLimitMiddleware(app, headers=["off", "draft03"])
+    with pytest.raises(TypeError, match=r"headers is 'off'. Write a list.*\['draft11'\]"):
+        RateLimitMiddleware(app, headers="off")
+    with pytest.raises(ValueError, match="headers say. Write these into the policy"):
+        RateLimitMiddleware(app, policy="rules: []\n", headers=["off"])
+
+
+def test_the_applications_own_triples_stay_where_they_are_tighter(clock: ManualClock) -> None:
+    app = application(
+        config=config(requests_per_minute=9), headers=["draft03", "x-ratelimit-delta"], clock=clock
+    )
+    client = client_of(app)
+    own = client.get("/?ratelimit-remaining=1&ratelimit-limit=2&ratelimit-reset=77").headers
+    assert [own[name] for name in _ALL[3:6]] == ["2", "1", "77"]
+    assert own["x-ratelimit-remaining"] == "8", "another triple"
+    ours = client.get("/?ratelimit-remaining=100&ratelimit-limit=200&ratelimit-reset=77").headers
+    assert ours["ratelimit-remaining"] == "7" and ours["ratelimit-limit"].startswith("9, 9;w=60")
+    epoch = client.get("/?x-ratelimit-remaining=0&x-ratelimit-reset=1900000000").headers
+    assert epoch["x-ratelimit-reset"] == "1900000000", "what is left decides"
+    assert "x-ratelimit-limit" not in epoch
+
+
 POLICY = """
 rules:
   - name: echo

@@ -280,29 +280,6 @@ TEST_F(Proxy, AStrangersWordsAboutHimselfEndHere) {
   EXPECT_THAT(head, HasSubstr("X-Real-IP: 127.0.0.1\r\n"));
 }
 
-TEST_F(Proxy, OfTwoXRateLimitTriplesTheTighterIsSent) {
-  Serve("rules: [{name: r, match: {path: '/**'}, key: [client], limits: [9/minute]}]");
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  const auto exchange = [&](std::string_view remaining) {
-    upstream.Head();
-    upstream.Send("HTTP/1.1 200 OK\r\nX-RateLimit-Remaining: " + std::string(remaining) +
-                  "\r\nRateLimit-Policy: \"origin\";q=9\r\nContent-Length: 2\r\n\r\nok");
-    return client.Message();
-  };
-  const std::string tighter_here = exchange("70");
-  EXPECT_THAT(tighter_here, HasSubstr("X-RateLimit-Remaining: 8\r\n"));
-  EXPECT_THAT(tighter_here, Not(HasSubstr("X-RateLimit-Remaining: 70\r\n")));
-  client.Send(kGet);
-  const std::string tighter_there = exchange("3");
-  EXPECT_THAT(tighter_there, HasSubstr("X-RateLimit-Remaining: 3\r\n"));
-  EXPECT_THAT(tighter_there, Not(HasSubstr("X-RateLimit-Limit: 9\r\n")));
-  // These are lists: both stay.
-  EXPECT_THAT(tighter_there, HasSubstr("RateLimit-Policy: \"origin\";q=9\r\n"));
-  EXPECT_THAT(tighter_there, HasSubstr("RateLimit-Policy: \"per-minute\";q=9;w=60\r\n"));
-}
-
 TEST_F(Proxy, ADenialNamesEveryLimitThatDenies) {
   Serve(
       "rules: [{name: r, match: {path: '/**'}, key: [client], limits: [9/minute, 1/hour, 1/day]}]");

@@ -19,8 +19,11 @@ bool IsIdempotent(std::string_view method) {
 
 // Of all protocols WebSocket alone: others would carry requests that nobody decides.
 bool OffersWebSocket(const wire::RequestHead& head) {
-  return head.upgrade && head.method == "GET" && head.framing == Framing::kNone &&
-         head.minor_version == 1 &&
+  if (!head.upgrade || head.method != "GET" || head.framing != Framing::kNone) return false;
+  const auto offers = std::ranges::count_if(head.fields(), [](const wire::Field& field) {
+    return wire::EqualsIgnoreCase(field.name, "upgrade");
+  });
+  return offers == 1 && head.minor_version == 1 &&
          wire::EqualsIgnoreCase(head.Find("upgrade").value_or(std::string_view()), "websocket");
 }
 

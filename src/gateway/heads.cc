@@ -135,24 +135,39 @@ void AppendRequestFraming(const wire::RequestHead& head, std::string& out) {
   }
 }
 
-// X-RateLimit-* are no lists: of two triples a client reads whichever it likes, so the tighter one
-// stands alone.
-bool IsEpochField(std::string_view name) {
-  constexpr std::string_view kPrefix = "x-ratelimit-";
-  if (!EqualsIgnoreCase(name.substr(0, kPrefix.size()), kPrefix)) return false;
-  name.remove_prefix(kPrefix.size());
+// Three fields that are no lists, as their names begin: of two triples a client reads whichever it
+// likes, so the tighter one stands alone.
+constexpr std::string_view kXRateLimit = "x-ratelimit-";
+constexpr std::string_view kDraft03 = "ratelimit-";
+
+bool IsOfTriple(std::string_view name, std::string_view prefix) {
+  if (!EqualsIgnoreCase(name.substr(0, prefix.size()), prefix)) return false;
+  name.remove_prefix(prefix.size());
   return EqualsIgnoreCase(name, "limit") || EqualsIgnoreCase(name, "remaining") ||
          EqualsIgnoreCase(name, "reset");
 }
 
-bool IsTighterAtOrigin(const ForwardedResponse& response) {
-  const auto value = response.head.Find("x-ratelimit-remaining");
-  if (!value) return false;
-  std::uint64_t remaining = 0;
-  const auto [end, error] =
-      std::from_chars(value->data(), value->data() + value->size(), remaining);
-  return error == std::errc() && end == value->data() + value->size() &&
-         remaining < response.quota.remaining;
+// Whether one of the origin's lines leaves less. Its Reset may have whichever form; what is no
+// number says nothing.
+bool IsTighterAtOrigin(const ForwardedResponse& response, std::string_view prefix) {
+  constexpr std::string_view kRemaining = "remaining";
+  const auto leaves_less = [&](const Field& field) {
+    if (field.name.size() != prefix.size() + kRemaining.size() ||
+        !EqualsIgnoreCase(field.name.substr(0, prefix.size()), prefix) ||
+        !EqualsIgnoreCase(field.name.substr(prefix.size()), kRemaining)) {
+      return false;
+    }
+    std::uint64_t remaining = 0;
+    const std::string_view value = field.value;
+    const auto [end, error] = std::from_chars(value.begin(), value.end(), remaining);
+    return error == std::errc() && end == value.end() && remaining < response.quota.remaining;
+  };
+  return std::ranges::any_of(response.head.fields(), leaves_less);
+}
+
+// Whether our triple takes the place of the origin's.
+bool IsOurs(const ForwardedResponse& response, std::string_view triple, std::string_view prefix) {
+  return !triple.empty() && !IsTighterAtOrigin(response, prefix);
 }
 
 void AppendStatusLine(unsigned status, std::string_view reason, std::string& out) {
@@ -199,18 +214,22 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
 
 void AppendClientHead(const ForwardedResponse& response, std::string& out) {
   const wire::ResponseHead& head = response.head;
-  const bool ours = !response.quota.epoch.empty() && !IsTighterAtOrigin(response);
+  const http::QuotaLines& quota = response.quota;
+  const bool x_ratelimit = IsOurs(response, quota.x_ratelimit, kXRateLimit);
+  const bool draft03 = IsOurs(response, quota.draft03, kDraft03);
   AppendStatusLine(head.status, head.reason, out);
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
-    if (ours && IsEpochField(field.name)) continue;
+    if (x_ratelimit && IsOfTriple(field.name, kXRateLimit)) continue;
+    if (draft03 && IsOfTriple(field.name, kDraft03)) continue;
     if (EqualsIgnoreCase(field.name, response.request_id_header)) continue;
     AppendField(field.name, field.value, out);
   }
   AppendRequestId(response.request_id_header, response.request_id, out);
   if (!response.date.empty()) AppendField("Date", response.date, out);
-  out += response.quota.lines;
-  if (ours) out += response.quota.epoch;
+  out += quota.lines;
+  if (draft03) out += quota.draft03;
+  if (x_ratelimit) out += quota.x_ratelimit;
   if (response.chunked) out += "Transfer-Encoding: chunked\r\n";
   if (response.websocket) {
     out += kWebSocket;
@@ -235,7 +254,8 @@ void AppendOwnAnswer(const OwnAnswer& answer, std::string& out) {
   if (answer.no_store) out += "Cache-Control: no-store\r\n";
   AppendRequestId(answer.request_id_header, answer.request_id, out);
   out += answer.quota.lines;
-  out += answer.quota.epoch;
+  out += answer.quota.draft03;
+  out += answer.quota.x_ratelimit;
   AppendConnection(answer.keep_alive, answer.client_minor, out);
   out += "Content-Length: ";
   AppendNumber(answer.body.size(), out);

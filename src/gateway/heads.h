@@ -37,7 +37,8 @@ struct ForwardedRequest {
 void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 
 /// The head of an upstream's response as the client gets it. The origin's own fields stay, but of
-/// two X-RateLimit-* triples only the tighter one is sent.
+/// two triples of one name (X-RateLimit-*, or RateLimit-Limit, -Remaining and -Reset) only the
+/// tighter one is sent.
 struct ForwardedResponse {
   const wire::ResponseHead& head;
   const http::QuotaLines& quota;

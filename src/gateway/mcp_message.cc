@@ -171,7 +171,8 @@ Session::Next Session::JudgeMessage() {
       return Next::kAnswer;
     }
     decision = worker_.DecideMessages(*rules, sender, now, leases_);
-    if (decision) worker_.fields().Append(*rules, mcp.request(), *decision, now, quota_);
+    const bool alone = mcp.messages().size() == 1;
+    if (decision) worker_.fields().Append(*rules, mcp.request(), *decision, now, quota_, alone);
   }
   outlives_client_ = !mcp.is_modern();
   if (decision->allowed()) return Next::kForward;

@@ -175,6 +175,25 @@ TEST_F(Mcp, ABatchIsOneDecision) {
   EXPECT_THAT(Ask(Post(Call("search"))), HasSubstr("isError"));
 }
 
+TEST_F(Mcp, TheCostOfABatchIsNotTold) {
+  Serve(
+      "headers: draft-next\nrules: [{name: search, match: {mcp_tool: search}, key: [client, "
+      "mcp_tool], limits: [9/minute], cost: {default: 2}}]");
+  const auto told = [this](const std::string& body) {
+    Peer client = Client();
+    client.Send(Post(body));
+    Peer upstream = Upstream();
+    upstream.Message();
+    upstream.Send(kOk);
+    return client.Message();
+  };
+  const std::string alone = told(Call("search"));
+  EXPECT_THAT(alone, HasSubstr("RateLimit: \"per-minute\";a=7;w=64;c=2\r\n"));
+  EXPECT_THAT(alone, HasSubstr("\"per-minute\";sluicegate-client;sluicegate-mcp-tool\r\n"));
+  EXPECT_THAT(told("[" + Call("search") + "," + Call("search", "8") + "]"),
+              HasSubstr("RateLimit: \"per-minute\";a=3;w=64\r\n"));
+}
+
 TEST_F(Mcp, WhatIsNoMessageNeverReachesTheServer) {
   Serve("mcp: {max_message: 1KiB}\nrules: []");
   const auto refused = [this](const std::string& request, std::string_view status,

@@ -44,15 +44,21 @@ IpAddress ParsePeer(std::string_view text) noexcept {
 }
 
 LimiterDoor::LimiterDoor(Limiter& limiter, Options options)
-    : limiter_(limiter), options_(std::move(options)) {
+    : limiter_(limiter),
+      options_(std::move(options)),
+      forms_(HeaderForms::Of(options_.clients->settings())) {
   std::vector<wire::QuotaPolicy> policies;
   names_.reserve(limiter.limits().size());
   for (const Limit& limit : limiter.limits()) {
-    names_.push_back(limit.name);
+    names_.push_back(wire::PrintableName(limit.name));  // A program may call a limit anything.
+    wire::AppendStructuredString(names_.back(), quoted_.emplace_back());
     const auto compiled = limit::CompiledLimit::Compile(limit);
     if (compiled) policies.push_back(QuotaPolicyOf(*compiled, names_.back()));
   }
-  wire::AppendRateLimitPolicy(policies, policy_line_);
+  const std::vector<std::vector<std::string_view>> dimensions(policies.size(), {kClientDimension});
+  members_ = MembersOf(policies, dimensions, forms_);
+  if (forms_.lists()) lists_ = "RateLimit-Policy: " + members_.policy + "\r\n";
+  if (forms_.left.draft_next) lists_ += "RateLimit-Partition: " + members_.partition + "\r\n";
 }
 
 std::string LimiterDoor::KeyOf(std::string_view peer) {
@@ -92,7 +98,7 @@ LocalAnswer LimiterDoor::Ask(const LocalRequest& request) {
   answer.decision = limiter_.Check(key);
   const Decision& decision = answer.decision;
   if (options_.on_decision) options_.on_decision(decision);
-  AppendFields(decision, answer.fields);
+  answer.fields = FieldsOf(decision);
   if (decision.allowed()) return answer;
   const bool banned = decision.verdict == Verdict::kBanned;
   wire::Problem problem{.type = banned ? wire::ProblemType::kAbnormalUsageDetected
@@ -112,16 +118,18 @@ LocalAnswer LimiterDoor::Ask(const LocalRequest& request) {
 void LimiterDoor::End(const LocalAnswer& answer) noexcept { limiter_.Release(answer.decision); }
 
 // A ban has used up all that there is.
-void LimiterDoor::AppendFields(const Decision& decision, std::string& out) const {
+std::string LimiterDoor::FieldsOf(const Decision& decision) const {
   const bool bound = decision.limit < names_.size();
   const std::size_t limit = bound ? decision.limit : 0;
-  const BindingLimit binding{.name = names_[limit],
+  const BindingLimit binding{.name = quoted_[limit],
                              .quota = limiter_.limits()[limit].quota,
-                             .in_flight = IsInFlight(limiter_.limits()[limit])};
-  out += policy_line_;
-  AppendLeft(binding, decision, out);
-  AppendEpoch(binding, decision, options_.clock->Read(), out);
-  if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), out);
+                             .in_flight = IsInFlight(limiter_.limits()[limit]),
+                             .cost = 1};
+  QuotaLines lines;
+  lines.lines = lists_;
+  AppendBinding(binding, decision, options_.clock->Read(), forms_, members_.draft03, lines);
+  if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), lines.lines);
+  return lines.lines + lines.draft03 + lines.x_ratelimit;
 }
 
 }  // namespace sluicegate::http

@@ -153,7 +153,8 @@ class PolicyDoor final : public LocalDoor {
 class LimiterDoor final : public LocalDoor {
  public:
   struct Options {
-    std::shared_ptr<const policy::Policy> clients;  ///< Whose settings say who the client is.
+    /// Whose settings say who the client is, and which forms the fields have.
+    std::shared_ptr<const policy::Policy> clients;
     PrefixSet exempt_clients;
     std::set<std::string, std::less<>> exempt_users;
     std::shared_ptr<const Clock> clock;
@@ -166,6 +167,9 @@ class LimiterDoor final : public LocalDoor {
   [[nodiscard]] LocalAnswer Ask(const LocalRequest& request) override;
   void End(const LocalAnswer& answer) noexcept override;
 
+  /// The lines that tell a client of a decision of the limiter about one unit, as Ask does. Takes
+  /// no lock.
+  [[nodiscard]] std::string FieldsOf(const Decision& decision) const;
   /// The limiter's key of a request: whom Ask charges, exempt or not.
   [[nodiscard]] std::string KeyFor(const LocalRequest& request);
   /// The limiter's key of an address (an IPv6 client is its /64), or of anything else.
@@ -178,12 +182,14 @@ class LimiterDoor final : public LocalDoor {
   };
   [[nodiscard]] Client ClientOf(const LocalRequest& request);
   [[nodiscard]] static std::string KeyOf(const Client& client);
-  void AppendFields(const Decision& decision, std::string& out) const;
 
   Limiter& limiter_;
   const Options options_;
-  std::vector<std::string> names_;
-  std::string policy_line_;
+  const HeaderForms forms_;
+  std::vector<std::string> names_;   // As a String of RFC 9651 can hold them.
+  std::vector<std::string> quoted_;  // As such a String.
+  QuotaMembers members_;
+  std::string lists_;  // The lines that no decision changes.
   std::mutex mu_;
   RequestReader reader_;  // Guarded by mu_.
 };

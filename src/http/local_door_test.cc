@@ -20,6 +20,7 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 
 std::shared_ptr<const policy::Policy> PolicyOf(const std::string& yaml) {
   auto policy = config::ParsePolicy(yaml);
@@ -39,10 +40,11 @@ class LocalDoors : public testing::Test {
     EXPECT_TRUE(door.has_value()) << door.error();
     return std::move(*door);
   }
-  [[nodiscard]] LimiterDoor DoorOf(Limiter& limiter) {
+  [[nodiscard]] LimiterDoor DoorOf(Limiter& limiter, const std::string& headers = "") {
     return LimiterDoor(
         limiter, {.clients = PolicyOf("clients: {trusted_proxies: [10.0.0.0/8], identity: {header: "
-                                      "x-user-id}}\nrules: []"),
+                                      "x-user-id}}\n" +
+                                      headers + "rules: []"),
                   .exempt_clients = exempt_,
                   .exempt_users = {"root"},
                   .clock = clock_,
@@ -309,6 +311,35 @@ TEST_F(LocalDoors, ALimitersAnswersSayTheSame) {
   EXPECT_THAT(denied.fields, HasSubstr("X-RateLimit-Remaining: 0\r\n"));
   EXPECT_THAT(denied.fields, HasSubstr("Retry-After: 6"));
   EXPECT_THAT(denied.body, HasSubstr("\"violated-policies\":[\"per-minute\"]"));
+}
+
+TEST_F(LocalDoors, ALimitersFieldsHaveTheFormsThatItsSettingsName) {
+  Limiter limiter = MakeLimiter({"1/minute", Limit::Burst(5)});
+  LimiterDoor door = DoorOf(limiter, "headers: [draft-next, draft03, x-ratelimit-delta]\n");
+  const LocalAnswer passed = Ask(door, "192.0.2.1");
+  EXPECT_EQ(passed.fields,
+            "RateLimit-Policy: \"per-minute\";q=1;w=60, \"burst\";q=5;w=300\r\n"
+            "RateLimit-Partition: \"per-minute\";sluicegate-client, "
+            "\"burst\";sluicegate-client\r\n"
+            "RateLimit: \"per-minute\";a=0;w=63;c=1\r\n"
+            "RateLimit-Limit: 1, 1;w=60, 5;w=300\r\n"
+            "RateLimit-Remaining: 0\r\nRateLimit-Reset: 63\r\n"
+            "X-RateLimit-Limit: 1\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 63\r\n");
+  EXPECT_THAT(Ask(door, "192.0.2.1").fields, HasSubstr("\r\nRetry-After: 6"));
+  LimiterDoor silent = DoorOf(limiter, "headers: off\n");
+  EXPECT_EQ(Ask(silent, "192.0.2.2").fields, "");
+  EXPECT_THAT(Ask(silent, "192.0.2.2").fields, StartsWith("Retry-After: 6"));
+}
+
+// A policy could not have these names; a program may.
+TEST_F(LocalDoors, AnyNameOfALimitIsToldAsAString) {
+  Limiter limiter = MakeLimiter(
+      {Limit{.quota = 1, .window = std::chrono::minutes(1), .name = "t\xC3\xA4glich \"a\"\r\n"}});
+  LimiterDoor door = DoorOf(limiter);
+  EXPECT_THAT(Ask(door, "192.0.2.1").fields,
+              HasSubstr("RateLimit: \"t%c3%a4glich \\\"a\\\"%0d%0a\";r=0;"));
+  EXPECT_THAT(Ask(door, "192.0.2.1").body,
+              HasSubstr("\"violated-policies\":[\"t%c3%a4glich \\\"a\\\"%0d%0a\"]"));
 }
 
 TEST_F(LocalDoors, ALimitersDenialsAreViolations) {

@@ -94,7 +94,7 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
     if (!decided) continue;
     QuotaLines lines;
     fields_.Append(*rules, read, answer.decision, now, lines);
-    answer.fields = lines.lines + lines.epoch;
+    answer.fields = lines.lines + lines.draft03 + lines.x_ratelimit;
     if (!answer.decision.allowed()) {
       Deny(ProblemOf(*rules, answer.decision, fields_), now, answer);
     }

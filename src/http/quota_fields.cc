@@ -1,15 +1,12 @@
 #include "http/quota_fields.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sluicegate::http {
 namespace {
 
 using policy::HeaderMode;
-
-bool Sends(const policy::Settings& settings, HeaderMode mode) {
-  return std::ranges::find(settings.headers, mode) != settings.headers.end();
-}
 
 // How many enforced rules have a limit of each name.
 std::map<std::string, unsigned> CountNames(const policy::Policy& policy) {
@@ -25,21 +22,61 @@ std::map<std::string, unsigned> CountNames(const policy::Policy& policy) {
   return counts;
 }
 
-constexpr std::string_view kPolicyField = "RateLimit-Policy: ";
-
-// "name";q=60;w=60 without the field's name and end.
-std::string Members(const std::vector<wire::QuotaPolicy>& policies) {
-  std::string line;
-  wire::AppendRateLimitPolicy(policies, line);
-  if (!line.starts_with(kPolicyField)) return {};
-  return line.substr(kPolicyField.size(), line.size() - kPolicyField.size() - 2);
+// What a part of a key is called in RateLimit-Partition: the draft's own word, or else one with a
+// vendor's prefix, as it asks for.
+std::string_view DimensionOf(policy::KeyKind kind) {
+  switch (kind) {
+    case policy::KeyKind::kClient:
+      return kClientDimension;
+    case policy::KeyKind::kUser:
+      return "user_id";
+    case policy::KeyKind::kApiKey:
+      return "client_id";
+    case policy::KeyKind::kMethod:
+      return "method";
+    case policy::KeyKind::kPath:
+      return "sluicegate-path";
+    case policy::KeyKind::kHost:
+      return "sluicegate-host";
+    case policy::KeyKind::kHeader:
+      return "sluicegate-header";
+    case policy::KeyKind::kMcpMethod:
+      return "sluicegate-mcp-method";
+    case policy::KeyKind::kMcpTool:
+      return "sluicegate-mcp-tool";
+    case policy::KeyKind::kMcpArguments:
+      return "sluicegate-mcp-args";
+    case policy::KeyKind::kEntry:
+      break;
+  }
+  return "sluicegate-entry";
 }
 
-// Which of the rule's ceilings binds; as many as there are: none does. The quota tells a ceiling
-// from a network that stands in for a client, which has the limits of one.
+// Each once, as the keys of parameters are. Under a ceiling the client's network stands for it.
+std::vector<std::string_view> DimensionsOf(const policy::Rule& rule, bool ceiling) {
+  std::vector<std::string_view> dimensions;
+  for (const policy::KeyPart& part : rule.key()) {
+    std::string_view dimension = DimensionOf(part.kind);
+    if (ceiling && dimension == kClientDimension) dimension = "sluicegate-network";
+    if (std::ranges::find(dimensions, dimension) == dimensions.end()) {
+      dimensions.push_back(dimension);
+    }
+  }
+  return dimensions;
+}
+
+// What the rule takes for the request, where the limit that binds was asked for it.
+std::optional<std::uint64_t> CostUnder(const policy::Rule& rule, const Request& request,
+                                       bool in_flight) {
+  if (!in_flight && !rule.AsksRates(request)) return std::nullopt;
+  return rule.CostOf(request);
+}
+
+// Which of the rule's ceilings binds, counted from 1; 0: none does. The quota tells a ceiling from
+// a network that stands in for a client, which has the limits of one.
 std::size_t BindingCeiling(const policy::Rule& rule, const Decision& decision) {
+  if (decision.shared_bits == 0 || decision.limit == Decision::kNone) return 0;
   const auto ceilings = rule.ceilings();
-  if (decision.shared_bits == 0 || decision.limit == Decision::kNone) return ceilings.size();
   const auto binds = [&decision](const policy::Ceiling& ceiling) {
     if (ceiling.prefix_bits != decision.shared_bits) return false;
     const policy::BoundLimits& limits = ceiling.layout.variants[decision.variant];
@@ -47,7 +84,8 @@ std::size_t BindingCeiling(const policy::Rule& rule, const Decision& decision) {
       return limit.index == decision.limit && limit.limit.quota() == decision.quota;
     });
   };
-  return static_cast<std::size_t>(std::ranges::find_if(ceilings, binds) - ceilings.begin());
+  const auto found = std::ranges::find_if(ceilings, binds);
+  return found == ceilings.end() ? 0 : static_cast<std::size_t>(found - ceilings.begin()) + 1;
 }
 
 }  // namespace
@@ -60,23 +98,50 @@ wire::QuotaPolicy QuotaPolicyOf(const limit::CompiledLimit& limit, std::string_v
   return {.name = name, .quota = limit.quota(), .window_s = wire::CeilSeconds(limit.window_ns())};
 }
 
-// A place in flight may come back at any moment.
-void AppendLeft(const BindingLimit& limit, const Decision& decision, std::string& out) {
-  wire::QuotaLeft left{.name = limit.name, .remaining = decision.remaining, .hold_ns = {}};
-  if (!limit.in_flight) left.hold_ns = decision.hold_ns;
-  wire::AppendRateLimit(left, out);
+HeaderForms HeaderForms::Of(const policy::Settings& settings) noexcept {
+  const auto has = [&settings](HeaderMode mode) {
+    return std::ranges::find(settings.headers, mode) != settings.headers.end();
+  };
+  return {.left = {.draft11 = has(HeaderMode::kDraft11), .draft_next = has(HeaderMode::kDraftNext)},
+          .draft03 = has(HeaderMode::kDraft03),
+          .epoch = has(HeaderMode::kXRateLimitEpoch),
+          .delta = has(HeaderMode::kXRateLimitDelta)};
 }
 
-// Clients take these for a quota a window, and would wait for its end: of requests in flight only a
-// denial says something that holds for them.
-void AppendEpoch(const BindingLimit& limit, const Decision& decision, Now now, std::string& out) {
+QuotaMembers MembersOf(std::span<const wire::QuotaPolicy> policies,
+                       std::span<const std::vector<std::string_view>> dimensions,
+                       const HeaderForms& forms) {
+  QuotaMembers members;
+  if (forms.lists()) wire::AppendPolicyMembers(policies, members.policy);
+  if (forms.draft03) wire::AppendDraft03Members(policies, members.draft03);
+  for (std::size_t i = 0; forms.left.draft_next && i < policies.size(); ++i) {
+    if (i > 0) members.partition += ", ";
+    wire::AppendPartitionMember(policies[i].name, dimensions[i], members.partition);
+  }
+  return members;
+}
+
+// A place in flight may come back at any moment, so nobody knows a time for it. Clients take a
+// triple for a quota a window, and would wait for its end: of requests in flight only a denial says
+// something that holds for them.
+void AppendBinding(const BindingLimit& limit, const Decision& decision, Now now,
+                   const HeaderForms& forms, std::string_view draft03, QuotaLines& out) {
+  if (forms.lists()) {
+    wire::QuotaLeft left{
+        .name = limit.name, .remaining = decision.remaining, .hold_ns = {}, .cost = limit.cost};
+    if (!limit.in_flight) left.hold_ns = decision.hold_ns;
+    wire::AppendRateLimit(left, forms.left, out.lines);
+  }
   if (limit.in_flight && decision.allowed()) return;
-  wire::AppendXRateLimitEpoch(
-      {.quota = limit.quota,
-       .remaining = decision.remaining,
-       .unix_ns = now.unix_ns,
-       .reset_after_ns = limit.in_flight ? decision.hold_ns : decision.reset_after_ns},
-      out);
+  out.remaining = decision.remaining;
+  wire::QuotaTriple triple{
+      .quota = limit.quota, .remaining = decision.remaining, .reset_after_ns = decision.hold_ns};
+  // The draft's reset is the time in which no more than the rest can be used, which Retry-After is
+  // never before. X-RateLimit-Reset tells when the limit is as if never used.
+  if (forms.draft03) wire::AppendDraft03(triple, draft03, out.draft03);
+  if (!limit.in_flight) triple.reset_after_ns = decision.reset_after_ns;
+  if (forms.epoch) wire::AppendXRateLimitEpoch(triple, now.unix_ns, out.x_ratelimit);
+  if (forms.delta) wire::AppendXRateLimitDelta(triple, out.x_ratelimit);
 }
 
 wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept {
@@ -92,36 +157,48 @@ bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noex
   return limit.limit.algorithm() == Algorithm::kConcurrency;
 }
 
+QuotaFields::Names::Names(std::vector<std::string> names) : plain(std::move(names)) {
+  quoted.reserve(plain.size());
+  for (const std::string& name : plain) wire::AppendStructuredString(name, quoted.emplace_back());
+}
+
 QuotaFields::Set QuotaFields::MakeSet(const policy::Rule& rule, std::size_t variant,
-                                      const std::map<std::string, unsigned>& counts) {
-  Set set;
+                                      const std::map<std::string, unsigned>& counts) const {
   const std::vector<policy::RuleLimit>& limits = rule.variants()[variant].limits;
+  std::vector<std::string> own;
   for (const policy::RuleLimit& limit : limits) {
     const auto count = counts.find(limit.name);
     const bool unique = count != counts.end() && count->second == 1;
-    set.names.push_back(unique ? limit.name : rule.name() + "/" + limit.name);
+    own.push_back(unique ? limit.name : rule.name() + "/" + limit.name);
   }
+  Set set;
+  set.names.reserve(1 + rule.ceilings().size());  // Policies are views of the names.
+  const Names& names = set.names.emplace_back(own);
   std::vector<wire::QuotaPolicy> policies;
   policies.reserve(limits.size() * (1 + rule.ceilings().size()));
   for (std::size_t i = 0; i < limits.size(); ++i) {
-    policies.push_back(QuotaPolicyOf(limits[i].limit, set.names[i]));
+    policies.push_back(QuotaPolicyOf(limits[i].limit, names.plain[i]));
   }
-  set.policy_v4 = Members(policies);
+  std::vector<std::vector<std::string_view>> dimensions(limits.size(), DimensionsOf(rule, false));
+  set.v4 = MembersOf(policies, dimensions, forms_);
   for (const policy::Ceiling& ceiling : rule.ceilings()) {
-    const std::string suffix = "/" + std::to_string(ceiling.prefix_bits);
-    auto& names = set.ceiling_names.emplace_back();
-    for (const std::string& name : set.names) names.push_back(name + suffix);
+    std::vector<std::string> shared = own;
+    for (std::string& name : shared) name += "/" + std::to_string(ceiling.prefix_bits);
+    const Names& under = set.names.emplace_back(std::move(shared));
     for (const policy::BoundLimit& limit : ceiling.layout.variants[variant]) {
-      policies.push_back(QuotaPolicyOf(limit.limit, names[limit.index]));
+      policies.push_back(QuotaPolicyOf(limit.limit, under.plain[limit.index]));
     }
   }
-  set.policy_v6 = Members(policies);
+  dimensions.resize(policies.size(), DimensionsOf(rule, true));
+  set.v6 = MembersOf(policies, dimensions, forms_);
   return set;
 }
 
 void QuotaFields::Prepare(const engine::Ruleset& rules) {
   if (prepared_.get() == &rules.policy()) return;
   prepared_ = rules.shared_policy();
+  forms_ = HeaderForms::Of(prepared_->settings());
+  applied_.clear();
   rules_.clear();
   const auto counts = CountNames(*prepared_);
   for (const policy::Rule& rule : prepared_->rules()) {
@@ -132,61 +209,73 @@ void QuotaFields::Prepare(const engine::Ruleset& rules) {
   }
 }
 
-std::string_view QuotaFields::NameOf(const engine::Ruleset& rules, const Decision& decision) const {
-  if (decision.limit == Decision::kNone) return {};
-  const Set& set = rules_[decision.rule][decision.variant];
+const QuotaFields::Names& QuotaFields::NamesOf(const engine::Ruleset& rules,
+                                               const Decision& decision) const {
   const policy::Rule& rule = rules.policy().rules()[decision.rule];
-  const std::size_t ceiling = BindingCeiling(rule, decision);
-  return ceiling < set.ceiling_names.size() ? set.ceiling_names[ceiling][decision.limit]
-                                            : set.names[decision.limit];
+  return rules_[decision.rule][decision.variant].names[BindingCeiling(rule, decision)];
 }
 
 std::span<const std::string_view> QuotaFields::Violated(const engine::Ruleset& rules,
                                                         const Decision& decision) {
   Prepare(rules);
   violated_.clear();
-  const Set& set = rules_[decision.rule][decision.variant];
-  const std::size_t ceiling = BindingCeiling(rules.policy().rules()[decision.rule], decision);
-  const std::vector<std::string>& names =
-      ceiling < set.ceiling_names.size() ? set.ceiling_names[ceiling] : set.names;
+  const std::vector<std::string>& names = NamesOf(rules, decision).plain;
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (decision.Denies(i)) violated_.emplace_back(names[i]);
   }
   return violated_;
 }
 
-void QuotaFields::AppendPolicyLine(const engine::Ruleset& rules, const Request& request,
-                                   const Decision& decision, std::string& out) {
+void QuotaFields::Gather(const engine::Ruleset& rules, const Request& request,
+                         const Decision& decision) {
+  applied_.clear();
   const auto all = rules.policy().rules();
-  bool first = true;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const policy::Rule& rule = all[i];
     if (rule.mode() != policy::Mode::kEnforce || !rule.Matches(request) || rule.Exempts(request)) {
       continue;
     }
-    out += first ? kPolicyField : ", ";
     const Set& set = rules_[i][i == decision.rule ? decision.variant : rule.VariantOf(request)];
-    out += request.client.is_v4() ? set.policy_v4 : set.policy_v6;
-    first = false;
+    applied_.push_back(request.client.is_v4() ? &set.v4 : &set.v6);
   }
-  if (!first) out += "\r\n";
+}
+
+void QuotaFields::AppendApplied(std::string QuotaMembers::* members, Ends ends,
+                                std::string& out) const {
+  std::string_view before = ends.before;
+  for (const QuotaMembers* const one : applied_) {
+    if ((one->*members).empty()) continue;
+    out += before;
+    out += one->*members;
+    before = ", ";
+  }
+  if (before != ends.before) out += ends.after;
 }
 
 void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
-                         const Decision& decision, Now now, QuotaLines& out) {
+                         const Decision& decision, Now now, QuotaLines& out, bool alone) {
   if (decision.rule == Decision::kNone) return;
   Prepare(rules);
-  const policy::Settings& settings = rules.policy().settings();
-  const std::string_view name = NameOf(rules, decision);
-  const BindingLimit binding{
-      .name = name, .quota = decision.quota, .in_flight = CountsInFlight(rules, decision)};
-  if (Sends(settings, HeaderMode::kDraft11)) {
-    AppendPolicyLine(rules, request, decision, out.lines);
-    if (!name.empty()) AppendLeft(binding, decision, out.lines);
+  if (forms_.lists() || forms_.draft03) Gather(rules, request, decision);
+  if (forms_.lists()) {
+    AppendApplied(&QuotaMembers::policy, {.before = "RateLimit-Policy: ", .after = "\r\n"},
+                  out.lines);
   }
-  if (Sends(settings, HeaderMode::kXRateLimitEpoch) && !name.empty()) {
-    AppendEpoch(binding, decision, now, out.epoch);
-    out.remaining = decision.remaining;
+  if (forms_.left.draft_next) {
+    AppendApplied(&QuotaMembers::partition, {.before = "RateLimit-Partition: ", .after = "\r\n"},
+                  out.lines);
+  }
+  if (decision.limit != Decision::kNone) {
+    draft03_.clear();
+    if (forms_.draft03) AppendApplied(&QuotaMembers::draft03, {}, draft03_);
+    BindingLimit binding{.name = NamesOf(rules, decision).quoted[decision.limit],
+                         .quota = decision.quota,
+                         .in_flight = CountsInFlight(rules, decision),
+                         .cost = {}};
+    if (forms_.left.draft_next && alone) {
+      binding.cost = CostUnder(rules.policy().rules()[decision.rule], request, binding.in_flight);
+    }
+    AppendBinding(binding, decision, now, forms_, draft03_, out);
   }
   if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), out.lines);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "engine/ruleset.h"
 #include "limit/compiled_limit.h"
 #include "policy/request.h"
+#include "policy/settings.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
 #include "wire/rate_limit_fields.h"
@@ -23,30 +25,65 @@ namespace sluicegate::http {
 
 /// The fields of one decision: whole lines, CRLF included. Keeps its room from request to request.
 struct QuotaLines {
-  std::string lines;            ///< RateLimit-Policy, RateLimit and, for a denial, Retry-After.
-  std::string epoch;            ///< X-RateLimit-Limit, -Remaining and -Reset; or empty.
-  std::uint64_t remaining = 0;  ///< What `epoch` tells.
+  /// RateLimit-Policy, RateLimit-Partition and RateLimit, which are lists, and for a denial
+  /// Retry-After.
+  std::string lines;
+  // Triples, which are no lists; or empty.
+  std::string x_ratelimit;      ///< X-RateLimit-Limit, -Remaining and -Reset.
+  std::string draft03;          ///< RateLimit-Limit, -Remaining and -Reset.
+  std::uint64_t remaining = 0;  ///< What both tell.
 
   void Clear() {
     lines.clear();
-    epoch.clear();
+    x_ratelimit.clear();
+    draft03.clear();
   }
+};
+
+/// The forms of the fields that a policy asks for. A value type.
+struct HeaderForms {
+  wire::LeftForms left;
+  bool draft03 = false;
+  bool epoch = false;
+  bool delta = false;
+
+  [[nodiscard]] static HeaderForms Of(const policy::Settings& settings) noexcept;
+  /// RateLimit and RateLimit-Policy.
+  [[nodiscard]] bool lists() const noexcept { return left.draft11 || left.draft_next; }
+};
+
+/// What the lists have of a limit set, formatted once, with ", " between the members. Of a form
+/// that is not asked for: empty.
+struct QuotaMembers {
+  std::string policy;     ///< Of RateLimit-Policy.
+  std::string draft03;    ///< Of RateLimit-Limit.
+  std::string partition;  ///< Of RateLimit-Partition.
 };
 
 /// What RateLimit-Policy tells of a limit. Pure; views the name.
 [[nodiscard]] wire::QuotaPolicy QuotaPolicyOf(const limit::CompiledLimit& limit,
                                               std::string_view name) noexcept;
 
+/// Pure. One set of dimensions for each of the policies.
+[[nodiscard]] QuotaMembers MembersOf(std::span<const wire::QuotaPolicy> policies,
+                                     std::span<const std::vector<std::string_view>> dimensions,
+                                     const HeaderForms& forms);
+
+/// The dimension of RateLimit-Partition that a client's address is.
+inline constexpr std::string_view kClientDimension = "sluicegate-client";
+
 /// The limit that binds, as a client is told of it.
 struct BindingLimit {
-  std::string_view name;
+  std::string_view name;  ///< As wire::AppendStructuredString writes it.
   std::uint64_t quota = 0;
-  bool in_flight = false;  ///< It counts requests in flight.
+  bool in_flight = false;                            ///< It counts requests in flight.
+  std::optional<std::uint64_t> cost = std::nullopt;  ///< Of the request, in its units.
 };
-/// RateLimit of it; X-RateLimit-*, or nothing where they would mislead; what Retry-After says.
-/// Pure.
-void AppendLeft(const BindingLimit& limit, const Decision& decision, std::string& out);
-void AppendEpoch(const BindingLimit& limit, const Decision& decision, Now now, std::string& out);
+/// RateLimit of it, and the triples where they would not mislead. `draft03`: the members of
+/// RateLimit-Limit. Pure.
+void AppendBinding(const BindingLimit& limit, const Decision& decision, Now now,
+                   const HeaderForms& forms, std::string_view draft03, QuotaLines& out);
+/// What Retry-After says. Pure.
 [[nodiscard]] wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept;
 
 /// Whether what binds is a limit of requests in flight. Pure.
@@ -56,9 +93,10 @@ void AppendEpoch(const BindingLimit& limit, const Decision& decision, Now now, s
 /// name; under a ceiling NAME/56.
 class QuotaFields {
  public:
-  /// Fills `out`, which is clear, for the request that was decided.
+  /// Fills `out`, which is clear, for the request that was decided. Not `alone`: together with
+  /// others, so that nobody knows the cost of them all under the rule that binds.
   void Append(const engine::Ruleset& rules, const Request& request, const Decision& decision,
-              Now now, QuotaLines& out);
+              Now now, QuotaLines& out, bool alone = true);
 
   /// The limits that deny: of the client's own, or of those under the ceiling that binds. Valid
   /// until the next call.
@@ -66,26 +104,39 @@ class QuotaFields {
                                                            const Decision& decision);
 
  private:
+  struct Names {
+    explicit Names(std::vector<std::string> names);
+
+    std::vector<std::string> plain;   // As the limit set's limits.
+    std::vector<std::string> quoted;  // The same, as Strings of RFC 9651.
+  };
   struct Set {
-    std::vector<std::string> names;                       // As the limit set's limits.
-    std::vector<std::vector<std::string>> ceiling_names;  // The same, as the rule's ceilings.
-    // Members of RateLimit-Policy, with ", " between them. With those of ceilings for IPv6 alone.
-    std::string policy_v4;
-    std::string policy_v6;
+    std::vector<Names> names;  // The client's own, and behind them those under each ceiling.
+    QuotaMembers v4;
+    QuotaMembers v6;  // With those of ceilings.
   };
   using Rule = std::vector<Set>;  // As the rule's variants.
 
   void Prepare(const engine::Ruleset& rules);
   /// `counts`: how many rules have a limit of each name.
-  [[nodiscard]] static Set MakeSet(const policy::Rule& rule, std::size_t variant,
-                                   const std::map<std::string, unsigned>& counts);
-  [[nodiscard]] std::string_view NameOf(const engine::Ruleset& rules,
-                                        const Decision& decision) const;
-  void AppendPolicyLine(const engine::Ruleset& rules, const Request& request,
-                        const Decision& decision, std::string& out);
+  [[nodiscard]] Set MakeSet(const policy::Rule& rule, std::size_t variant,
+                            const std::map<std::string, unsigned>& counts) const;
+  /// Those that the limit that binds is one of. REQUIRES: the decision names a rule.
+  [[nodiscard]] const Names& NamesOf(const engine::Ruleset& rules, const Decision& decision) const;
+  /// Fills `applied_` with what the enforced rules say that hold for the request.
+  void Gather(const engine::Ruleset& rules, const Request& request, const Decision& decision);
+  /// One list of all that applies: `before`, the members, `after`. Nothing where there are none.
+  struct Ends {
+    std::string_view before;
+    std::string_view after;
+  };
+  void AppendApplied(std::string QuotaMembers::* members, Ends ends, std::string& out) const;
 
   std::shared_ptr<const policy::Policy> prepared_;  // Held, so that its address stays its own.
+  HeaderForms forms_;
   std::vector<Rule> rules_;
+  std::vector<const QuotaMembers*> applied_;
+  std::string draft03_;
   std::vector<std::string_view> violated_;
 };
 

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/load.h"
@@ -22,8 +24,8 @@ constexpr Now kNow{.engine_ns = 1'000'000'000'000, .unix_ns = 1'800'000'000'000'
 
 class QuotaFieldsTest : public testing::Test {
  protected:
-  void Use(const std::string& rules) {
-    auto policy = config::ParsePolicy("headers: [draft11, x-ratelimit-epoch]\nrules: " + rules);
+  void Use(const std::string& rules, const std::string& headers = "draft11, x-ratelimit-epoch") {
+    auto policy = config::ParsePolicy("headers: [" + headers + "]\nrules: " + rules);
     ASSERT_TRUE(policy) << config::FormatMistake("policy", policy.error().front());
     auto engine = engine::Engine::Create(std::move(*policy), HashSecret{});
     ASSERT_TRUE(engine) << engine.error();
@@ -45,7 +47,7 @@ class QuotaFieldsTest : public testing::Test {
                               ? fields_.Violated(*rules, decision_)
                               : std::span<const std::string_view>();
     violated_.assign(violated.begin(), violated.end());
-    return lines.lines + lines.epoch;
+    return lines.lines + lines.draft03 + lines.x_ratelimit;
   }
 
   std::unique_ptr<engine::Engine> engine_;
@@ -100,6 +102,130 @@ TEST_F(QuotaFieldsTest, NamesThatTwoRulesHaveAreTold) {
   EXPECT_THAT(fields, HasSubstr("RateLimit: \"a/per-minute\";r=0;t="));
   Ask("2001:db8::1");
   EXPECT_THAT(violated_, ElementsAre("a/per-minute"));
+}
+
+// What there is of the six forms, for a policy with two limits.
+constexpr const char* kTwoLimits =
+    "[{name: r, key: [user, method, client], limits: [3/minute, 100/hour]}]";
+
+TEST_F(QuotaFieldsTest, EachFormHasItsOwnFields) {
+  constexpr const char* kPolicy =
+      "RateLimit-Policy: \"per-minute\";q=3;w=60, \"per-hour\";q=100;w=3600\r\n";
+  const std::vector<std::pair<std::string, std::string>> forms = {
+      {"draft11", std::string(kPolicy) + "RateLimit: \"per-minute\";r=1;t=64\r\n"},
+      {"draft-next", std::string(kPolicy) +
+                         "RateLimit-Partition: \"per-minute\";user_id;method;sluicegate-client, "
+                         "\"per-hour\";user_id;method;sluicegate-client\r\n"
+                         "RateLimit: \"per-minute\";a=1;w=64;c=2\r\n"},
+      {"draft03",
+       "RateLimit-Limit: 3, 3;w=60, 100;w=3600\r\nRateLimit-Remaining: 1\r\n"
+       "RateLimit-Reset: 64\r\n"},
+      {"x-ratelimit-epoch",
+       "X-RateLimit-Limit: 3\r\nX-RateLimit-Remaining: 1\r\nX-RateLimit-Reset: 1800000064\r\n"},
+      {"x-ratelimit-delta",
+       "X-RateLimit-Limit: 3\r\nX-RateLimit-Remaining: 1\r\nX-RateLimit-Reset: 64\r\n"},
+      {"off", ""},
+      {"'false'", ""}};
+  for (const auto& [form, fields] : forms) {
+    Use(kTwoLimits, form);
+    EXPECT_EQ(Ask("192.0.2.1", 2), fields) << form;
+  }
+}
+
+TEST_F(QuotaFieldsTest, SeveralFormsAtOnceShareTheirLines) {
+  Use(kTwoLimits, "x-ratelimit-delta, draft03, draft-next, draft11");
+  const std::string fields = Ask("192.0.2.1", 2);
+  EXPECT_EQ(fields.find("RateLimit-Policy: "), fields.rfind("RateLimit-Policy: ")) << fields;
+  EXPECT_THAT(fields, HasSubstr("RateLimit-Partition: \"per-minute\";user_id;"));
+  EXPECT_THAT(fields, HasSubstr("RateLimit: \"per-minute\";r=1;t=64;a=1;w=64;c=2\r\n"));
+  EXPECT_THAT(fields, HasSubstr("\r\nRateLimit-Remaining: 1\r\n"));
+  EXPECT_THAT(fields, HasSubstr("X-RateLimit-Reset: 64\r\n"));
+}
+
+TEST_F(QuotaFieldsTest, AReloadMayChangeTheForms) {
+  Use(kTwoLimits, "draft03");
+  EXPECT_THAT(Ask("192.0.2.1"), HasSubstr("RateLimit-Limit: "));
+  Use(kTwoLimits, "x-ratelimit-delta");
+  EXPECT_THAT(Ask("192.0.2.1"), Not(HasSubstr("\nRateLimit-")));
+}
+
+// Of every rule that applies, as RateLimit-Policy has them.
+TEST_F(QuotaFieldsTest, Version03ListsTheWindowsOfAllRules) {
+  Use("[{name: a, key: [client], limits: [3/minute, {concurrency: 9}], ceilings: {56: x2}}, "
+      "{name: b, key: [], limits: [4/hour]}, "
+      "{name: c, key: [client], match: {path: /other}, limits: [1/day]}]",
+      "draft03");
+  EXPECT_THAT(Ask("2001:db8::1"), HasSubstr("RateLimit-Limit: 3, 3;w=60, 6;w=60, 4;w=3600\r\n"));
+  EXPECT_THAT(Ask("192.0.2.1"), HasSubstr(", 3;w=60, 4;w=3600\r\n"));
+}
+
+TEST_F(QuotaFieldsTest, PartitionsTellWhatAKeyIsMadeOf) {
+  Use("[{name: a, key: [api_key, 'header:x-secret-tenant', 'header:x-other', path, host], "
+      "limits: [3/minute]}, {name: b, key: [], limits: [4/hour]}]",
+      "draft-next");
+  const std::string fields = Ask("192.0.2.1");
+  EXPECT_THAT(fields, HasSubstr("RateLimit-Partition: \"per-minute\";client_id;sluicegate-header;"
+                                "sluicegate-path;sluicegate-host, \"per-hour\"\r\n"));
+  Use("[{name: a, key: [client], limits: [3/minute], ceilings: {56: x2}}]", "draft-next");
+  EXPECT_THAT(Ask("2001:db8::1"),
+              HasSubstr("RateLimit-Partition: \"per-minute\";sluicegate-client, "
+                        "\"per-minute/56\";sluicegate-network\r\n"));
+}
+
+TEST_F(QuotaFieldsTest, TheCostIsTheRulesWhereTheRequestHasNone) {
+  Use("[{name: a, key: [client], limits: [9/minute], cost: {default: 4}}]", "draft-next");
+  EXPECT_THAT(Ask("192.0.2.1", Request::kRuleCost), HasSubstr(";a=5;w=64;c=4\r\n"));
+  EXPECT_THAT(Ask("192.0.2.1", 0), HasSubstr(";c=0\r\n")) << "a peek";
+  EXPECT_THAT(Ask("192.0.2.1", 7), HasSubstr(";a=5;w=64;c=7\r\nRetry-After: ")) << "denied";
+}
+
+TEST_F(QuotaFieldsTest, TheCostOfSeveralRequestsIsNotTold) {
+  Use("[{name: a, key: [client], limits: [9/minute]}]", "draft-next");
+  Ask("192.0.2.1");
+  QuotaLines lines;
+  const Request request{.client = *IpAddress::Parse("192.0.2.1"), .method = "GET", .path = "/"};
+  fields_.Append(*engine_->rulesets().Get(), request, decision_, kNow, lines, false);
+  EXPECT_THAT(lines.lines, HasSubstr("\"per-minute\";a=8;w=64\r\n"));
+}
+
+// The number behind `name`.
+std::uint64_t NumberOf(const std::string& fields, const std::string& name) {
+  const std::size_t at = fields.find(name);
+  return at == std::string::npos ? 0 : std::stoull(fields.substr(at + name.size()));
+}
+
+TEST_F(QuotaFieldsTest, RetryAfterIsTrueAndTheSameInEachForm) {
+  for (const std::string form :
+       {"draft11", "draft-next", "draft03", "x-ratelimit-epoch", "x-ratelimit-delta", "off"}) {
+    Use(kTwoLimits, form);
+    std::set<std::uint64_t> told;
+    for (unsigned i = 1; i <= 40; ++i) {
+      const std::string client = "192.0.2." + std::to_string(i);
+      Ask(client, 3);
+      const std::string denied = Ask(client);
+      const std::uint64_t seconds = NumberOf(denied, "Retry-After: ");
+      EXPECT_GE(seconds, wire::CeilSeconds(decision_.retry_after_ns)) << form;
+      EXPECT_GE(seconds, wire::CeilSeconds(decision_.hold_ns)) << form;
+      EXPECT_GE(seconds, NumberOf(denied, ";t=")) << form;
+      EXPECT_GE(seconds, NumberOf(denied, ";a=0;w=")) << form;
+      EXPECT_GE(seconds, NumberOf(denied, "\nRateLimit-Reset: ")) << form;
+      EXPECT_EQ(NumberOf(Ask(client), "Retry-After: "), seconds) << form << ", when it asks again";
+      told.insert(seconds);
+    }
+    EXPECT_GT(told.size(), 3U) << form << ": clients come back apart";
+  }
+}
+
+TEST_F(QuotaFieldsTest, RequestsInFlightMisleadInNoForm) {
+  Use("[{name: r, key: [client], limits: [{concurrency: 1, lease: 30s}]}]",
+      "draft-next, draft03, x-ratelimit-delta");
+  const std::string allowed = Ask("192.0.2.1");
+  EXPECT_THAT(allowed, HasSubstr("RateLimit: \"concurrency\";a=0;c=1\r\n"));
+  EXPECT_THAT(allowed, Not(HasSubstr("Reset")));
+  const std::string denied = Ask("192.0.2.1");
+  EXPECT_THAT(denied, HasSubstr("RateLimit-Limit: 1\r\nRateLimit-Remaining: 0\r\n"));
+  EXPECT_THAT(denied, HasSubstr("\nRateLimit-Reset: 32\r\n"));
+  EXPECT_THAT(denied, HasSubstr("X-RateLimit-Reset: 32\r\n"));
 }
 
 TEST_F(QuotaFieldsTest, RequestsInFlightHaveNoWindow) {

@@ -22,6 +22,14 @@ constexpr std::size_t kLeastMemory = 1024;  // A bucket of one window and one of
 constexpr std::size_t kMaxAudiences = 64;
 constexpr std::string_view kLater = " comes with a later version.";
 
+// In the order of HeaderMode.
+constexpr std::array<std::string_view, 5> kForms = {"draft11", "draft-next", "draft03",
+                                                    "x-ratelimit-epoch", "x-ratelimit-delta"};
+constexpr std::string_view kOff = "off";
+constexpr std::array<std::string_view, 6> kHeaderWords = {kForms[0], kForms[1], kForms[2],
+                                                          kForms[3], kForms[4], kOff};
+static_assert(static_cast<std::size_t>(HeaderMode::kXRateLimitDelta) == kForms.size() - 1);
+
 // Fields that frame a message, go from hop to hop, or are written anew by the gateway.
 bool IsTheGatewaysOwn(std::string name) {
   std::ranges::replace(name, '_', '-');
@@ -170,28 +178,38 @@ class PolicyCompiler {
   }
 
   void ReadHeaders() {
-    constexpr std::array<std::string_view, 3> kWords = {"draft11", "x-ratelimit-epoch", "off"};
-    settings().headers = {HeaderMode::kDraft11, HeaderMode::kXRateLimitEpoch};
+    std::vector<HeaderMode>& modes = settings().headers;
+    modes = {HeaderMode::kDraft11, HeaderMode::kXRateLimitEpoch};
     if (!config_.headers) return;
-    settings().headers.clear();
+    modes.clear();
     for (const Text& text : *config_.headers) {
-      const bool off = text.value == kWords[2] || text.value == "false";
-      if (text.value == kWords[0]) {
-        settings().headers.push_back(HeaderMode::kDraft11);
-      } else if (text.value == kWords[1]) {
-        settings().headers.push_back(HeaderMode::kXRateLimitEpoch);
-      } else if (text.value == "draft-next" || text.value == "draft03" ||
-                 text.value == "x-ratelimit-delta") {
-        mistakes_.Add(text.at, "The form " + text.value + std::string(kLater),
-                      "Write draft11, x-ratelimit-epoch or off.");
-      } else if (!off) {
+      const auto* const form = std::ranges::find(kForms, text.value);
+      if (form != kForms.end()) {
+        const auto mode = static_cast<HeaderMode>(form - kForms.begin());
+        RefuseBeside(modes, mode, text);
+        modes.push_back(mode);
+      } else if (text.value != kOff && text.value != "false") {
         mistakes_.Add(text.at, "No form of the fields is called " + Quoted(text.value) + ".",
-                      Suggest(text.value, kWords));
+                      Suggest(text.value, kHeaderWords));
       } else if (config_.headers->size() > 1) {
         mistakes_.Add(text.at, "The fields are off and on at once.",
                       "Write headers: [off], or leave off out.");
       }
     }
+  }
+
+  // Of two lines of one name a client reads whichever it likes, and takes seconds since 1970 for a
+  // wait of half a century.
+  void RefuseBeside(const std::vector<HeaderMode>& modes, HeaderMode mode, const Text& text) {
+    const auto has = [&](HeaderMode one) {
+      return mode == one || std::ranges::find(modes, one) != modes.end();
+    };
+    if (mode != HeaderMode::kXRateLimitEpoch && mode != HeaderMode::kXRateLimitDelta) return;
+    if (!has(HeaderMode::kXRateLimitEpoch) || !has(HeaderMode::kXRateLimitDelta)) return;
+    mistakes_.Add(text.at,
+                  "x-ratelimit-epoch and x-ratelimit-delta send fields of the same names, with "
+                  "another reset.",
+                  "Leave one of the two out.");
   }
 
   void ReadRest() {

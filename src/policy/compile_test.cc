@@ -97,6 +97,14 @@ TEST(CompileTest, EverySettingIsRead) {
   EXPECT_THAT(settings.headers, ElementsAre(HeaderMode::kXRateLimitEpoch));
 }
 
+TEST(CompileTest, FormsOfTheFieldsStandInAnyOrder) {
+  Config config = WrittenRules({WrittenRule("a", {"client"})});
+  config.headers = WrittenList({"x-ratelimit-delta", "draft03", "draft-next", "draft11"});
+  EXPECT_THAT(Compiled(config)->settings().headers,
+              ElementsAre(HeaderMode::kXRateLimitDelta, HeaderMode::kDraft03,
+                          HeaderMode::kDraftNext, HeaderMode::kDraft11));
+}
+
 TEST(CompileTest, ABareOffIsWhatYamlMakesOfIt) {
   for (const std::string_view off : {"off", "false"}) {
     RuleConfig rule = WrittenRule("a", {"client"});

@@ -55,7 +55,14 @@ struct Upstream {
 };
 
 enum class ForwardedSource : std::uint8_t { kNone, kXForwardedFor, kForwarded };
-enum class HeaderMode : std::uint8_t { kDraft11, kXRateLimitEpoch };
+/// A form of the fields that tell a client its limits.
+enum class HeaderMode : std::uint8_t {
+  kDraft11,          ///< RateLimit and RateLimit-Policy.
+  kDraftNext,        ///< The same as the draft's next version has them, and RateLimit-Partition.
+  kDraft03,          ///< RateLimit-Limit, -Remaining and -Reset.
+  kXRateLimitEpoch,  ///< X-RateLimit-*, the reset as seconds since 1970.
+  kXRateLimitDelta,  ///< X-RateLimit-*, the reset as seconds from now. Never with the one above.
+};
 
 /// Which signed tokens (JWT) say who somebody is.
 struct TokenIdentity {

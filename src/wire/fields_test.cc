@@ -4,8 +4,10 @@
 
 #include <array>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wire/date.h"
@@ -19,40 +21,88 @@ namespace {
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
-TEST(RateLimitFieldsTest, PolicyNamesAllLimits) {
+std::string PolicyMembers(const std::vector<QuotaPolicy>& policies) {
   std::string out;
-  AppendRateLimitPolicy(
-      std::vector<QuotaPolicy>{{.name = "per-minute", .quota = 60, .window_s = 60},
-                               {.name = "burst", .quota = 10}},
-      out);
-  EXPECT_EQ(out, "RateLimit-Policy: \"per-minute\";q=60;w=60, \"burst\";q=10\r\n");
-  out.clear();
-  AppendRateLimitPolicy({}, out);
-  EXPECT_EQ(out, "");
+  AppendPolicyMembers(policies, out);
+  return out;
+}
+
+std::string Draft03Members(const std::vector<QuotaPolicy>& policies) {
+  std::string out;
+  AppendDraft03Members(policies, out);
+  return out;
+}
+
+std::string Left(const QuotaLeft& left, LeftForms forms = {.draft11 = true}) {
+  std::string out;
+  AppendRateLimit(left, forms, out);
+  return out;
+}
+
+TEST(RateLimitFieldsTest, PolicyNamesAllLimits) {
+  EXPECT_EQ(PolicyMembers({{.name = "per-minute", .quota = 60, .window_s = 60},
+                           {.name = "burst", .quota = 10}}),
+            "\"per-minute\";q=60;w=60, \"burst\";q=10");
+  EXPECT_EQ(PolicyMembers({}), "");
 }
 
 TEST(RateLimitFieldsTest, RequestsInFlightAreAUnitOfTheirOwn) {
-  std::string out;
-  AppendRateLimitPolicy(
-      std::vector<QuotaPolicy>{
-          {.name = "concurrency", .quota = 20, .unit = QuotaUnit::kConcurrentRequests}},
-      out);
-  EXPECT_EQ(out, "RateLimit-Policy: \"concurrency\";q=20;qu=\"concurrent-requests\"\r\n");
-  out.clear();
-  AppendRateLimit({.name = "concurrency", .remaining = 3}, out);
-  EXPECT_EQ(out, "RateLimit: \"concurrency\";r=3\r\n");
+  EXPECT_EQ(
+      PolicyMembers({{.name = "concurrency", .quota = 20, .unit = QuotaUnit::kConcurrentRequests}}),
+      "\"concurrency\";q=20;qu=\"concurrent-requests\"");
+  EXPECT_EQ(Left({.name = R"("concurrency")", .remaining = 3}),
+            "RateLimit: \"concurrency\";r=3\r\n");
 }
 
 TEST(RateLimitFieldsTest, TheTightestLimitRoundsItsTimeUp) {
+  EXPECT_EQ(Left({.name = R"("per-minute")", .remaining = 37, .hold_ns = 11 * kSecond + 1}),
+            "RateLimit: \"per-minute\";r=37;t=12\r\n");
+}
+
+TEST(RateLimitFieldsTest, TheNextVersionHasOtherWordsAndTheCost) {
+  const QuotaLeft left{
+      .name = R"("per-minute")", .remaining = 37, .hold_ns = 11 * kSecond + 1, .cost = 2};
+  EXPECT_EQ(Left(left, {.draft_next = true}), "RateLimit: \"per-minute\";a=37;w=12;c=2\r\n");
+  EXPECT_EQ(Left(left, {.draft11 = true, .draft_next = true}),
+            "RateLimit: \"per-minute\";r=37;t=12;a=37;w=12;c=2\r\n");
+  EXPECT_EQ(Left(left), "RateLimit: \"per-minute\";r=37;t=12\r\n");
+  EXPECT_EQ(Left({.name = R"("x")", .cost = 0}, {.draft_next = true}),
+            "RateLimit: \"x\";a=0;c=0\r\n");
+  EXPECT_EQ(Left({.name = R"("x")"}, {.draft_next = true}), "RateLimit: \"x\";a=0\r\n");
+}
+
+TEST(RateLimitFieldsTest, PartitionsHaveDimensionsWithoutValues) {
   std::string out;
-  AppendRateLimit({.name = "per-minute", .remaining = 37, .hold_ns = 11 * kSecond + 1}, out);
-  EXPECT_EQ(out, "RateLimit: \"per-minute\";r=37;t=12\r\n");
+  AppendPartitionMember("api", std::vector<std::string_view>{"user_id", "method"}, out);
+  EXPECT_EQ(out, "\"api\";user_id;method");
+  out.clear();
+  AppendPartitionMember("all", {}, out);
+  EXPECT_EQ(out, "\"all\"");
+}
+
+TEST(RateLimitFieldsTest, Version03HasATripleAndNoNames) {
+  const std::string members =
+      Draft03Members({{.name = "a", .quota = 10, .window_s = 1},
+                      {.name = "b", .quota = 50, .window_s = 60},
+                      {.name = "c", .quota = 20, .unit = QuotaUnit::kConcurrentRequests},
+                      {.name = "d", .quota = 7}});
+  EXPECT_EQ(members, "10;w=1, 50;w=60") << "those with a window";
+  std::string out;
+  AppendDraft03({.quota = 10, .remaining = 4, .reset_after_ns = kSecond + 1}, members, out);
+  EXPECT_EQ(out,
+            "RateLimit-Limit: 10, 10;w=1, 50;w=60\r\nRateLimit-Remaining: 4\r\n"
+            "RateLimit-Reset: 2\r\n");
+  out.clear();
+  AppendDraft03({.quota = 20}, "", out);
+  EXPECT_EQ(out, "RateLimit-Limit: 20\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 0\r\n");
 }
 
 TEST(RateLimitFieldsTest, NumbersStayWithinStructuredFields) {
-  std::string out;
-  AppendRateLimit({.name = "x", .remaining = kNever, .hold_ns = 0}, out);
-  EXPECT_EQ(out, "RateLimit: \"x\";r=999999999999999;t=0\r\n");
+  EXPECT_EQ(Left({.name = R"("x")", .remaining = kNever, .hold_ns = 0}),
+            "RateLimit: \"x\";r=999999999999999;t=0\r\n");
+  EXPECT_EQ(Left({.name = R"("x")", .remaining = kNever, .hold_ns = 0, .cost = kNever},
+                 {.draft_next = true}),
+            "RateLimit: \"x\";a=999999999999999;w=0;c=999999999999999\r\n");
 }
 
 TEST(RateLimitFieldsTest, NamesAreEscaped) {
@@ -61,19 +111,66 @@ TEST(RateLimitFieldsTest, NamesAreEscaped) {
   EXPECT_EQ(out, R"("a\"b\\c????")");
 }
 
+// Parses a whole value as RFC 9651 says for a String (4.2.5), and tells its text.
+std::optional<std::string> ReadString(std::string_view value) {
+  if (value.size() < 2 || value.front() != '"') return std::nullopt;
+  std::string text;
+  for (std::size_t i = 1; i < value.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(value[i]);
+    if (byte == '"') return i + 1 == value.size() ? std::optional(text) : std::nullopt;
+    if (byte < 0x20 || byte > 0x7E) return std::nullopt;
+    if (byte == '\\') {
+      ++i;
+      if (i == value.size() || (value[i] != '"' && value[i] != '\\')) return std::nullopt;
+    }
+    text += value[i];
+  }
+  return std::nullopt;
+}
+
+TEST(RateLimitFieldsTest, EveryNameOfAPolicyIsAStringThatReadsBack) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789-_/";
+  for (const char first : kLetters) {
+    for (const char second : kLetters) {
+      const std::string name = std::string(62, 'x') + first + second;
+      std::string out;
+      AppendStructuredString(PrintableName(name), out);
+      EXPECT_EQ(ReadString(out), name);
+    }
+  }
+}
+
+TEST(RateLimitFieldsTest, EveryNameOfAProgramIsAStringOfItsOwn) {
+  std::set<std::string> seen;
+  for (unsigned first = 0; first < 256; ++first) {
+    for (unsigned second = 0; second < 256; ++second) {
+      const std::string name{static_cast<char>(first), static_cast<char>(second)};
+      std::string out;
+      AppendStructuredString(PrintableName(name), out);
+      const auto read = ReadString(out);
+      ASSERT_EQ(read, PrintableName(name)) << out;
+      ASSERT_TRUE(seen.insert(*read).second) << *read << " stands for two names";
+    }
+  }
+  EXPECT_EQ(PrintableName("t\xC3\xA4glich 5%"), "t%c3%a4glich 5%25");
+}
+
 TEST(RateLimitFieldsTest, EpochSecondsRoundUp) {
   std::string out;
-  AppendXRateLimitEpoch({.quota = 60,
-                         .remaining = 0,
-                         .unix_ns = 1'767'225'600'500'000'000,
-                         .reset_after_ns = 10 * kSecond},
+  AppendXRateLimitEpoch({.quota = 60, .reset_after_ns = 10 * kSecond}, 1'767'225'600'500'000'000,
                         out);
   EXPECT_EQ(out,
             "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: "
             "1767225611\r\n");
   out.clear();
-  AppendXRateLimitEpoch({.unix_ns = -5, .reset_after_ns = kNever}, out);
+  AppendXRateLimitEpoch({.reset_after_ns = kNever}, -5, out);
   EXPECT_THAT(out, ::testing::HasSubstr("X-RateLimit-Reset: 18446744074\r\n"));
+}
+
+TEST(RateLimitFieldsTest, SecondsFromNowRoundUp) {
+  std::string out;
+  AppendXRateLimitDelta({.quota = 60, .remaining = 9, .reset_after_ns = 10 * kSecond + 1}, out);
+  EXPECT_EQ(out, "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 9\r\nX-RateLimit-Reset: 11\r\n");
 }
 
 TEST(RetryAfterTest, IsNeverBelowTheTruthAndBoundedAbove) {

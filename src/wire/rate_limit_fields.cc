@@ -32,6 +32,11 @@ void AppendLine(std::string_view name, std::uint64_t value, std::string& out) {
   out += "\r\n";
 }
 
+void AppendXRateLimit(const QuotaTriple& quota, std::string& out) {
+  AppendLine("X-RateLimit-Limit", quota.quota, out);
+  AppendLine("X-RateLimit-Remaining", quota.remaining, out);
+}
+
 }  // namespace
 
 void AppendStructuredString(std::string_view text, std::string& out) {
@@ -43,9 +48,25 @@ void AppendStructuredString(std::string_view text, std::string& out) {
   out += '"';
 }
 
-void AppendRateLimitPolicy(std::span<const QuotaPolicy> policies, std::string& out) {
-  if (policies.empty()) return;
-  std::string_view before = "RateLimit-Policy: ";
+std::string PrintableName(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string printable;
+  printable.reserve(name.size());
+  for (const char c : name) {
+    if (c >= 0x20 && c < 0x7F && c != '%') {
+      printable += c;
+      continue;
+    }
+    const auto byte = static_cast<std::uint8_t>(c);
+    printable += '%';
+    printable += kDigits[byte >> 4U];
+    printable += kDigits[byte & 0xFU];
+  }
+  return printable;
+}
+
+void AppendPolicyMembers(std::span<const QuotaPolicy> policies, std::string& out) {
+  std::string_view before;
   for (const QuotaPolicy& policy : policies) {
     out += before;
     before = ", ";
@@ -54,25 +75,65 @@ void AppendRateLimitPolicy(std::span<const QuotaPolicy> policies, std::string& o
     if (policy.unit == QuotaUnit::kConcurrentRequests) out += R"(;qu="concurrent-requests")";
     if (policy.window_s > 0) AppendParameter("w", policy.window_s, out);
   }
-  out += "\r\n";
 }
 
-void AppendRateLimit(const QuotaLeft& left, std::string& out) {
+void AppendDraft03Members(std::span<const QuotaPolicy> policies, std::string& out) {
+  std::string_view before;
+  for (const QuotaPolicy& policy : policies) {
+    if (policy.unit != QuotaUnit::kRequests || policy.window_s == 0) continue;
+    out += before;
+    before = ", ";
+    AppendNumber(policy.quota, out);
+    AppendParameter("w", policy.window_s, out);
+  }
+}
+
+void AppendPartitionMember(std::string_view name, std::span<const std::string_view> dimensions,
+                           std::string& out) {
+  AppendStructuredString(name, out);
+  for (const std::string_view dimension : dimensions) {
+    out += ';';
+    out += dimension;
+  }
+}
+
+void AppendRateLimit(const QuotaLeft& left, LeftForms forms, std::string& out) {
   out += "RateLimit: ";
-  AppendStructuredString(left.name, out);
-  AppendParameter("r", left.remaining, out);
-  if (left.hold_ns) AppendParameter("t", CeilSeconds(*left.hold_ns), out);
+  out += left.name;
+  if (forms.draft11) {
+    AppendParameter("r", left.remaining, out);
+    if (left.hold_ns) AppendParameter("t", CeilSeconds(*left.hold_ns), out);
+  }
+  if (forms.draft_next) {
+    AppendParameter("a", left.remaining, out);
+    if (left.hold_ns) AppendParameter("w", CeilSeconds(*left.hold_ns), out);
+    if (left.cost) AppendParameter("c", *left.cost, out);
+  }
   out += "\r\n";
 }
 
-void AppendXRateLimitEpoch(const EpochQuota& quota, std::string& out) {
-  AppendLine("X-RateLimit-Limit", quota.quota, out);
-  AppendLine("X-RateLimit-Remaining", quota.remaining, out);
-  const auto now_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(quota.unix_ns, 0));
+void AppendDraft03(const QuotaTriple& quota, std::string_view members, std::string& out) {
+  out += "RateLimit-Limit: ";
+  AppendNumber(quota.quota, out);
+  if (!members.empty()) out += ", ";
+  out += members;
+  out += "\r\n";
+  AppendLine("RateLimit-Remaining", quota.remaining, out);
+  AppendLine("RateLimit-Reset", CeilSeconds(quota.reset_after_ns), out);
+}
+
+void AppendXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, std::string& out) {
+  AppendXRateLimit(quota, out);
+  const auto now_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(unix_ns, 0));
   // The sum of both is below 2^64 for every window that a policy may have (years); saturate else.
   const std::uint64_t room_ns = std::numeric_limits<std::uint64_t>::max() - now_ns;
   AppendLine("X-RateLimit-Reset", CeilSeconds(now_ns + std::min(quota.reset_after_ns, room_ns)),
              out);
+}
+
+void AppendXRateLimitDelta(const QuotaTriple& quota, std::string& out) {
+  AppendXRateLimit(quota, out);
+  AppendLine("X-RateLimit-Reset", CeilSeconds(quota.reset_after_ns), out);
 }
 
 std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept {

@@ -1,6 +1,6 @@
-// The response fields that tell a client its limits: draft-ietf-httpapi-ratelimit-headers-11, the
-// older X-RateLimit-* with epoch seconds, and Retry-After. Pure; every Append adds whole lines,
-// CRLF included, to the caller's string.
+// The response fields that tell a client its limits: draft-ietf-httpapi-ratelimit-headers, version
+// 11, the next one and version 03, the older X-RateLimit-*, and Retry-After. Pure; every Append
+// adds whole lines, CRLF included, to the caller's string, unless it says members.
 #pragma once
 
 #include <cstdint>
@@ -27,30 +27,54 @@ struct QuotaPolicy {
 
 /// The member of RateLimit: the tightest limit.
 struct QuotaLeft {
-  std::string_view name = {};
+  std::string_view name = {};  ///< As AppendStructuredString writes it: keep that, too.
   std::uint64_t remaining = 0;
   /// The time in which no more than `remaining` can be used. Absent: it is not known.
   std::optional<std::uint64_t> hold_ns = std::nullopt;
+  /// Units of the request. Absent: not known. Version 11 has no word for it.
+  std::optional<std::uint64_t> cost = std::nullopt;
 };
 
-/// What X-RateLimit-* tell of the tightest limit.
-struct EpochQuota {
+/// Which parameters a member of RateLimit has. Unknown ones are ignored by who reads them, so one
+/// member may have those of both.
+struct LeftForms {
+  bool draft11 = false;     ///< `r` and `t`.
+  bool draft_next = false;  ///< `a`, `w` and `c`.
+};
+
+/// What a triple of fields tells of the tightest limit.
+struct QuotaTriple {
   std::uint64_t quota = 0;
   std::uint64_t remaining = 0;
-  std::int64_t unix_ns = 0;  ///< Now, wall time.
-  /// Until the limit is as if never used; of requests in flight: until one of them must have ended.
   std::uint64_t reset_after_ns = 0;
 };
 
-/// `RateLimit-Policy: "per-minute";q=60;w=60, "concurrency";q=20;qu="concurrent-requests"\r\n`.
-/// Nothing for no policies. Constant for a limit set: keep the line.
-void AppendRateLimitPolicy(std::span<const QuotaPolicy> policies, std::string& out);
+/// `"per-minute";q=60;w=60, "concurrency";q=20;qu="concurrent-requests"`: the members of
+/// RateLimit-Policy, in version 11 and the next one. Constant for a limit set: keep them.
+void AppendPolicyMembers(std::span<const QuotaPolicy> policies, std::string& out);
 
-/// `RateLimit: "per-minute";r=37;t=12\r\n`. `t` is rounded up, and left out where it is not known.
-void AppendRateLimit(const QuotaLeft& left, std::string& out);
+/// `60;w=60, 1000;w=3600`: what RateLimit-Limit of version 03 has behind the tightest limit's
+/// quota. That version has no word for requests in flight, and demands a window: those without are
+/// left out.
+void AppendDraft03Members(std::span<const QuotaPolicy> policies, std::string& out);
 
-/// X-RateLimit-Limit, -Remaining and -Reset (epoch seconds, rounded up).
-void AppendXRateLimitEpoch(const EpochQuota& quota, std::string& out);
+/// `"per-minute";user_id;method`: a member of RateLimit-Partition. It has the dimensions' names and
+/// no value. REQUIRES: each is a key of RFC 9651.
+void AppendPartitionMember(std::string_view name, std::span<const std::string_view> dimensions,
+                           std::string& out);
+
+/// `RateLimit: "per-minute";r=37;t=12\r\n`, or `"per-minute";a=37;w=12;c=1`. The time is rounded
+/// up; what is not known is left out. REQUIRES: one of the forms.
+void AppendRateLimit(const QuotaLeft& left, LeftForms forms, std::string& out);
+
+/// RateLimit-Limit, -Remaining and -Reset of version 03: seconds from now, rounded up. `members`:
+/// AppendDraft03Members; may be empty.
+void AppendDraft03(const QuotaTriple& quota, std::string_view members, std::string& out);
+
+/// X-RateLimit-Limit, -Remaining and -Reset: seconds since 1970, rounded up. `unix_ns`: now.
+void AppendXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, std::string& out);
+/// The same with seconds from now, rounded up.
+void AppendXRateLimitDelta(const QuotaTriple& quota, std::string& out);
 
 /// What Retry-After says.
 struct RetryAfter {
@@ -77,5 +101,10 @@ void AppendRetryAfter(const RetryAfter& retry, std::string& out);
 /// Appends a String of RFC 9651: quoted, `"` and `\` escaped. What a String cannot hold (controls,
 /// bytes above ASCII) becomes `?`.
 void AppendStructuredString(std::string_view text, std::string& out);
+
+/// The name as a String can hold it: what it cannot, and `%`, becomes `%` and two hexadecimal
+/// digits, as in a Display String. Two names stay two; those that a policy may have stay as they
+/// are.
+[[nodiscard]] std::string PrintableName(std::string_view name);
 
 }  // namespace sluicegate::wire

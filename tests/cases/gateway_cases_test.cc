@@ -139,7 +139,7 @@ class GatewayRunner {
     auto gateway = gateway::Gateway::Create(
         *engine_, clock_,
         {.listen = {{.endpoint = {.address = IpAddress::V4({127, 0, 0, 1})}}},
-         .upstream = std::move(*upstream)});
+         .with = {.upstream = std::move(*upstream)}});
     if (!gateway) return;
     gateway_ = std::move(*gateway);
     gateway_->Start();

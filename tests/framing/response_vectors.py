@@ -22,7 +22,6 @@ class Response:
     endless: bytes = b""  # What it goes on sending behind `raw` for ever.
     method: bytes = b"GET"
     lacks: tuple = ()  # Names of fields that the client must not get.
-    pending: bool = False  # Right, and not so yet: passed over until it is mended.
     later: bytes = b""  # What the upstream sends unasked when the client has its answer.
 
 
