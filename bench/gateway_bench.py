@@ -151,6 +151,7 @@ def bench_refusals(program, folder, seconds, rounds):
     policy = f"""
 listen: {{gateway: "127.0.0.1:{ports['sluicegate']}"}}
 upstream: {{url: "http://127.0.0.1:{ports['upstream']}"}}
+connections: {{per_client: off, new_per_second: off}}
 rules: [{{name: per-client, key: [client], limits: [60/minute, 1000/hour, 10000/day, {{burst: 10}}]}}]
 """
     with contextlib.ExitStack() as stack:
@@ -179,6 +180,7 @@ def bench_proxy(program, folder, seconds, rounds):
     policy = f"""
 listen: {{gateway: "127.0.0.1:{ports['sluicegate']}"}}
 upstream: {{url: "http://127.0.0.1:{ports['upstream']}"}}
+connections: {{per_client: off, new_per_second: off}}
 rules: [{{name: per-client, key: [client], limits: [100000000/minute, 1000000000/hour, 4000000000/day]}}]
 """
     upstream = (

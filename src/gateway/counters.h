@@ -14,12 +14,17 @@ namespace sluicegate::gateway {
 enum class Event : std::uint8_t {
   kConnections,  ///< Accepted.
   kConnectionsClosed,
-  kRequests,          ///< Heads read, refused ones included.
-  kRefusedFraming,    ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
-  kRefusedBody,       ///< 413.
-  kRefusedMessages,   ///< Of MCP: no JSON, no message, or not what their headers say.
-  kHeaderTimeouts,    ///< Heads that took too long.
-  kHandshakesFailed,  ///< TLS that could not be agreed on.
+  kRequests,            ///< Heads read, refused ones included.
+  kRefusedFraming,      ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
+  kRefusedBody,         ///< 413.
+  kRefusedMessages,     ///< Of MCP: no JSON, no message, or not what their headers say.
+  kHeaderTimeouts,      ///< Heads that took too long.
+  kHandshakesFailed,    ///< TLS that could not be agreed on.
+  kSlowBodies,          ///< Clients that sent a request's body too slowly.
+  kSlowReaders,         ///< Clients that took an answer too slowly.
+  kRefusedConnections,  ///< Clients that had too many, or opened them too fast; or there was no
+                        ///< room.
+  kEvictedConnections,  ///< Slow or idle ones that made room for others.
   kIdleTimeouts,  ///< Connections that were silent too long, or stopped within a request's body.
   kDenied,        ///< By the policy.
   kUpstreamConnects,      ///< Connections made to the upstream.
@@ -34,7 +39,7 @@ enum class Event : std::uint8_t {
   kResponses4xx,
   kResponses5xx,
 };
-inline constexpr std::size_t kEvents = 21;
+inline constexpr std::size_t kEvents = 25;
 
 class Counters {
  public:

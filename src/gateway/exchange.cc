@@ -41,7 +41,8 @@ Exchange::Exchange(Session& session, std::string_view query)
       upgrade_(OffersWebSocket(session.head())),
       client_keep_alive_(session.head().keep_alive),
       client_minor_(session.head().minor_version),
-      upload_deadline_(worker_.loop().timers(), [this] { OnUploadExpiry(); }) {
+      upload_deadline_(worker_.loop().timers(), [this] { OnUploadExpiry(); }),
+      upload_pace_(worker_.settings().connections.body_rate, kBodyWindow, timeouts_.idle) {
   target_ = worker_.balancer().Choose(worker_.now().engine_ns, tried_);
   std::string& head = session.upstream_head();
   head.clear();
@@ -192,9 +193,9 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
       answer.detail = "The server behind this gateway took too long. Try again later.";
       break;
     case Outcome::kClientSlow:
-      counters.Add(Event::kIdleTimeouts);
+      counters.Add(Event::kSlowBodies);
       answer.status = 408;
-      answer.detail = "The request's body stopped coming. Send it at once.";
+      answer.detail = "The request's body came too slowly, or stopped coming. Send it at once.";
       break;
     case Outcome::kBodyRefused:
       counters.Add(Event::kRefusedFraming);

@@ -48,7 +48,6 @@ class Exchange {
   [[nodiscard]] net::Task<void> Upload();
   [[nodiscard]] net::Task<void> EndUpload();
   void OnUploadExpiry();
-  void AwaitUpload(bool client);
   [[nodiscard]] net::Task<bool> SendUp(net::Pieces pieces);
   [[nodiscard]] net::Task<Outcome> StreamLength();
   [[nodiscard]] net::Task<Outcome> StreamChunks();
@@ -106,6 +105,7 @@ class Exchange {
   // The sending of the request. What of its body did not come with the head goes up in a coroutine
   // beside the response's.
   net::Deadline upload_deadline_;
+  Pace upload_pace_;
   net::Completion upload_ended_;
   Outcome upload_outcome_ = Outcome::kDone;
   bool uploading_ = false;

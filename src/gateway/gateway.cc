@@ -1,5 +1,7 @@
 #include "gateway/gateway.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -17,6 +19,16 @@ void Complete(Reloadable& with) {
   if (with.certificates == nullptr) with.certificates = std::make_shared<Certificates>();
 }
 
+// A connection may need another one to the upstream; some descriptors are for everything else.
+std::uint32_t MostConnections() {
+  constexpr rlim_t kOthers = 128;
+  constexpr rlim_t kMost = 1'000'000;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlim_t left = limit.rlim_cur > kOthers ? limit.rlim_cur - kOthers : 2;
+  return static_cast<std::uint32_t>(std::min(left / 2, kMost));
+}
+
 }  // namespace
 
 struct Gateway::Impl {
@@ -27,7 +39,8 @@ struct Gateway::Impl {
                .identities = Snapshot<identity::Identities>(std::move(options.with.identities)),
                .certificates = Snapshot<Certificates>(std::move(options.with.certificates)),
                .on_denial = std::move(options.on_denial),
-               .on_alarm = std::move(options.on_alarm)} {}
+               .on_alarm = std::move(options.on_alarm),
+               .most_connections = MostConnections()} {}
   ~Impl() { StopLoops(); }
 
   // One listener a loop, all on the same port.

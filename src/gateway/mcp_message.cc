@@ -53,7 +53,8 @@ bool IsPlain(const wire::RequestHead& head) {
 }  // namespace
 
 bool Session::BringsMessage() {
-  return head_.method == "POST" && worker_.rules().policy().settings().mcp.IsAt(path_);
+  return state_->head.method == "POST" &&
+         worker_.rules().policy().settings().mcp.IsAt(state_->path);
 }
 
 net::Task<Session::Next> Session::ReadMessage(std::string_view& query) {
@@ -63,11 +64,11 @@ net::Task<Session::Next> Session::ReadMessage(std::string_view& query) {
   const Request sender = ReadRequest(rules, now);
   // A flood is turned away unread.
   if (const auto ban = worker_.FindBan(rules, sender, now)) {
-    buffer_.Consume(head_.size);
-    worker_.fields().Append(rules, sender, *ban, now, quota_);
+    buffer_.Consume(state_->head.size);
+    worker_.fields().Append(rules, sender, *ban, now, state_->quota);
     co_return Deny(rules, *ban, now);
   }
-  if (!IsPlain(head_)) {
+  if (!IsPlain(state_->head)) {
     co_return RefuseMessage(
         415,
         "A message of MCP comes as plain UTF-8: with one Content-Type, no charset "
@@ -83,67 +84,76 @@ net::Task<Session::Next> Session::ReadMessage(std::string_view& query) {
   buffer_.Pad(wire::kMcpPadding);
   if (buffer_.unread().data() != before) {  // The bytes moved, and the head views them.
     parser_.Reset();
-    if (parser_.Parse(buffer_.unread(), head_) != wire::ParseState::kDone) co_return Next::kClose;
+    if (parser_.Parse(buffer_.unread(), state_->head) != wire::ParseState::kDone)
+      co_return Next::kClose;
     if (Locate(query) != Next::kForward) co_return Next::kAnswer;
   }
-  buffer_.Consume(head_.size);
-  if (head_.framing == wire::Framing::kChunked) {
-    buffer_.ReplaceFront(chunk_bytes_, chunks_);
-    head_.framing = wire::Framing::kLength;  // It goes on as one piece.
-    head_.content_length = chunks_.size();
+  buffer_.Consume(state_->head.size);
+  if (state_->head.framing == wire::Framing::kChunked) {
+    buffer_.ReplaceFront(chunk_bytes_, state_->chunks);
+    state_->head.framing = wire::Framing::kLength;  // It goes on as one piece.
+    state_->head.content_length = state_->chunks.size();
   }
   co_return JudgeMessage();
 }
 
 net::Task<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) {
-  const bool chunked = head_.framing == wire::Framing::kChunked;
-  const std::size_t head_bytes = head_.size;
-  const std::uint64_t length = head_.content_length.value_or(0);
+  const bool chunked = state_->head.framing == wire::Framing::kChunked;
+  const std::size_t head_bytes = state_->head.size;
+  const std::uint64_t length = state_->head.content_length.value_or(0);
   const Duration idle = worker_.settings().timeouts.idle;
-  chunks_.clear();
+  state_->chunks.clear();
   chunk_bytes_ = 0;
-  dechunker_ = {};
+  state_->dechunker = {};
   if (!chunked && length > max_bytes) {
     co_return RefuseMessage(413,
                             "The message is larger than this server takes. Send less at once.");
   }
-  if (head_.expect_continue && buffer_.unread().size() == head_bytes) {
+  if (state_->head.expect_continue && buffer_.unread().size() == head_bytes) {
     const bool invited = co_await Write(net::Pieces(kContinue));
     if (!invited) co_return Next::kClose;
   }
+  Pace pace(worker_.settings().connections.body_rate, kBodyWindow, idle);
   for (;;) {
     if (chunked) {
       if (const auto next = TakeChunks(max_bytes)) co_return *next;
     } else if (buffer_.unread().size() - head_bytes >= length) {
       co_return Next::kForward;
     }
-    Await(Phase::kBody, idle);
+    const std::size_t before = buffer_.unread().size();
+    Await(Phase::kBody, pace.Begin(worker_.now().engine_ns));
     const bool filled = co_await ReadMore();
     const bool expired = expired_;
     AwaitNothing();
-    if (filled) continue;
-    if (!expired) co_return RefuseMessage(400, "The message ended before its end. Send all of it.");
-    worker_.counters().Add(Event::kIdleTimeouts);
-    co_return RefuseMessage(408, "The message stopped coming. Send it at once.");
+    const std::size_t bytes = buffer_.unread().size() - before;
+    NoteProgress(bytes);
+    if (filled && pace.End(worker_.now().engine_ns, bytes)) continue;
+    if (!filled && expired && pace.Expire()) continue;
+    if (!filled && !expired) {
+      co_return RefuseMessage(400, "The message ended before its end. Send all of it.");
+    }
+    worker_.counters().Add(Event::kSlowBodies);
+    co_return RefuseMessage(408,
+                            "The message came too slowly, or stopped coming. Send it at once.");
   }
 }
 
 // What of the body is there already. Nothing: there is more to come.
 std::optional<Session::Next> Session::TakeChunks(std::uint64_t max_bytes) {
-  const std::size_t head_bytes = head_.size;
+  const std::size_t head_bytes = state_->head.size;
   for (;;) {
     const std::string_view bytes = buffer_.unread().substr(head_bytes + chunk_bytes_);
     if (bytes.empty()) return std::nullopt;
-    const wire::ChunkedDecoder::Step step = dechunker_.Read(bytes);
+    const wire::ChunkedDecoder::Step step = state_->dechunker.Read(bytes);
     if (step.state == wire::ParseState::kRefused) {
-      Refuse(dechunker_.refusal());
+      Refuse(state_->dechunker.refusal());
       return Next::kAnswer;
     }
-    chunks_ += step.payload;
+    state_->chunks += step.payload;
     chunk_bytes_ += step.consumed;
     // Sizes and line ends count, too: tiny chunks take many times what they say.
     const bool framed = chunk_bytes_ > 2 * max_bytes + kMostFraming;
-    if (chunks_.size() > max_bytes || framed) {
+    if (state_->chunks.size() > max_bytes || framed) {
       return RefuseMessage(413,
                            "The message is larger than this server takes, or in too small chunks. "
                            "Send less at once.");
@@ -154,7 +164,7 @@ std::optional<Session::Next> Session::TakeChunks(std::uint64_t max_bytes) {
 
 Session::Next Session::JudgeMessage() {
   const std::string_view text =
-      buffer_.unread().substr(0, static_cast<std::size_t>(head_.content_length.value_or(0)));
+      buffer_.unread().substr(0, static_cast<std::size_t>(state_->head.content_length.value_or(0)));
   const Now now = worker_.now();
   http::McpJudge& mcp = worker_.mcp();
   const engine::Ruleset* rules = nullptr;
@@ -164,23 +174,24 @@ Session::Next Session::JudgeMessage() {
     rules = &worker_.rules();
     const Request sender = ReadRequest(*rules, now);
     max_body_ = 0;  // It is known by now.
-    if (const auto refusal = mcp.Read(text, rules->policy(), head_.fields())) {
+    if (const auto refusal = mcp.Read(text, rules->policy(), state_->head.fields())) {
       worker_.counters().Add(Event::kRefusedMessages);
-      FillMessage(*refusal, now, head_.keep_alive && !worker_.draining());
+      FillMessage(*refusal, now, state_->head.keep_alive && !worker_.draining());
       buffer_.Consume(text.size());
       return Next::kAnswer;
     }
-    decision = worker_.DecideMessages(*rules, sender, now, leases_);
+    decision = worker_.DecideMessages(*rules, sender, now, state_->leases);
     const bool alone = mcp.messages().size() == 1;
-    if (decision) worker_.fields().Append(*rules, mcp.request(), *decision, now, quota_, alone);
+    if (decision)
+      worker_.fields().Append(*rules, mcp.request(), *decision, now, state_->quota, alone);
   }
   outlives_client_ = !mcp.is_modern();
   if (decision->allowed()) return Next::kForward;
   worker_.TellDenial(*rules, *decision, now);
   if (http::IsDropped(*rules, *decision)) return Next::kClose;
   const http::McpAnswer answer = mcp.Deny(*rules, *decision);
-  if (answer.status != 429) quota_.Clear();
-  FillMessage(answer, now, head_.keep_alive && !worker_.draining());
+  if (answer.status != 429) state_->quota.Clear();
+  FillMessage(answer, now, state_->head.keep_alive && !worker_.draining());
   buffer_.Consume(text.size());
   return Next::kAnswer;
 }
@@ -200,9 +211,9 @@ void Session::FillMessage(const http::McpAnswer& answer, Now now, bool keep_aliv
 
 void Session::RenewLeases(Now now) {
   constexpr auto kEachNs = static_cast<std::uint64_t>(kRenewal.count());
-  if (!on_mcp_ || leases_.empty() || now.engine_ns < renewed_ns_ + kEachNs) return;
+  if (!on_mcp_ || state_->leases.empty() || now.engine_ns < renewed_ns_ + kEachNs) return;
   renewed_ns_ = now.engine_ns;
-  worker_.Renew(leases_);
+  worker_.Renew(state_->leases);
 }
 
 }  // namespace sluicegate::gateway

@@ -8,6 +8,7 @@
 #include "gateway/heads.h"
 #include "http/denial.h"
 #include "wire/path.h"
+#include "wire/proxy_protocol.h"
 
 namespace sluicegate::gateway {
 namespace {
@@ -24,47 +25,21 @@ bool IsDisguised(std::string_view method) {
 
 }  // namespace
 
-std::span<char> ReadBuffer::Room() {
-  if (end_ == bytes_.size()) {
-    if (begin_ > 0) {
-      std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
-      end_ -= begin_;
-      begin_ = 0;
-    } else {
-      bytes_.resize(bytes_.size() * 2);
-    }
-  }
-  return {bytes_.data() + end_, bytes_.size() - end_};
-}
-
-bool ReadBuffer::Pad(std::size_t bytes) {
-  if (bytes_.size() - end_ >= bytes) return false;
-  bytes_.resize(end_ + bytes);
-  return true;
-}
-
-void ReadBuffer::ReplaceFront(std::size_t bytes, std::string_view text) noexcept {
-  begin_ += bytes - text.size();
-  std::ranges::copy(text, bytes_.begin() + static_cast<std::ptrdiff_t>(begin_));
-}
-
-void ReadBuffer::Shrink() {
-  if (begin_ != end_ || bytes_.size() <= kMostKept) return;
-  bytes_ = std::vector<char>(kFirst);
-  begin_ = end_ = 0;
-}
-
 Session::Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer,
-                 const Door& door)
+                 const Door& door, shield::ConnectionCaps::Place counted)
     : worker_(worker),
       socket_(worker.loop(), std::move(connection)),
       door_(door),
       peer_(peer),
       peer_text_(peer.ToString()),
-      deadline_(worker_.loop().timers(), [this] { OnExpiry(); }) {}
+      deadline_(worker_.loop().timers(), [this] { OnExpiry(); }),
+      drain_(worker.settings().connections.drain_rate, kDrainWindow,
+             worker.settings().timeouts.idle),
+      counted_(counted) {}
 
 Session::~Session() {
   GiveBackLeases();
+  worker_.Release(counted_);
   worker_.Forget(*this);
 }
 
@@ -80,6 +55,11 @@ void Session::Abort() {
   if (watched_ != nullptr) watched_->socket.Close();
   if (reset_) socket_.ResetOnClose();
   socket_.Close();
+}
+
+void Session::Evict() {
+  reset_ = true;
+  Abort();
 }
 
 void Session::Await(Phase phase, std::chrono::nanoseconds wait) {
@@ -125,12 +105,33 @@ net::Task<bool> Session::ReadMore() {
 
 net::Task<bool> Session::Write(net::Pieces pieces) {
   int error = net::kNoError;
-  if (!pieces.TryWrite(socket_, error)) {
-    Await(Phase::kBody, worker_.settings().timeouts.idle);
-    error = co_await pieces.Write(socket_);
+  if (pieces.TryWrite(socket_, error)) co_return error == net::kNoError;
+  co_return co_await WriteSlowly(pieces);
+}
+
+// The client may take its time, as long as it takes enough in it. What it does not take is thrown
+// away at once: the system would hold it for minutes.
+net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
+  for (bool done = false; !done;) {
+    const std::size_t left = pieces.bytes();
+    Await(Phase::kBody, drain_.Begin(worker_.now().engine_ns));
+    int error = co_await socket_.Writable();
     AwaitNothing();
+    if (error != net::kNoError && (!expired_ || aborted_)) co_return false;
+    bool keeps = error == net::kNoError || drain_.Expire();
+    if (error == net::kNoError) {
+      done = pieces.TryWrite(socket_, error);
+      if (error != net::kNoError) co_return false;
+      const std::size_t taken = left - pieces.bytes();
+      NoteProgress(taken);
+      keeps = drain_.End(worker_.now().engine_ns, taken);
+    }
+    if (keeps) continue;
+    worker_.counters().Add(Event::kSlowReaders);
+    reset_ = true;
+    co_return false;
   }
-  co_return error == net::kNoError;
+  co_return true;
 }
 
 net::Task<bool> Session::WriteAside(net::Pieces pieces) {
@@ -142,27 +143,71 @@ net::Task<bool> Session::WriteAside(net::Pieces pieces) {
 }
 
 net::Task<bool> Session::Open() {
-  std::unique_ptr<net::TlsSession> tls = worker_.AcceptTls(door_);
-  if (tls == nullptr) co_return true;
-  Await(Phase::kHead, worker_.settings().timeouts.header);
+  bool open = true;
+  if (door_.proxy_protocol && worker_.Trusts(peer_)) {
+    Await(Phase::kHead, worker_.settings().timeouts.header);
+    open = co_await ReadProxyHeader();
+    if (!open) co_return false;
+    if (!worker_.Trusts(peer_) && !Admit()) co_return false;
+  }
+  if (auto tls = worker_.AcceptTls(door_)) open = co_await Greet(std::move(tls));
+  AwaitNothing();
+  co_return open;
+}
+
+// Without reading further: what is behind it may be TLS.
+net::Task<bool> Session::ReadProxyHeader() {
+  for (;;) {
+    const std::string_view bytes = socket_.Peek(worker_.scratch());
+    const wire::ProxyHeader header = wire::ParseProxyHeader(bytes);
+    if (header.state == wire::ParseState::kDone) {
+      socket_.Skip(header.consumed);
+      if (header.source) {
+        peer_ = header.source->address;
+        peer_text_ = peer_.ToString();
+      }
+      co_return true;
+    }
+    if (header.state == wire::ParseState::kRefused) {
+      worker_.counters().Add(Event::kRefusedFraming);
+      co_return false;
+    }
+    const int error = co_await socket_.Readable();
+    if (error == net::kNoError && !socket_.hung_up()) continue;
+    if (expired_) worker_.counters().Add(Event::kHeaderTimeouts);
+    co_return false;
+  }
+}
+
+net::Task<bool> Session::Greet(std::unique_ptr<net::TlsSession> tls) {
+  if (!deadline_.set()) Await(Phase::kHead, worker_.settings().timeouts.header);
   socket_.UseTls(std::move(tls));
   const int error = co_await socket_.Handshake();
-  AwaitNothing();
   if (error == net::kNoError) co_return true;
   worker_.counters().Add(expired_ ? Event::kHeaderTimeouts : Event::kHandshakesFailed);
   co_return false;
 }
 
+bool Session::Admit() {
+  const auto admission = worker_.AdmitClient(peer_);
+  counted_ = admission.place;
+  reset_ = admission.verdict != shield::ConnectionCaps::Verdict::kAdmitted;
+  return !reset_;
+}
+
+bool Session::waits_for_client() const noexcept {
+  const bool phase = phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody;
+  return !aborted_ && (upload_waits_ || (phase && deadline_.set()));
+}
+
 const std::string& Session::request_id() {
-  if (request_id_.empty()) worker_.NameRequest(request_id_);
-  return request_id_;
+  if (state_->request_id.empty()) worker_.NameRequest(state_->request_id);
+  return state_->request_id;
 }
 
 net::Task<void> Session::Run() {
   bool more = co_await Open();
   while (more) {
-    quota_.Clear();
-    request_id_.clear();
     linger_ = false;
     more = co_await ReadHead();
     if (!more) break;
@@ -173,14 +218,14 @@ net::Task<void> Session::Run() {
     if (message) {
       next = co_await ReadMessage(query);
     } else {
-      buffer_.Consume(head_.size);
+      buffer_.Consume(state_->head.size);
       if (next == Next::kForward) next = Judge();
     }
     if (next == Next::kForward) {
       Exchange exchange(*this, query);
       more = co_await exchange.Run();
     } else if (next == Next::kAnswer) {
-      net::Pieces answer(out_);
+      net::Pieces answer(state_->out);
       int error = net::kNoError;
       bool written = answer.TryWrite(socket_, error) && error == net::kNoError;
       // The client reads slowly.
@@ -189,12 +234,20 @@ net::Task<void> Session::Run() {
     } else {
       more = false;
     }
-    if (message) buffer_.Shrink();
+    EndRequest();
   }
+  if (state_ != nullptr) EndRequest();
   if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
   if (reset_) socket_.ResetOnClose();
   socket_.Close();
+}
+
+void Session::EndRequest() {
+  GiveBackLeases();
+  worker_.states().Return(std::move(state_));
+  buffer_.Shrink();
+  worker_.NoteProgress(*this);
 }
 
 // Old clients end a body with an empty line too many, which begins no request.
@@ -213,39 +266,44 @@ net::Task<bool> Session::ReadHead() {
   }
   for (bool begun = false;;) {
     if (begun || HasBegun()) {
-      const wire::ParseState state = parser_.Parse(buffer_.unread(), head_);
-      if (state == wire::ParseState::kDone) break;
-      if (state == wire::ParseState::kRefused) {
+      state_ = worker_.states().Take();
+      const wire::ParseState parsed = parser_.Parse(buffer_.unread(), state_->head);
+      if (parsed == wire::ParseState::kDone) break;
+      if (parsed == wire::ParseState::kRefused) {
         worker_.counters().Add(Event::kRequests);
         Refuse(parser_.refusal());
         co_return co_await Send();
       }
+      worker_.states().Return(std::move(state_));
       // Absolute from the first byte on, however slowly the others drip.
       if (!begun) Await(Phase::kHead, timeouts.header);
       begun = true;
     }
     if (aborted_) co_return false;
-    // Read here, not by ReadMore: every request passes, and a coroutine costs.
-    const net::Transfer read = co_await socket_.ReadSome(buffer_.Room());
-    buffer_.Filled(read.bytes);
+    // Read here, not by ReadMore: every request passes, and a coroutine costs. What is read is used
+    // before anybody else reads, so all connections read to the same place.
+    const std::span<char> scratch = worker_.scratch();
+    const net::Transfer read = co_await socket_.ReadSome(scratch);
+    buffer_.Append({scratch.data(), read.bytes});
     // A byte that came in the turn in which the time was up does not buy more of it.
     if (read.error == net::kNoError && !(expired_ && begun)) continue;
     if (!expired_) co_return false;
     worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
     if (phase_ == Phase::kIdle) co_return false;
+    state_ = worker_.states().Take();
     co_return co_await Answer({.status = 408,
                                .detail = "The request's head took too long. Send it at once.",
                                .keep_alive = false});
   }
   AwaitNothing();
-  to_head_ = head_.method == "HEAD";
+  to_head_ = state_->head.method == "HEAD";
   on_mcp_ = outlives_client_ = false;
   co_return true;
 }
 
 void Session::Refuse(const wire::Refusal& refusal) {
   worker_.counters().Add(Event::kRefusedFraming);
-  head_.minor_version = 1;  // Nothing that was read can be relied on.
+  state_->head.minor_version = 1;  // Nothing that was read can be relied on.
   to_head_ = false;
   Fill(wire::ProblemOf(refusal), worker_.now(), false);
 }
@@ -257,7 +315,7 @@ net::Task<bool> Session::Answer(AnswerOptions options) {
 }
 
 net::Task<bool> Session::Send() {
-  const bool written = co_await Write(net::Pieces(out_));
+  const bool written = co_await Write(net::Pieces(state_->out));
   co_return written && !linger_;
 }
 
@@ -272,29 +330,29 @@ void Session::Fill(const wire::Problem& problem, Now now, bool keep_alive) {
 void Session::FillWith(std::uint16_t status, std::string_view content_type, std::string_view body,
                        Now now, bool keep_alive) {
   linger_ = !keep_alive;
-  out_.clear();
+  state_->out.clear();
   AppendOwnAnswer({.status = status,
                    .content_type = content_type,
                    .body = body,
-                   .quota = quota_,
+                   .quota = state_->quota,
                    .date = worker_.Date(now),
                    .request_id_header = worker_.settings().request_id,
                    .request_id = request_id(),
                    .keep_alive = keep_alive,
                    .to_head = to_head_,
-                   .client_minor = head_.minor_version},
-                  out_);
+                   .client_minor = state_->head.minor_version},
+                  state_->out);
   CountResponse(status);
 }
 
 Request Session::ReadRequest(const engine::Ruleset& rules, Now now) {
-  const bool folds = rules.policy().settings().mcp.Fold(path_, folded_path_);
-  const Request request = reader_.Read(rules.policy(), worker_.VouchersAt(now),
-                                       {.peer = peer_,
-                                        .method = head_.method,
-                                        .path = folds ? folded_path_ : path_,
-                                        .authority = head_.authority,
-                                        .fields = head_.fields()});
+  const bool folds = rules.policy().settings().mcp.Fold(state_->path, state_->folded_path);
+  const Request request = state_->reader.Read(rules.policy(), worker_.VouchersAt(now),
+                                              {.peer = peer_,
+                                               .method = state_->head.method,
+                                               .path = folds ? state_->folded_path : state_->path,
+                                               .authority = state_->head.authority,
+                                               .fields = state_->head.fields()});
   TakeRequestId(rules.policy().settings().request_id);
   return request;
 }
@@ -302,11 +360,12 @@ Request Session::ReadRequest(const engine::Ruleset& rules, Now now) {
 // A proxy that is trusted may have named the request before us.
 void Session::TakeRequestId(std::string_view header) {
   constexpr std::size_t kMostBytes = 128;
-  if (header.empty() || !reader_.client().peer_trusted || !request_id_.empty()) return;
-  const std::string_view named = head_.Find(header).value_or(std::string_view());
+  if (header.empty() || !state_->reader.client().peer_trusted || !state_->request_id.empty())
+    return;
+  const std::string_view named = state_->head.Find(header).value_or(std::string_view());
   const bool usable = !named.empty() && named.size() <= kMostBytes &&
                       std::ranges::all_of(named, [](char c) { return c > ' ' && c < 0x7F; });
-  if (usable) request_id_ = named;
+  if (usable) state_->request_id = named;
 }
 
 std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
@@ -314,26 +373,26 @@ std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
   const policy::Mcp& mcp = rules.policy().settings().mcp;
   on_mcp_ = mcp.IsAt(request.path);  // Folded already, where it had to be.
   if (on_mcp_) {
-    const std::string_view accept = head_.Find("accept").value_or(std::string_view());
+    const std::string_view accept = state_->head.Find("accept").value_or(std::string_view());
     mcp.Classify(request, accept.contains("text/event-stream"));
   }
   max_body_ = rules.policy().MaxBody(request);
-  const std::optional<Decision> decision = worker_.Decide(rules, request, now, leases_);
-  if (decision) worker_.fields().Append(rules, request, *decision, now, quota_);
+  const std::optional<Decision> decision = worker_.Decide(rules, request, now, state_->leases);
+  if (decision) worker_.fields().Append(rules, request, *decision, now, state_->quota);
   return decision;
 }
 
 Session::Next Session::Locate(std::string_view& query) {
-  path_.clear();
-  if (IsDisguised(head_.method)) {
+  state_->path.clear();
+  if (IsDisguised(state_->head.method)) {
     Refuse({.status = 501, .detail = "Methods are written in capitals. Send POST for post."});
     return Next::kAnswer;
   }
-  if (head_.form == wire::TargetForm::kAsterisk) {
-    path_ = "*";
+  if (state_->head.form == wire::TargetForm::kAsterisk) {
+    state_->path = "*";
     return Next::kForward;
   }
-  const auto normal = wire::NormalizePath(head_.path_and_query, path_);
+  const auto normal = wire::NormalizePath(state_->head.path_and_query, state_->path);
   if (normal) {
     query = *normal;
     return Next::kForward;
@@ -352,7 +411,7 @@ Session::Next Session::Judge() {
     decision = Decide(*rules, now);
   }
   if (!decision->allowed()) return Deny(*rules, *decision, now);
-  if (max_body_ > 0 && head_.content_length.value_or(0) > max_body_) {
+  if (max_body_ > 0 && state_->head.content_length.value_or(0) > max_body_) {
     GiveBackLeases();
     worker_.counters().Add(Event::kRefusedBody);
     Fill({.status = 413, .detail = "The request's body is larger than this server takes."}, now,
@@ -364,13 +423,13 @@ Session::Next Session::Judge() {
 
 // Whether the denied request's body is out of the way, so that the next one can be read.
 bool Session::SkipBody() {
-  switch (head_.framing) {
+  switch (state_->head.framing) {
     case wire::Framing::kNone:
       return true;
     case wire::Framing::kLength:
-      if (head_.expect_continue && buffer_.unread().empty()) return false;
-      if (*head_.content_length > buffer_.unread().size()) return false;
-      buffer_.Consume(static_cast<std::size_t>(*head_.content_length));
+      if (state_->head.expect_continue && buffer_.unread().empty()) return false;
+      if (*state_->head.content_length > buffer_.unread().size()) return false;
+      buffer_.Consume(static_cast<std::size_t>(*state_->head.content_length));
       return true;
     case wire::Framing::kChunked:
     case wire::Framing::kUntilClose:
@@ -383,7 +442,7 @@ Session::Next Session::Deny(const engine::Ruleset& rules, const Decision& decisi
   worker_.TellDenial(rules, decision, now);
   if (http::IsDropped(rules, decision)) return Next::kClose;
   const wire::Problem problem = http::ProblemOf(rules, decision, worker_.fields());
-  Fill(problem, now, head_.keep_alive && !worker_.draining() && SkipBody());
+  Fill(problem, now, state_->head.keep_alive && !worker_.draining() && SkipBody());
   return Next::kAnswer;
 }
 

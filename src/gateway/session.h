@@ -12,6 +12,10 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "gateway/pace.h"
+#include "gateway/read_buffer.h"
+#include "gateway/request_state.h"
+#include "gateway/session_list.h"
 #include "gateway/upstream_pool.h"
 #include "gateway/worker.h"
 #include "http/quota_fields.h"
@@ -27,34 +31,6 @@
 
 namespace sluicegate::gateway {
 
-/// The bytes that a client sent and nobody has used yet.
-class ReadBuffer {
- public:
-  [[nodiscard]] std::string_view unread() const noexcept {
-    return {bytes_.data() + begin_, end_ - begin_};
-  }
-  void Consume(std::size_t bytes) noexcept {
-    begin_ += bytes;
-    if (begin_ == end_) begin_ = end_ = 0;
-  }
-  /// Room for at least one more byte; moves or grows where there is none.
-  [[nodiscard]] std::span<char> Room();
-  void Filled(std::size_t bytes) noexcept { end_ += bytes; }
-  /// Makes so many bytes behind the unread ones readable. True: the bytes moved.
-  bool Pad(std::size_t bytes);
-  /// Puts `text` in the place of the first `bytes` unread ones. REQUIRES: it is no longer.
-  void ReplaceFront(std::size_t bytes, std::string_view text) noexcept;
-  /// Lets go of much room that a large message took. REQUIRES: nothing is unread or viewed.
-  void Shrink();
-
- private:
-  static constexpr std::size_t kFirst = std::size_t{4} * 1024;
-  static constexpr std::size_t kMostKept = std::size_t{64} * 1024;
-  std::vector<char> bytes_ = std::vector<char>(kFirst);
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
-};
-
 /// What a connection waits for: it decides what a deadline means.
 enum class Phase : std::uint8_t {
   kIdle,      ///< The first byte of the next request.
@@ -66,9 +42,11 @@ enum class Phase : std::uint8_t {
 };
 
 class Session final : public std::enable_shared_from_this<Session>,
+                      public SessionList::Member,
                       private net::Socket::HangupListener {
  public:
-  Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer, const Door& door);
+  Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer, const Door& door,
+          shield::ConnectionCaps::Place counted);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -78,22 +56,28 @@ class Session final : public std::enable_shared_from_this<Session>,
   void OnDrain();
   /// Leave at once, whatever is under way.
   void Abort();
+  /// Likewise, to make room for others.
+  void Evict();
+  /// Whether it waits for nothing but its client.
+  [[nodiscard]] bool waits_for_client() const noexcept;
 
   // What an exchange uses.
   [[nodiscard]] Worker& worker() noexcept { return worker_; }
   [[nodiscard]] net::Socket& socket() noexcept { return socket_; }
   [[nodiscard]] ReadBuffer& buffer() noexcept { return buffer_; }
-  [[nodiscard]] const wire::RequestHead& head() const noexcept { return head_; }
-  [[nodiscard]] const http::QuotaLines& quota() const noexcept { return quota_; }
-  [[nodiscard]] std::string_view path() const noexcept { return path_; }
-  [[nodiscard]] const wire::ClientAddress& client() const noexcept { return reader_.client(); }
+  [[nodiscard]] const wire::RequestHead& head() const noexcept { return state_->head; }
+  [[nodiscard]] const http::QuotaLines& quota() const noexcept { return state_->quota; }
+  [[nodiscard]] std::string_view path() const noexcept { return state_->path; }
+  [[nodiscard]] const wire::ClientAddress& client() const noexcept {
+    return state_->reader.client();
+  }
   [[nodiscard]] const std::string& peer_text() const noexcept { return peer_text_; }
   [[nodiscard]] bool has_tls() const noexcept { return socket_.tls() != nullptr; }
   /// What logs name the request by; empty: the policy has it off.
   [[nodiscard]] const std::string& request_id();
   void CountResponse(std::uint16_t status) { worker_.counters().AddResponse(status); }
-  [[nodiscard]] std::string& upstream_head() noexcept { return upstream_head_; }
-  [[nodiscard]] std::string& out() noexcept { return out_; }
+  [[nodiscard]] std::string& upstream_head() noexcept { return state_->upstream_head; }
+  [[nodiscard]] std::string& out() noexcept { return state_->out; }
   /// Bytes of the request's body beyond which it is refused; 0: no bound.
   [[nodiscard]] std::uint64_t max_body() const noexcept { return max_body_; }
   [[nodiscard]] bool expired() const noexcept { return expired_; }
@@ -107,7 +91,9 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] net::Task<bool> ReadMore();
   /// Writes to the client, waiting at most the idle time for it to read on. False: it is gone.
   [[nodiscard]] net::Task<bool> Write(net::Pieces pieces);
-  /// Likewise, and what was waited for before is waited for on.
+  /// Likewise, where the system does not take all at once.
+  [[nodiscard]] net::Task<bool> WriteSlowly(net::Pieces pieces);
+  /// As Write, and what was waited for before is waited for on.
   [[nodiscard]] net::Task<bool> WriteAside(net::Pieces pieces);
   /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
   void WatchFor(UpstreamPtr upstream) { watched_ = std::move(upstream); }
@@ -117,9 +103,13 @@ class Session final : public std::enable_shared_from_this<Session>,
   void IgnoreHangup() { socket_.WatchHangup(nullptr); }
 
   /// Whether the request takes places of limits of requests in flight.
-  [[nodiscard]] bool holds_leases() const noexcept { return !leases_.empty(); }
+  [[nodiscard]] bool holds_leases() const noexcept {
+    return state_ != nullptr && !state_->leases.empty();
+  }
   /// The request is over, as far as such limits go.
-  void GiveBackLeases() { worker_.GiveBack(leases_); }
+  void GiveBackLeases() {
+    if (holds_leases()) worker_.GiveBack(state_->leases);
+  }
   /// A message of MCP goes on for as long as it takes: what it holds is counted anew, now and then.
   void RenewLeases(Now now);
   /// The client's leaving does not end the request: the session era of MCP says so of messages.
@@ -130,6 +120,14 @@ class Session final : public std::enable_shared_from_this<Session>,
   /// How long a stream may be silent before one looks after it.
   [[nodiscard]] Duration StreamWait(Duration idle) const noexcept {
     return on_mcp_ && holds_leases() ? std::min(idle, kRenewal) : idle;
+  }
+
+  /// The client is waited for within its body, or not any more.
+  void SetUploadWaits(bool waits) noexcept { upload_waits_ = waits; }
+  /// It sent or took so many bytes: whoever does is the last to go where connections run out.
+  void NoteProgress(std::size_t bytes) {
+    constexpr std::size_t kSome = 512;
+    if (bytes >= kSome) worker_.NoteProgress(*this);
   }
 
   /// The connection ends with what was written last; the client still sends.
@@ -150,9 +148,15 @@ class Session final : public std::enable_shared_from_this<Session>,
   static constexpr Duration kRenewal = std::chrono::seconds(5);
 
   [[nodiscard]] net::Task<void> Run();
-  /// What comes before the first request: TLS.
+  /// What comes before the first request: the PROXY protocol's header, TLS. False: the connection
+  /// ends.
   [[nodiscard]] net::Task<bool> Open();
+  [[nodiscard]] net::Task<bool> ReadProxyHeader();
+  [[nodiscard]] net::Task<bool> Greet(std::unique_ptr<net::TlsSession> tls);
+  /// The client is counted, if it may have one more connection.
+  [[nodiscard]] bool Admit();
   [[nodiscard]] net::Task<bool> ReadHead();
+  void EndRequest();
   /// A byte of the next request is there.
   [[nodiscard]] bool HasBegun();
   /// Sends out_. True: the connection goes on.
@@ -204,25 +208,18 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool reset_ = false;    // What was answered last must not pass for whole.
   bool to_head_ = false;  // The request is HEAD. The head's own views die with the next read.
   bool aborted_ = false;
+  bool upload_waits_ = false;
   bool on_mcp_ = false;           // The request is one of MCP.
   bool outlives_client_ = false;  // Its upstream goes on when the client leaves.
   UpstreamPtr watched_;
   ReadBuffer buffer_;
   wire::RequestParser parser_;
-  wire::RequestHead head_;
-  http::RequestReader reader_;
+  std::unique_ptr<RequestState> state_;  // Of the request that is under way.
   std::uint64_t max_body_ = 0;
-  std::string path_;  // Strings that keep their room from request to request.
-  std::string folded_path_;
-  std::string request_id_;
-  http::QuotaLines quota_;
-  std::vector<Stamp> leases_;  // Of the request that is under way.
   std::uint64_t renewed_ns_ = 0;
-  std::string chunks_;           // What a message in chunks says, while it is read.
-  std::size_t chunk_bytes_ = 0;  // The bytes behind the head that it was read of.
-  wire::ChunkedDecoder dechunker_;
-  std::string out_;
-  std::string upstream_head_;
+  std::size_t chunk_bytes_ = 0;  // Of a message in chunks: the bytes behind its head.
+  Pace drain_;                   // Of what the client reads.
+  shield::ConnectionCaps::Place counted_;
 };
 
 }  // namespace sluicegate::gateway

@@ -39,6 +39,7 @@ void Exchange::BeginUpload() {
   first_body_ = 0;
   body_touched_ = true;
   uploading_ = true;
+  session_.buffer().Widen();
   net::Spawn(Upload(), session_.shared_from_this());
 }
 
@@ -84,24 +85,32 @@ void Exchange::OnUploadExpiry() {
   }
 }
 
-void Exchange::AwaitUpload(bool client) {
-  upload_waits_for_client_ = client;
-  upload_deadline_.Set(timeouts_.idle);
-}
-
 net::Task<Exchange::Outcome> Exchange::NextBodyBytes() {
-  AwaitUpload(true);
-  const bool filled = co_await session_.ReadMore();
-  upload_deadline_.Clear();
-  if (filled) co_return Outcome::kDone;
-  co_return upload_expired_ ? Outcome::kClientSlow : Outcome::kClientGone;
+  const std::size_t before = session_.buffer().unread().size();
+  for (;;) {
+    upload_expired_ = false;
+    upload_waits_for_client_ = true;
+    session_.SetUploadWaits(true);
+    upload_deadline_.Set(upload_pace_.Begin(worker_.now().engine_ns));
+    const bool filled = co_await session_.ReadMore();
+    upload_deadline_.Clear();
+    session_.SetUploadWaits(false);
+    if (filled) break;
+    if (!upload_expired_) co_return Outcome::kClientGone;
+    if (!upload_pace_.Expire()) co_return Outcome::kClientSlow;
+  }
+  const std::size_t bytes = session_.buffer().unread().size() - before;
+  session_.NoteProgress(bytes);
+  const bool keeps = upload_pace_.End(worker_.now().engine_ns, bytes);
+  co_return keeps ? Outcome::kDone : Outcome::kClientSlow;
 }
 
 // False: the upstream takes no more. That is no failure yet, as its answer may say why.
 net::Task<bool> Exchange::SendUp(net::Pieces pieces) {
   int error = net::kNoError;
   if (!pieces.TryWrite(upstream_->socket, error)) {
-    AwaitUpload(false);
+    upload_waits_for_client_ = false;
+    upload_deadline_.Set(timeouts_.idle);
     error = co_await pieces.Write(upstream_->socket);
     upload_deadline_.Clear();
   }

@@ -1,8 +1,11 @@
 #include "gateway/worker.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <functional>
 #include <iterator>
 #include <span>
 #include <utility>
@@ -13,6 +16,20 @@ namespace sluicegate::gateway {
 namespace {
 
 constexpr std::chrono::seconds kSweep{1};
+
+// `what` may end sessions, but not before it returns.
+template <class What>
+void ForEach(const SessionList& sessions, What what) {
+  for (SessionList::Member* member = sessions.first(); member != nullptr; member = member->next()) {
+    what(static_cast<Session&>(*member));
+  }
+}
+
+// So that it is refused rather than closed, which would keep its port busy here.
+void Refuse(net::FileDescriptor connection) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
 
 }  // namespace
 
@@ -29,7 +46,7 @@ Worker::~Worker() {
   pool_.Clear();
   sweep_.Clear();
   on_empty_ = nullptr;
-  for (Session* session : sessions_) session->Abort();
+  ForEach(sessions_, [](Session& session) { session.Abort(); });
   // Their coroutines end by themselves when what they wait for is aborted.
   loop_.RunReady();
 }
@@ -38,20 +55,65 @@ void Worker::Serve(std::unique_ptr<net::Listener> listener, Door door) {
   net::Listener* const taken = listeners_.emplace_back(std::move(listener)).get();
   loop_.Post([this, taken, door] {
     taken->Start([this, door](net::FileDescriptor connection, const IpAddress& peer) {
-      counters_.Add(Event::kConnections);
-      auto session = std::make_shared<Session>(*this, std::move(connection), peer, door);
-      sessions_.insert(session.get());
-      session->Start();
+      Accept(std::move(connection), peer, door);
     });
   });
 }
+
+// Whoever is refused costs no more than the call to accept and one to close.
+void Worker::Accept(net::FileDescriptor connection, const IpAddress& peer, const Door& door) {
+  rules_.Refresh();
+  shield::ConnectionCaps::Admission admission;
+  if (!Trusts(peer)) admission = AdmitClient(peer);
+  if (admission.verdict != shield::ConnectionCaps::Verdict::kAdmitted) {
+    return Refuse(std::move(connection));
+  }
+  const std::uint32_t wanted = settings().connections.most;
+  const std::uint32_t most =
+      wanted == 0 ? shared_.most_connections : std::min(wanted, shared_.most_connections);
+  if (shared_.connections.load(std::memory_order_relaxed) >= most && !MakeRoom()) {
+    counters_.Add(Event::kRefusedConnections);
+    Release(admission.place);
+    return Refuse(std::move(connection));
+  }
+  shared_.connections.fetch_add(1, std::memory_order_relaxed);
+  counters_.Add(Event::kConnections);
+  const auto session =
+      std::make_shared<Session>(*this, std::move(connection), peer, door, admission.place);
+  sessions_.Add(*session);
+  session->Start();
+}
+
+shield::ConnectionCaps::Admission Worker::AdmitClient(const IpAddress& client) {
+  const policy::Connections& most = settings().connections;
+  const auto admission = shared_.caps.Admit(client, {most.per_client, most.new_per_second}, now());
+  if (admission.verdict != shield::ConnectionCaps::Verdict::kAdmitted) {
+    counters_.Add(Event::kRefusedConnections);
+  }
+  return admission;
+}
+
+bool Worker::MakeRoom() {
+  constexpr unsigned kMostLookedAt = 256;
+  SessionList::Member* member = sessions_.first();
+  for (unsigned i = 0; i < kMostLookedAt && member != nullptr; ++i, member = member->next()) {
+    auto& session = static_cast<Session&>(*member);
+    if (!session.waits_for_client()) continue;
+    counters_.Add(Event::kEvictedConnections);
+    session.Evict();
+    return true;
+  }
+  return false;
+}
+
+void Worker::NoteProgress(Session& session) noexcept { sessions_.MoveToEnd(session); }
 
 void Worker::Drain(std::function<void()> on_empty) {
   on_empty_ = std::move(on_empty);
   draining_ = true;
   for (const auto& listener : listeners_) listener->Close();
   pool_.Clear();
-  for (Session* session : sessions_) session->OnDrain();
+  ForEach(sessions_, [](Session& session) { session.OnDrain(); });
   TellWhenEmpty();
 }
 
@@ -86,7 +148,8 @@ std::unique_ptr<net::TlsSession> Worker::AcceptTls(const Door& door) {
 
 void Worker::Forget(Session& session) {
   counters_.Add(Event::kConnectionsClosed);
-  sessions_.erase(&session);
+  sessions_.Remove(session);
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
   TellWhenEmpty();
 }
 

@@ -2,13 +2,15 @@
 // loop's thread, but for what says otherwise.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "base/snapshot.h"
@@ -17,6 +19,8 @@
 #include "gateway/balancer.h"
 #include "gateway/counters.h"
 #include "gateway/gateway.h"
+#include "gateway/request_state.h"
+#include "gateway/session_list.h"
 #include "gateway/upstream_pool.h"
 #include "http/mcp_judge.h"
 #include "http/quota_fields.h"
@@ -25,7 +29,9 @@
 #include "identity/token_cache.h"
 #include "net/event_loop.h"
 #include "net/listener.h"
+#include "shield/connection_caps.h"
 #include "wire/date.h"
+#include "wire/proxy_protocol.h"
 
 namespace sluicegate::gateway {
 
@@ -40,7 +46,10 @@ struct Shared {
   Snapshot<Certificates> certificates;
   const std::function<void(const DenialEvent&)> on_denial;
   const std::function<void(const std::string&)> on_alarm;
+  const std::uint32_t most_connections;  ///< What the limit of open files leaves.
   engine::ToolStatistics tools{};
+  shield::ConnectionCaps caps{HashSecret::Random()};
+  std::atomic<std::uint32_t> connections = 0;  ///< That are open.
 };
 
 /// Through which listener a connection came. A value type.
@@ -63,6 +72,20 @@ class Worker {
   /// when none is left.
   void Drain(std::function<void()> on_empty);
   void Forget(Session& session);
+  /// It is the last to go where connections run out.
+  void NoteProgress(Session& session) noexcept;
+  /// A proxy whose connections are many clients', which are not counted as one.
+  [[nodiscard]] bool Trusts(const IpAddress& peer) const {
+    return settings().clients.trusted_proxies.Contains(peer);
+  }
+  /// Counts a connection of that client, if it may have one more; what is refused is counted here.
+  [[nodiscard]] shield::ConnectionCaps::Admission AdmitClient(const IpAddress& client);
+  void Release(shield::ConnectionCaps::Place place) noexcept {
+    if (place.counted()) shared_.caps.Release(place);
+  }
+  [[nodiscard]] RequestStates& states() noexcept { return states_; }
+  /// Where connections read to; what lies there is good until the next wait.
+  [[nodiscard]] std::span<char> scratch() noexcept { return scratch_; }
 
   [[nodiscard]] net::EventLoop& loop() noexcept { return loop_; }
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
@@ -120,6 +143,10 @@ class Worker {
   void TellFailure(const UpstreamTarget& target, std::string_view why);
 
  private:
+  void Accept(net::FileDescriptor connection, const IpAddress& peer, const Door& door);
+  /// Ends the connection that made the least progress, of those that wait for their clients. False:
+  /// there is none.
+  [[nodiscard]] bool MakeRoom();
   void TellWhenEmpty();
   void TellRest(const UpstreamTarget& target, std::string_view why) const;
   void Sweep();
@@ -141,7 +168,10 @@ class Worker {
   wire::DateCache date_;
   Counters counters_;
   engine::Receipt receipt_;  // Of the decision that is made.
-  std::unordered_set<Session*> sessions_;
+  SessionList sessions_;
+  RequestStates states_;
+  std::array<char, std::size_t{16} * 1024> scratch_;
+  static_assert(sizeof(scratch_) >= wire::kMaxProxyHeader);
   std::function<void()> on_empty_;
   const HashSecret names_ = HashSecret::Random();
   std::uint64_t named_ = 0;  // Requests.

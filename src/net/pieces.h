@@ -25,6 +25,12 @@ class Pieces {
     pieces_[size_++] = {.iov_base = const_cast<char*>(piece.data()), .iov_len = piece.size()};
   }
   [[nodiscard]] bool empty() const noexcept { return first_ == size_; }
+  /// That are not written yet.
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    std::size_t sum = 0;
+    for (std::size_t i = first_; i < size_; ++i) sum += pieces_[i].iov_len;
+    return sum;
+  }
   /// Others follow at once: the system may send them together.
   void HoldForMore() noexcept { more_ = true; }
 

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
@@ -47,6 +48,24 @@ void Socket::SubscribeWritable() {
 void Socket::WatchHangup(HangupListener* listener) {
   hangup_listener_ = listener;
   if (listener != nullptr && hung_up_) loop_.Remind(*this);
+}
+
+// More bytes are told anew, those that stay are not.
+std::string_view Socket::Peek(std::span<char> room) noexcept {
+  const ssize_t got = ::recv(descriptor_.get(), room.data(), room.size(), MSG_PEEK);
+  readable_ = false;
+  return {room.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
+}
+
+void Socket::Skip(std::size_t bytes) noexcept {
+  std::array<char, 512> nowhere;
+  while (bytes > 0) {
+    const std::size_t part = std::min(bytes, nowhere.size());
+    const ssize_t got = ::recv(descriptor_.get(), nowhere.data(), part, 0);
+    if (got <= 0) break;
+    bytes -= static_cast<std::size_t>(got);
+  }
+  readable_ = true;
 }
 
 bool Socket::HasBytesOrEnded() const noexcept {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "net/address.h"
 #include "net/event_loop.h"
@@ -47,6 +48,12 @@ class Socket final : private Pollable {
 
   /// The peer closed, or sent what nobody asked for. Costs a system call.
   [[nodiscard]] bool HasBytesOrEnded() const noexcept;
+
+  /// The first bytes that nobody has read, as many as `room` takes; they stay there. Plain sockets
+  /// only.
+  [[nodiscard]] std::string_view Peek(std::span<char> room) noexcept;
+  /// Throws so many of them away. REQUIRES: Peek showed them.
+  void Skip(std::size_t bytes) noexcept;
 
   /// Connects; the error is errno's. REQUIRES: it is not open.
   [[nodiscard]] Task<int> Connect(const SocketAddress& address);

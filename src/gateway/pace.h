@@ -1,0 +1,55 @@
+// Pace: how long to wait for the next bytes of a client that has to keep a rate, and whether it
+// keeps it. Only the time that was waited for it counts. A value type; bound to whoever owns it.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+#include "shield/rate_floor.h"
+#include "sluicegate/time.h"
+
+namespace sluicegate::gateway {
+
+inline constexpr Duration kBodyWindow = std::chrono::seconds(10);
+inline constexpr Duration kDrainWindow = std::chrono::seconds(20);
+
+class Pace {
+ public:
+  /// `bytes_per_second` over each `window`, 0: any; `idle`: the longest wait for one byte.
+  Pace(std::uint32_t bytes_per_second, Duration window, Duration idle) noexcept
+      : floor_(bytes_per_second, window), idle_(idle) {
+    floor_.Begin(0);
+  }
+
+  /// A wait begins. How long it may take.
+  [[nodiscard]] Duration Begin(std::uint64_t now_ns) noexcept {
+    since_ns_ = now_ns;
+    wait_ = idle_;
+    if (floor_.begun()) {
+      const std::uint64_t left = floor_.due_ns() - waited_ns_;
+      wait_ = std::min(idle_, Duration(static_cast<Duration::rep>(left)));
+    }
+    return wait_;
+  }
+  /// It ended with so many bytes. False: the client is too slow.
+  [[nodiscard]] bool End(std::uint64_t now_ns, std::uint64_t bytes) noexcept {
+    waited_ns_ += now_ns - std::min(since_ns_, now_ns);
+    floor_.Count(bytes);
+    return !floor_.Expired(waited_ns_);
+  }
+  /// It took as long as it may, without a byte. False: the client is too slow.
+  [[nodiscard]] bool Expire() noexcept {
+    waited_ns_ += static_cast<std::uint64_t>(wait_.count());
+    return wait_ < idle_ && !floor_.Expired(waited_ns_);
+  }
+
+ private:
+  shield::RateFloor floor_;
+  Duration idle_;
+  Duration wait_{};
+  std::uint64_t since_ns_ = 0;
+  std::uint64_t waited_ns_ = 0;
+};
+
+}  // namespace sluicegate::gateway

@@ -1,0 +1,44 @@
+// RequestState: what a request that is worked on needs, and a connection between two does not. Its
+// strings keep their room from request to request, so a loop has some to lend (RequestStates).
+// Bound to one loop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http/quota_fields.h"
+#include "http/request_reader.h"
+#include "sluicegate/decision.h"
+#include "wire/chunked.h"
+#include "wire/http_head.h"
+
+namespace sluicegate::gateway {
+
+struct RequestState {
+  wire::RequestHead head;
+  http::RequestReader reader;
+  std::string path;  ///< Normalised.
+  std::string folded_path;
+  std::string request_id;
+  http::QuotaLines quota;
+  std::vector<Stamp> leases;  ///< That it holds.
+  std::string chunks;         ///< What a message in chunks says, while it is read.
+  wire::ChunkedDecoder dechunker;
+  std::string out;            ///< What goes to the client.
+  std::string upstream_head;  ///< What goes to the upstream.
+};
+
+class RequestStates {
+ public:
+  [[nodiscard]] std::unique_ptr<RequestState> Take();
+  /// REQUIRES: it holds no leases.
+  void Return(std::unique_ptr<RequestState> state);
+
+ private:
+  static constexpr std::size_t kMostKept = 256;
+  static constexpr std::size_t kMostBytes = std::size_t{64} * 1024;  // Of a string that is kept.
+  std::vector<std::unique_ptr<RequestState>> free_;
+};
+
+}  // namespace sluicegate::gateway
