@@ -12,7 +12,7 @@ packages_of() {
   case "$1" in
     program) echo g++ make cmake ninja-build ccache mold git python3 libboost1.81-dev libfmt-dev libspdlog-dev \
       libyaml-cpp-dev libcli11-dev libsimdjson-dev nlohmann-json3-dev prometheus-cpp-dev libssl-dev libgtest-dev libgmock-dev ;;
-    test) echo curl wrk python3-yaml python3-jsonschema node-llhttp ;;
+    test) echo curl wrk slowhttptest python3-yaml python3-jsonschema node-llhttp ;;
     lint) echo clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev ;;
     bench) echo wrk curl util-linux python3-matplotlib ;;
     *) echo "install_packages.sh: no purpose is called '$1'. Write program, test, lint or bench." >&2; exit 2 ;;
@@ -21,7 +21,7 @@ packages_of() {
 # PACKAGE:FILE that are unpacked, not installed.
 unpacked_of() {
   case "$1" in
-    test) echo prometheus:usr/bin/promtool ;;
+    test) echo prometheus:usr/bin/promtool nginx:usr/sbin/nginx ;;
     bench) echo nginx:usr/sbin/nginx ;;
   esac
 }

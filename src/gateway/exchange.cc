@@ -153,6 +153,7 @@ net::Task<Exchange::Outcome> Exchange::Attempt() {
 
 void Exchange::Release() {
   session_.WatchFor(nullptr);
+  worker_.response_buffers().Return(std::move(upstream_->response));
   worker_.Rest(std::move(upstream_));
 }
 
@@ -162,6 +163,7 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
   if (upstream_ != nullptr) {
     // The wait for an early response may hold it, too, and would keep it open.
     upstream_->socket.Close();
+    worker_.response_buffers().Return(std::move(upstream_->response));
     upstream_.reset();
   }
   // A body that came with its head was kept in case the request had to be sent once more.

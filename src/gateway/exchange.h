@@ -53,6 +53,7 @@ class Exchange {
   [[nodiscard]] net::Task<Outcome> StreamChunks();
   [[nodiscard]] net::Task<Outcome> NextBodyBytes();
   [[nodiscard]] net::Task<Outcome> ReadResponseHead();
+  [[nodiscard]] net::Task<int> Fill();
   [[nodiscard]] net::Task<Outcome> ReadUpstream();
   [[nodiscard]] net::Task<Outcome> RelayInterim();
   [[nodiscard]] bool IsUpgraded() const;

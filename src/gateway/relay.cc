@@ -1,5 +1,6 @@
 // Exchange's part for what comes from the upstream: the response's head and its body.
 #include <algorithm>
+#include <cerrno>
 #include <span>
 #include <utility>
 
@@ -21,52 +22,73 @@ bool IsEventStream(const wire::ResponseHead& head) {
 using wire::Framing;
 using wire::ParseState;
 
-// Reads once more. REQUIRES: no view of what was read is needed any more, as bytes may move.
-net::Task<Exchange::Outcome> Exchange::ReadUpstream() {
+// Reads once more; the error is Transfer's. Nothing is held for an upstream that is silent. REQUIRES:
+// no view of what was read is needed any more, as bytes may move, and a head that is read to its end
+// may go.
+net::Task<int> Exchange::Fill() {
   UpstreamConnection& upstream = *upstream_;
-  if (upstream.begin == upstream.end) upstream.begin = upstream.end = 0;
-  if (upstream.end == upstream.buffer.size()) {
-    std::ranges::copy(upstream.unread(), upstream.buffer.begin());
+  if (upstream.unread().empty()) {
+    upstream.begin = upstream.end = 0;
+    if (!upstream.socket.readable()) {
+      worker_.response_buffers().Return(std::move(upstream.response));
+      const int waited = co_await upstream.socket.Readable();
+      if (waited != net::kNoError) co_return waited;
+    }
+  }
+  if (upstream.response == nullptr) {
+    upstream.response = worker_.response_buffers().Take();
+    upstream.response->parser.Reset();
+  }
+  auto& bytes = upstream.response->bytes;
+  if (upstream.end == bytes.size()) {
+    std::ranges::copy(upstream.unread(), bytes.begin());
     upstream.end -= std::exchange(upstream.begin, 0);
   }
-  if (upstream.end == upstream.buffer.size()) co_return Outcome::kBroken;
+  if (upstream.end == bytes.size()) co_return EMSGSIZE;
+  const net::Transfer read =
+      co_await upstream.socket.ReadSome(std::span(bytes).subspan(upstream.end));
+  upstream.end += read.bytes;
+  co_return read.error;
+}
+
+net::Task<Exchange::Outcome> Exchange::ReadUpstream() {
   if (upload_outcome_ != Outcome::kDone) co_return upload_outcome_;  // It failed meanwhile.
   reading_upstream_ = true;
-  const net::Transfer read =
-      co_await upstream.socket.ReadSome(std::span(upstream.buffer).subspan(upstream.end));
+  const int error = co_await Fill();
   reading_upstream_ = false;
-  upstream.end += read.bytes;
-  if (read.error == net::kNoError) {
+  if (error == net::kNoError) {
     upstream_spoke_ = true;
     co_return Outcome::kDone;
   }
   if (session_.client_gone() && !session_.outlives_client()) co_return Outcome::kClientGone;
   if (session_.expired()) co_return Outcome::kTimeout;
-  upstream_ended_ = read.error == net::kEndOfStream;
-  const bool stale = upstream.reused && !upstream_spoke_ && CanReplay();
+  upstream_ended_ = error == net::kEndOfStream;
+  const bool stale = upstream_->reused && !upstream_spoke_ && CanReplay();
   co_return stale ? Outcome::kStale : Outcome::kBroken;
 }
 
 net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
   UpstreamConnection& upstream = *upstream_;
-  upstream.parser.Reset();
   // Until the request is sent the upload's own deadline holds.
   if (!uploading_) session_.Await(Phase::kUpstream, timeouts_.upstream);
   for (;;) {
     while (!upstream.unread().empty()) {
-      const ParseState state = upstream.parser.Parse(upstream.unread(), to_head_, upstream.head);
+      wire::ResponseParser& parser = upstream.response->parser;
+      const wire::ResponseHead& head = upstream.response->head;
+      const ParseState state =
+          parser.Parse(upstream.unread(), to_head_, upstream.response->head);
       if (state == ParseState::kRefused) co_return Outcome::kBroken;
       if (state == ParseState::kNeedMore) break;
-      upstream.begin += upstream.head.size;
+      upstream.begin += head.size;
       // 101 answers an Upgrade, where one was sent.
-      if (upstream.head.status == 101 && !IsUpgraded()) co_return Outcome::kBroken;
-      if (!upstream.head.interim() || upstream.head.status == 101) {
+      if (head.status == 101 && !IsUpgraded()) co_return Outcome::kBroken;
+      if (!head.interim()) {
         session_.AwaitNothing();
         co_return Outcome::kDone;
       }
       const Outcome relayed = co_await RelayInterim();
       if (relayed != Outcome::kDone) co_return relayed;
-      upstream.parser.Reset();
+      parser.Reset();
     }
     const Outcome outcome = co_await ReadUpstream();
     if (outcome != Outcome::kDone) co_return outcome;
@@ -80,7 +102,7 @@ net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
 net::Task<Exchange::Outcome> Exchange::RelayInterim() {
   constexpr unsigned kMost = 16;
   if (++interim_ > kMost) co_return Outcome::kBroken;
-  const wire::ResponseHead& head = upstream_->head;
+  const wire::ResponseHead& head = upstream_->response->head;
   if (head.status == 100 || client_minor_ == 0 || session_.is_alone()) co_return Outcome::kDone;
   std::string& out = session_.out();
   out.clear();
@@ -90,7 +112,7 @@ net::Task<Exchange::Outcome> Exchange::RelayInterim() {
 }
 
 bool Exchange::IsUpgraded() const {
-  const wire::ResponseHead& head = upstream_->head;
+  const wire::ResponseHead& head = upstream_->response->head;
   return upgrade_ && head.status == 101 && head.upgrade &&
          wire::EqualsIgnoreCase(head.Find("upgrade").value_or(std::string_view()), "websocket");
 }
@@ -160,10 +182,11 @@ void Exchange::AppendHead(const wire::ResponseHead& head, bool chunked) {
 
 net::Task<Exchange::Outcome> Exchange::Relay() {
   UpstreamConnection& upstream = *upstream_;
-  const wire::ResponseHead& head = upstream.head;
+  const wire::ResponseHead& head = upstream.response->head;
   const bool chunked = head.framing == Framing::kChunked;
+  const bool until_close = head.framing == Framing::kUntilClose;
   dechunk_ = chunked && client_minor_ == 0;
-  ends_by_close_ = dechunk_ || head.framing == Framing::kUntilClose;
+  ends_by_close_ = dechunk_ || until_close;
   keep_alive_ = client_keep_alive_ && body_done_ && !worker_.draining() && !ends_by_close_;
   AppendHead(head, chunked && !dechunk_);
   const bool upstream_keep_alive = head.keep_alive;
@@ -197,8 +220,8 @@ net::Task<Exchange::Outcome> Exchange::Relay() {
     if (read != Outcome::kBroken || !upstream_ended_ || !end.DoneAtClose()) co_return read;
     break;
   }
-  const bool clean = upstream.unread().empty() && body_done_ && upstream_keep_alive &&
-                     head.framing != Framing::kUntilClose;
+  const bool clean =
+      upstream.unread().empty() && body_done_ && upstream_keep_alive && !until_close;
   if (clean) Release();
   co_return Outcome::kDone;
 }

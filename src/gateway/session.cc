@@ -98,6 +98,12 @@ void Session::OnHangup() {
 
 net::Task<bool> Session::ReadMore() {
   if (aborted_) co_return false;
+  if (buffer_.unread().empty() && !socket_.readable()) {
+    worker_.blocks().Return(buffer_.GiveBack());
+    const int waited = co_await socket_.Readable();
+    if (waited != net::kNoError) co_return false;
+  }
+  if (buffer_.unread().empty() && !buffer_.borrows()) buffer_.Borrow(worker_.blocks().Take());
   const net::Transfer read = co_await socket_.ReadSome(buffer_.Room());
   buffer_.Filled(read.bytes);
   co_return read.error == net::kNoError;
@@ -246,6 +252,7 @@ net::Task<void> Session::Run() {
 void Session::EndRequest() {
   GiveBackLeases();
   worker_.states().Return(std::move(state_));
+  worker_.blocks().Return(buffer_.GiveBack());
   buffer_.Shrink();
   worker_.NoteProgress(*this);
 }

@@ -1,7 +1,5 @@
 // Exchange's part for connections that go on in another protocol: WebSocket. Bytes go both ways as
 // they come, and each end's closing is told to the other one.
-#include <span>
-
 #include "gateway/exchange.h"
 
 namespace sluicegate::gateway {
@@ -10,7 +8,7 @@ namespace sluicegate::gateway {
 net::Task<Exchange::Outcome> Exchange::Tunnel() {
   keep_alive_ = false;
   session_.IgnoreHangup();  // A client that closes its sending half may go on reading.
-  AppendHead(upstream_->head, false);
+  AppendHead(upstream_->response->head, false);
   const bool written = co_await session_.Write(net::Pieces(session_.out()));
   if (!written) co_return LostClient();
   session_.Await(Phase::kTunnel, timeouts_.tunnel);
@@ -52,11 +50,10 @@ net::Task<void> Exchange::TunnelDown() {
     if (!upstream.unread().empty()) {
       const bool written = co_await session_.WriteAside(net::Pieces(upstream.unread()));
       if (!written) co_return;
-      upstream.begin = upstream.end = 0;
+      upstream.begin = upstream.end;
     }
-    const net::Transfer read = co_await upstream.socket.ReadSome(std::span(upstream.buffer));
-    if (read.error != net::kNoError) co_return;
-    upstream.end = read.bytes;
+    const int error = co_await Fill();
+    if (error != net::kNoError) co_return;
     session_.RenewLeases(worker_.now());
     session_.Await(Phase::kTunnel, timeouts_.tunnel);
   }

@@ -39,7 +39,6 @@ void Exchange::BeginUpload() {
   first_body_ = 0;
   body_touched_ = true;
   uploading_ = true;
-  session_.buffer().Widen();
   net::Spawn(Upload(), session_.shared_from_this());
 }
 

@@ -15,7 +15,16 @@
 
 namespace sluicegate::gateway {
 
-/// One connection and its read buffer.
+/// What was read of a response, while there is something: a silent upstream needs none.
+struct ResponseBuffer {
+  wire::ResponseParser parser;
+  wire::ResponseHead head;  ///< Of the last response; views into the bytes.
+  // The longest head that is read fits.
+  std::array<char, std::size_t{64} * 1024> bytes;
+  static_assert(sizeof(bytes) > wire::kMaxHeadBytes);
+};
+
+/// One connection.
 struct UpstreamConnection {
   explicit UpstreamConnection(net::EventLoop& loop) : socket(loop) {}
   net::Socket socket;
@@ -23,14 +32,11 @@ struct UpstreamConnection {
   TargetPtr target;
   std::size_t begin = 0;  ///< Bytes read and not used lie in [begin, end).
   std::size_t end = 0;
-  wire::ResponseParser parser;
-  wire::ResponseHead head;  ///< Of the last response; views into the buffer.
-  // The longest head that is read fits.
-  std::array<char, std::size_t{48} * 1024> buffer;
-  static_assert(sizeof(buffer) > wire::kMaxHeadBytes);
+  std::unique_ptr<ResponseBuffer> response;  ///< Null: nothing lies there.
 
   [[nodiscard]] std::string_view unread() const noexcept {
-    return {buffer.data() + begin, end - begin};
+    if (response == nullptr) return {};
+    return {response->bytes.data() + begin, end - begin};
   }
 };
 using UpstreamPtr = std::shared_ptr<UpstreamConnection>;

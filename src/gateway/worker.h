@@ -18,7 +18,9 @@
 #include "engine/tool_statistics.h"
 #include "gateway/balancer.h"
 #include "gateway/counters.h"
+#include "gateway/free_list.h"
 #include "gateway/gateway.h"
+#include "gateway/read_buffer.h"
 #include "gateway/request_state.h"
 #include "gateway/session_list.h"
 #include "gateway/upstream_pool.h"
@@ -84,6 +86,8 @@ class Worker {
     if (place.counted()) shared_.caps.Release(place);
   }
   [[nodiscard]] RequestStates& states() noexcept { return states_; }
+  [[nodiscard]] FreeList<ResponseBuffer>& response_buffers() noexcept { return response_buffers_; }
+  [[nodiscard]] FreeList<ReadBuffer::Block>& blocks() noexcept { return blocks_; }
   /// Where connections read to; what lies there is good until the next wait.
   [[nodiscard]] std::span<char> scratch() noexcept { return scratch_; }
 
@@ -170,6 +174,8 @@ class Worker {
   engine::Receipt receipt_;  // Of the decision that is made.
   SessionList sessions_;
   RequestStates states_;
+  FreeList<ResponseBuffer> response_buffers_;
+  FreeList<ReadBuffer::Block> blocks_;
   std::array<char, std::size_t{16} * 1024> scratch_;
   static_assert(sizeof(scratch_) >= wire::kMaxProxyHeader);
   std::function<void()> on_empty_;

@@ -16,6 +16,10 @@ constexpr int kBacklog = 1024;
 constexpr std::chrono::milliseconds kPause{100};  // Until a descriptor may be free again.
 constexpr unsigned kMostAtOnce = 64;              // Then those that are connected get their turn.
 
+// Bytes that the system takes for a client that does not read: enough for a fast one, and what a
+// slow one costs beside its window.
+constexpr int kMostUnsent = 128 * 1024;
+
 bool IsShortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
@@ -32,7 +36,8 @@ bool SetUpConnections(int descriptor) {
          SetOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1) &&
          SetOption(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, 60) &&
          SetOption(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, 15) &&
-         SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, 4);
+         SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, 4) &&
+         SetOption(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kMostUnsent);
 }
 
 }  // namespace
