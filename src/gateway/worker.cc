@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <cstring>
 #include <functional>
 #include <iterator>
 #include <span>
@@ -22,6 +23,22 @@ template <class What>
 void ForEach(const SessionList& sessions, What what) {
   for (SessionList::Member* member = sessions.first(); member != nullptr; member = member->next()) {
     what(static_cast<Session&>(*member));
+  }
+}
+
+// Eight bytes that nobody can guess, as hex digits.
+void WriteHex(const HashSecret& secret, std::uint64_t number, std::span<char, 16> text) {
+  static constexpr auto kPairs = [] {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> pairs{};
+    for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kDigits[i >> 4U], kDigits[i & 15U]};
+    return pairs;
+  }();
+  SipHasher hasher(secret);
+  hasher.UpdateU64(number);
+  std::uint64_t bits = hasher.Finish();
+  for (std::size_t i = 0; i < text.size(); i += 2, bits >>= 8U) {
+    std::memcpy(&text[i], kPairs[bits & 0xFFU].data(), 2);
   }
 }
 
@@ -221,14 +238,10 @@ void Worker::TellDenial(const engine::Ruleset& rules, const Decision& decision, 
 }
 
 void Worker::NameRequest(std::string& id) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  id.clear();
-  for (unsigned half = 0; half < 2; ++half) {
-    SipHasher hasher(names_);
-    hasher.UpdateU64(++named_);
-    std::uint64_t bits = hasher.Finish();
-    for (unsigned i = 0; i < 16; ++i, bits >>= 4U) id += kDigits[bits & 0xFU];
-  }
+  std::array<char, 32> text;
+  WriteHex(names_, ++named_, std::span(text).first<16>());
+  WriteHex(names_, ++named_, std::span(text).last<16>());
+  id.assign(text.data(), text.size());
 }
 
 void Worker::TellRest(const UpstreamTarget& target, std::string_view why) const {
