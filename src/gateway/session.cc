@@ -449,7 +449,9 @@ Session::Next Session::Deny(const engine::Ruleset& rules, const Decision& decisi
   worker_.TellDenial(rules, decision, now);
   if (http::IsDropped(rules, decision)) return Next::kClose;
   const wire::Problem problem = http::ProblemOf(rules, decision, worker_.fields());
-  Fill(problem, now, state_->head.keep_alive && !worker_.draining() && SkipBody());
+  const bool whole = SkipBody();
+  Fill(problem, now, whole && state_->head.keep_alive && !worker_.draining());
+  linger_ = linger_ && !(whole && buffer_.unread().empty());  // Nothing comes any more.
   return Next::kAnswer;
 }
 
