@@ -148,6 +148,36 @@ TEST_F(Forwarding, TrailersOfAnswersGoOn) {
   AnswerOk(upstream, client);
 }
 
+TEST_F(Forwarding, AClientThatClosesItsSendingHalfCountsAsGone) {
+  Serve();
+  Peer client = Client();
+  client.Send(kGet);
+  Peer upstream = Upstream();
+  upstream.Head();
+  client.Finish();
+  EXPECT_EQ(upstream.Rest(), "");
+  EXPECT_EQ(client.Rest(), "");
+}
+
+TEST_F(Forwarding, AnUpstreamThatClosesItsSendingHalfAnsweredWhole) {
+  Serve();
+  Peer client = Client();
+  client.Send(kGet);
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send(kOk);
+  upstream.Finish();
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
+  client.Send(kGet);
+  Peer next = Upstream();
+  AnswerOk(next, client);
+}
+
+TEST_F(Forwarding, OptionsOfTheServerAsAWholeGoOn) {
+  Serve();
+  EXPECT_THAT(Seen("OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n"), StartsWith("OPTIONS * HTTP/1.1\r\n"));
+}
+
 TEST_F(Forwarding, WebSocketGoesBothWaysUntilEitherEndCloses) {
   Serve();
   Peer client = Client();

@@ -1,6 +1,6 @@
-// ReadBuffer: the bytes that a client sent and nobody has used yet. Bound to one connection. Takes no
-// more memory than what lies in it needs, so that a slow or silent client costs little; while a body
-// streams through it works in a block that is lent to it.
+// ReadBuffer: the bytes that a client sent and nobody has used yet. Bound to one connection. Takes
+// no more memory than what lies in it needs, so that a slow or silent client costs little; while a
+// body streams through it works in a block that is lent to it.
 #pragma once
 
 #include <array>

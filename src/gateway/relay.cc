@@ -22,9 +22,9 @@ bool IsEventStream(const wire::ResponseHead& head) {
 using wire::Framing;
 using wire::ParseState;
 
-// Reads once more; the error is Transfer's. Nothing is held for an upstream that is silent. REQUIRES:
-// no view of what was read is needed any more, as bytes may move, and a head that is read to its end
-// may go.
+// Reads once more; the error is Transfer's. Nothing is held for an upstream that is silent.
+// REQUIRES: no view of what was read is needed any more, as bytes may move, and a head that is read
+// to its end may go.
 net::Task<int> Exchange::Fill() {
   UpstreamConnection& upstream = *upstream_;
   if (upstream.unread().empty()) {
@@ -75,8 +75,7 @@ net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
     while (!upstream.unread().empty()) {
       wire::ResponseParser& parser = upstream.response->parser;
       const wire::ResponseHead& head = upstream.response->head;
-      const ParseState state =
-          parser.Parse(upstream.unread(), to_head_, upstream.response->head);
+      const ParseState state = parser.Parse(upstream.unread(), to_head_, upstream.response->head);
       if (state == ParseState::kRefused) co_return Outcome::kBroken;
       if (state == ParseState::kNeedMore) break;
       upstream.begin += head.size;
@@ -220,8 +219,7 @@ net::Task<Exchange::Outcome> Exchange::Relay() {
     if (read != Outcome::kBroken || !upstream_ended_ || !end.DoneAtClose()) co_return read;
     break;
   }
-  const bool clean =
-      upstream.unread().empty() && body_done_ && upstream_keep_alive && !until_close;
+  const bool clean = upstream.unread().empty() && body_done_ && upstream_keep_alive && !until_close;
   if (clean) Release();
   co_return Outcome::kDone;
 }

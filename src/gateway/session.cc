@@ -53,8 +53,16 @@ void Session::Abort() {
   aborted_ = true;
   deadline_.Clear();
   if (watched_ != nullptr) watched_->socket.Close();
-  if (reset_) socket_.ResetOnClose();
-  socket_.Close();
+  CloseSocket();
+}
+
+// A reset also says nothing of TLS's goodbye, which would make a part pass for the whole.
+void Session::CloseSocket() {
+  if (reset_) {
+    socket_.Reset();
+  } else {
+    socket_.Close();
+  }
 }
 
 void Session::Evict() {
@@ -245,8 +253,7 @@ net::Task<void> Session::Run() {
   if (state_ != nullptr) EndRequest();
   if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
-  if (reset_) socket_.ResetOnClose();
-  socket_.Close();
+  CloseSocket();
 }
 
 void Session::EndRequest() {

@@ -157,6 +157,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] bool Admit();
   [[nodiscard]] net::Task<bool> ReadHead();
   void EndRequest();
+  void CloseSocket();
   /// A byte of the next request is there.
   [[nodiscard]] bool HasBegun();
   /// Sends out_. True: the connection goes on.

@@ -243,16 +243,21 @@ void Socket::Cancel() {
 }
 
 void Socket::Close() {
+  if (is_open() && tls_ != nullptr) tls_->SayGoodbye();
+  CloseDescriptor();
+}
+
+void Socket::Reset() {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  CloseDescriptor();
+}
+
+void Socket::CloseDescriptor() {
   if (!is_open()) return;
-  if (tls_ != nullptr) tls_->SayGoodbye();
   loop_.Remove(descriptor_.get(), *this);
   descriptor_.Close();
   Cancel();
-}
-
-void Socket::ResetOnClose() noexcept {
-  const linger at_once{.l_onoff = 1, .l_linger = 0};
-  ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 void Socket::ShutdownSend() noexcept {

@@ -83,12 +83,14 @@ class Socket final : private Pollable {
   void Cancel();
   /// Ends the waits for good.
   void Close();
-  /// The peer sees a failure when it is closed, and what is not sent yet is lost.
-  void ResetOnClose() noexcept;
+  /// Closes so that the peer sees a failure, which it cannot take for the end; what is not sent yet
+  /// is lost.
+  void Reset();
   /// Tells the peer that nothing more comes.
   void ShutdownSend() noexcept;
 
  private:
+  void CloseDescriptor();
   // A coroutine that waits.
   struct Waiter {
     std::coroutine_handle<> coroutine;

@@ -308,6 +308,16 @@ TEST_F(TlsTest, CarriesMuchThroughASlowReader) {
   EXPECT_EQ(written->value_or(-9), kNoError);
 }
 
+// Whoever cuts the connection could otherwise make a part pass for the whole.
+TEST_F(TlsTest, AnEndWithoutAGoodbyeIsNoEnd) {
+  const auto client = Client();
+  EXPECT_EQ(Greet(*client, "server.test"), std::pair(kNoError, kNoError));
+  EXPECT_EQ(Await(Write(*b_, "part")), kNoError);
+  b_->Reset();
+  EXPECT_EQ(Await(Read(*a_, room_)).bytes, 4U);
+  EXPECT_EQ(Await(Read(*a_, room_)).error, kBrokenTls);
+}
+
 TEST_F(TlsTest, AServerOfAnotherNameIsNotTrusted) {
   const auto client = Client();
   EXPECT_EQ(Greet(*client, "other.test").first, kBrokenTls);
