@@ -28,7 +28,7 @@ ARROWS = CORE | {
     "wire": {"base"},
     "net": {"base"},
     "http": {"base", "engine", "identity", "limit", "policy", "table", "wire"},
-    "gateway": {"base", "engine", "http", "identity", "policy", "wire", "net"},  # policy: the settings that a ruleset carries.
+    "gateway": {"base", "engine", "http", "identity", "policy", "shield", "wire", "net"},  # policy: the settings that a ruleset carries.
     "admin": {"base", "engine", "policy", "wire", "net"},
     "app": {"base", "limit", "table", "policy", "shield", "engine", "identity", "config", "wire", "http", "net",
             "gateway", "admin"},

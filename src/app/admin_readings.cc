@@ -111,6 +111,12 @@ std::vector<Family> GatewayFamilies(const Statistics& statistics) {
   };
 }
 
+admin::Family AccessLogFamily(std::uint64_t lost) {
+  return Single("sluicegate_access_log_lost_total",
+                "Lines of the access log that were not written.", Family::Type::kCounter,
+                static_cast<double>(lost));
+}
+
 admin::StateFileInfo StateInfo(table::StateFile& file) {
   admin::StateFileInfo info{.path = file.path(),
                             .bytes = std::nullopt,

@@ -17,6 +17,9 @@ namespace sluicegate::app {
 /// The gateway's counters as families of metrics.
 [[nodiscard]] std::vector<admin::Family> GatewayFamilies(const gateway::Statistics& statistics);
 
+/// Likewise of the access log.
+[[nodiscard]] admin::Family AccessLogFamily(std::uint64_t lost);
+
 /// Asks the kernel who is attached: some 50 us.
 [[nodiscard]] admin::StateFileInfo StateInfo(table::StateFile& file);
 

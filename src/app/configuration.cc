@@ -27,7 +27,8 @@ std::expected<Configuration, Lines> Configuration::Load(const PolicySource& sour
                                                         const Configuration* before) {
   auto policy = source.Load();
   if (!policy) return std::unexpected(std::move(policy.error()));
-  Configuration loaded{.policy = *std::move(policy), .with = {}, .admin_token = {}};
+  Configuration loaded{
+      .policy = *std::move(policy), .with = {}, .admin_token = {}, .access_log = {}};
   const policy::Settings& settings = loaded.policy->settings();
   Lines mistakes;
   if (settings.gateway.empty()) {
@@ -62,6 +63,7 @@ std::expected<Configuration, Lines> Configuration::Load(const PolicySource& sour
     Take(admin::AdminToken::Load(settings.admin_token_file), "admin.token_file", loaded.admin_token,
          mistakes);
   }
+  Take(AccessFile::Open(settings.access_log), "access_log", loaded.access_log, mistakes);
   if (!mistakes.empty()) return std::unexpected(std::move(mistakes));
   return loaded;
 }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "admin/token.h"
+#include "app/access_file.h"
 #include "app/policy_source.h"
 #include "gateway/gateway.h"
 #include "policy/policy.h"
@@ -17,9 +18,11 @@ struct Configuration {
   std::shared_ptr<const policy::Policy> policy;
   gateway::Reloadable with;                      ///< All of it is there.
   std::optional<admin::AdminToken> admin_token;  ///< Absent: admin writes are refused.
+  std::shared_ptr<AccessFile> access_log;        ///< Open; null: off.
 
-  /// Reads the policy and the files that it names, and looks the upstream up (may block on the
-  /// network). `before`: what held until now, if anything. The error has a line for each mistake.
+  /// Reads the policy and the files that it names, opens the access log, and looks the upstream up
+  /// (may block on the network). `before`: what held until now, if anything. The error has a line
+  /// for each mistake.
   [[nodiscard]] static std::expected<Configuration, Lines> Load(
       const PolicySource& source, const Configuration* before = nullptr);
 };

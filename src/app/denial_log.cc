@@ -20,11 +20,9 @@ void DenialLog::BeginSecond(std::uint64_t now_ns) {
 void DenialLog::Note(const Denial& denial, std::uint64_t now_ns) {
   BeginSecond(now_ns);
   if (noted_.fetch_add(1, std::memory_order_relaxed) >= kLinesPerSecond) return;
-  SipHasher pseudonym(secret_);
-  pseudonym.UpdateU64(denial.key_hash);
-  sink_(fmt::format(
-      "denied: verdict={} rule={} limit={} client={:08x}", VerdictName(denial.verdict), denial.rule,
-      denial.limit.empty() ? "-" : denial.limit, static_cast<std::uint32_t>(pseudonym.Finish())));
+  sink_(fmt::format("denied: verdict={} rule={} limit={} client={:08x}",
+                    VerdictName(denial.verdict), denial.rule,
+                    denial.limit.empty() ? "-" : denial.limit, names_.Of(denial.key_hash)));
 }
 
 void DenialLog::Flush(std::uint64_t now_ns) { BeginSecond(now_ns); }

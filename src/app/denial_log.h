@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/siphash.h"
+#include "app/pseudonyms.h"
 #include "sluicegate/decision.h"
 
 namespace sluicegate::app {
@@ -29,7 +29,7 @@ class DenialLog {
   using Sink = std::function<void(const std::string& line)>;
 
   /// REQUIRES: `sink` is thread-safe.
-  explicit DenialLog(Sink sink) : sink_(std::move(sink)) {}
+  explicit DenialLog(Sink sink, Pseudonyms names = {}) : names_(names), sink_(std::move(sink)) {}
 
   /// Logs or counts one denial. `now_ns` is engine time.
   void Note(const Denial& denial, std::uint64_t now_ns);
@@ -40,7 +40,7 @@ class DenialLog {
  private:
   void BeginSecond(std::uint64_t now_ns);
 
-  const HashSecret secret_ = HashSecret::Random();
+  const Pseudonyms names_;
   const Sink sink_;
   std::atomic<std::uint64_t> second_{0};
   std::atomic<std::uint64_t> noted_{0};  // In that second.

@@ -94,8 +94,10 @@ void ShowBanner(const Service& service, const Configuration& first, const Policy
                                      .demo = demo,
                                      .policy = source.built_in() ? "" : source.name(),
                                      .requests_to_limit = RequestsToLimit(*first.policy)});
-  fmt::print("{}", banner);
-  std::fflush(stdout);
+  // Standard output may be the access log's, whose lines somebody's program reads.
+  std::FILE* const out = first.policy->settings().access_log == "-" ? stderr : stdout;
+  fmt::print(out, "{}", banner);
+  std::fflush(out);
 }
 
 }  // namespace
@@ -133,6 +135,7 @@ int Serve(const ServeOptions& options) {
   auto service = Service::Open(
       {.source = source, .first = *first, .threads = threads, .clock = clock, .state = *state});
   if (!service) return Refuse({service.error()}, 1);
+  first->access_log.reset();  // The service alone has it: a rotated log is to be closed.
   if (!options.port_file.empty()) {
     if (auto wrote = WritePortFile(options.port_file, **service); !wrote) {
       return Refuse({wrote.error()}, 1);

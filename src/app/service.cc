@@ -63,12 +63,14 @@ Service::Service(Options options)
       opened_(options.first.policy->settings()),
       now_(std::move(options.first)),
       reloads_{.last_good_unix_ns = start_.unix_ns},
-      denials_([](const std::string& line) { spdlog::info(line); }),
+      denials_([](const std::string& line) { spdlog::info(line); }, names_),
+      accesses_({.names = names_, .warn = [](const std::string& line) { spdlog::warn(line); }}),
       alarms_([](const std::string& line) { spdlog::warn(line); }),
       signals_(loop_, SIGHUP, SIGTERM, SIGINT),
       second_(loop_) {
   const auto warn = [](const std::string& line) { spdlog::warn(line); };
   if (state_ != nullptr) guard_.emplace(*state_, warn);
+  accesses_.Use(now_.access_log);
 }
 
 std::expected<std::unique_ptr<Service>, std::string> Service::Open(Options options) {
@@ -99,13 +101,15 @@ std::expected<void, std::string> Service::OpenGateway() {
                   event.now.engine_ns);
   };
   const auto warn = [](const std::string& line) { spdlog::warn("upstream: {}", line); };
+  const auto note_access = [this](const gateway::AccessRecord& record) { accesses_.Note(record); };
   auto gateway = gateway::Gateway::Create(*engine_, clock_,
                                           {.listen = opened_.gateway,
                                            .shares_port = state_ != nullptr,
                                            .with = now_.with,
                                            .threads = threads_,
                                            .on_denial = log_denial,
-                                           .on_alarm = warn});
+                                           .on_alarm = warn,
+                                           .on_access = note_access});
   if (!gateway) return std::unexpected(std::move(gateway.error()));
   gateway_ = std::move(*gateway);
   return {};
@@ -240,6 +244,7 @@ std::expected<Lines, Lines> Service::Reload() {
     next->with.certificates = now_.with.certificates;
   }
   gateway_->TakeReload(next->with);
+  accesses_.Use(next->access_log);
   now_ = *std::move(next);
   ++reloads_.successes;
   reloads_.last_good = true;
@@ -261,6 +266,8 @@ std::expected<Lines, Lines> Service::Reload() {
 
 admin::Readings Service::Read() {
   const Now now = clock_.Read();
+  std::vector<admin::Family> families = GatewayFamilies(gateway_->Read());
+  families.push_back(AccessLogFamily(accesses_.lost()));
   return {.version = std::string(kVersion),
           .enabled = now_.policy->enabled(),
           .draining = draining_,
@@ -271,7 +278,7 @@ admin::Readings Service::Read() {
           .reload = reloads_,
           .process = admin::ReadProcess(static_cast<double>(start_.unix_ns) / 1e9),
           .state_file = state_ == nullptr ? std::nullopt : std::optional(StateInfo(*state_)),
-          .families = GatewayFamilies(gateway_->Read())};
+          .families = std::move(families)};
 }
 
 std::expected<void, std::string> Service::Ready() {

@@ -15,6 +15,7 @@
 
 #include "admin/host.h"
 #include "admin/server.h"
+#include "app/access_log.h"
 #include "app/alarm_log.h"
 #include "app/configuration.h"
 #include "app/denial_log.h"
@@ -85,7 +86,9 @@ class Service final : private admin::Host {
   bool draining_ = false;
 
   // In the order in which each needs the one before.
+  const Pseudonyms names_;
   DenialLog denials_;
+  AccessLog accesses_;
   AlarmLog alarms_;
   std::optional<StateGuard> guard_;
   std::unique_ptr<engine::Engine> engine_;

@@ -168,12 +168,14 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
   }
   // A body that came with its head was kept in case the request had to be sent once more.
   if (body_done_ && !body_touched_) session_.buffer().Consume(first_body_);
+  if (body_bytes_ > 0) session_.NoteBody(body_bytes_);
   Counters& counters = worker_.counters();
   // With part of an answer sent, the only honest end is a closed connection.
   if (outcome == Outcome::kDone) {
     session_.ResetUnlessWhole(false);
     // It answered before it had read the body, of which more may come.
     if (!body_done_) session_.LingerAfter();
+    session_.NoteWhole(!session_.client_gone());
     co_return keep_alive_ && !session_.client_gone();
   }
   if (outcome == Outcome::kClientGone || session_.client_gone()) {

@@ -100,7 +100,7 @@ class Exchange {
   bool patient_ = false;           // A stream of events: it may be silent for hours.
   bool reading_upstream_ = false;  // The response's coroutine waits for the upstream.
   wire::ChunkedDecoder dechunker_;
-  std::uint64_t body_bytes_ = 0;  // kChunked: payload so far.
+  std::uint64_t body_bytes_ = 0;  // kChunked: payload so far. Of a tunnel: bytes of the client.
   wire::Refusal refusal_;
 
   // The sending of the request. What of its body did not come with the head goes up in a coroutine

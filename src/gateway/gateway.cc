@@ -40,6 +40,7 @@ struct Gateway::Impl {
                .certificates = Snapshot<Certificates>(std::move(options.with.certificates)),
                .on_denial = std::move(options.on_denial),
                .on_alarm = std::move(options.on_alarm),
+               .on_access = std::move(options.on_access),
                .most_connections = MostConnections()} {}
   ~Impl() { StopLoops(); }
 

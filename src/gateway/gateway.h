@@ -17,6 +17,7 @@
 
 #include "engine/engine.h"
 #include "engine/tool_statistics.h"
+#include "gateway/access_record.h"
 #include "gateway/certificates.h"
 #include "gateway/counters.h"
 #include "gateway/upstream_target.h"
@@ -55,6 +56,9 @@ class Gateway {
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
     /// For people: a server of the upstream that failed rests. Called from any loop; thread-safe.
     std::function<void(const std::string&)> on_alarm = {};
+    /// Of each request that is over, while the policy's access_log is on: it is to copy what it
+    /// keeps, and never to wait. Called from any loop; thread-safe.
+    std::function<void(const AccessRecord&)> on_access = {};
   };
 
   /// Binds the listeners; clients can connect, and wait, from then on.

@@ -65,6 +65,7 @@ net::Task<Session::Next> Session::ReadMessage(std::string_view& query) {
   // A flood is turned away unread.
   if (const auto ban = worker_.FindBan(rules, sender, now)) {
     buffer_.Consume(state_->head.size);
+    if (notes_access_) NoteDecision(rules, *ban);
     worker_.fields().Append(rules, sender, *ban, now, state_->quota);
     co_return Deny(rules, *ban, now);
   }
@@ -184,6 +185,10 @@ Session::Next Session::JudgeMessage() {
     const bool alone = mcp.messages().size() == 1;
     if (decision)
       worker_.fields().Append(*rules, mcp.request(), *decision, now, state_->quota, alone);
+  }
+  if (notes_access_) {
+    NoteDecision(*rules, *decision);
+    NoteMessage(mcp.request(), text.size());
   }
   outlives_client_ = !mcp.is_modern();
   if (decision->allowed()) return Next::kForward;

@@ -197,7 +197,8 @@ class Proxy : public testing::Test {
         {.listen = listeners_,
          .with = {.upstream = group_, .identities = identities_, .certificates = certificates_},
          .on_denial = std::move(on_denial),
-         .on_alarm = on_alarm_});
+         .on_alarm = on_alarm_,
+         .on_access = on_access_});
     ASSERT_TRUE(gateway) << gateway.error();
     gateway_ = std::move(*gateway);
     gateway_->Start();
@@ -226,6 +227,7 @@ class Proxy : public testing::Test {
   std::vector<policy::UpstreamServer> servers_;
   policy::UpstreamTls upstream_tls_;
   std::function<void(const std::string&)> on_alarm_;
+  std::function<void(const AccessRecord&)> on_access_;
   std::shared_ptr<const Certificates> certificates_;
   std::shared_ptr<const identity::Identities> identities_;  // Of gateways that start from now on.
   std::uint16_t upstream_port_ = 0;

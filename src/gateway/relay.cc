@@ -176,6 +176,7 @@ void Exchange::AppendHead(const wire::ResponseHead& head, bool chunked) {
                     .client_minor = client_minor_},
                    out);
   session_.CountResponse(head.status);
+  session_.NoteUpstream(*upstream_, head.status == 101);
   head_sent_ = true;
 }
 

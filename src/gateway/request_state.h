@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/access_record.h"
 #include "http/quota_fields.h"
 #include "http/request_reader.h"
 #include "sluicegate/decision.h"
@@ -25,8 +26,11 @@ struct RequestState {
   std::vector<Stamp> leases;  ///< That it holds.
   std::string chunks;         ///< What a message in chunks says, while it is read.
   wire::ChunkedDecoder dechunker;
-  std::string out;            ///< What goes to the client.
-  std::string upstream_head;  ///< What goes to the upstream.
+  std::string out;                       ///< What goes to the client.
+  std::string upstream_head;             ///< What goes to the upstream.
+  std::unique_ptr<AccessRecord> access;  ///< Once one was noted.
+  std::uint64_t sent_before = 0;         ///< What the client had got when it was begun.
+  bool access_begun = false;             ///< It is of this request.
 };
 
 class RequestStates {

@@ -228,6 +228,7 @@ net::Task<void> Session::Run() {
     worker_.counters().Add(Event::kRequests);
     std::string_view query;
     Next next = Locate(query);
+    if (notes_access_) NoteHead(next == Next::kForward);
     const bool message = next == Next::kForward && BringsMessage();
     if (message) {
       next = co_await ReadMessage(query);
@@ -245,6 +246,7 @@ net::Task<void> Session::Run() {
       // The client reads slowly.
       if (!written && error == net::kNoError) written = co_await Write(answer);
       more = written && !linger_;
+      NoteWhole(written);
     } else {
       more = false;
     }
@@ -257,6 +259,7 @@ net::Task<void> Session::Run() {
 }
 
 void Session::EndRequest() {
+  if (notes_access_) TellAccess();
   GiveBackLeases();
   worker_.states().Return(std::move(state_));
   worker_.blocks().Return(buffer_.GiveBack());
@@ -280,6 +283,7 @@ net::Task<bool> Session::ReadHead() {
   }
   for (bool begun = false;;) {
     if (begun || HasBegun()) {
+      if (!begun && worker_.logs_access()) BeginAccess();
       state_ = worker_.states().Take();
       const wire::ParseState parsed = parser_.Parse(buffer_.unread(), state_->head);
       if (parsed == wire::ParseState::kDone) break;
@@ -330,6 +334,7 @@ net::Task<bool> Session::Answer(AnswerOptions options) {
 
 net::Task<bool> Session::Send() {
   const bool written = co_await Write(net::Pieces(state_->out));
+  NoteWhole(written);
   co_return written && !linger_;
 }
 
@@ -424,6 +429,7 @@ Session::Next Session::Judge() {
     rules = &worker_.rules();
     decision = Decide(*rules, now);
   }
+  if (notes_access_) NoteDecision(*rules, *decision);
   if (!decision->allowed()) return Deny(*rules, *decision, now);
   if (max_body_ > 0 && state_->head.content_length.value_or(0) > max_body_) {
     GiveBackLeases();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "gateway/access_record.h"
 #include "gateway/pace.h"
 #include "gateway/read_buffer.h"
 #include "gateway/request_state.h"
@@ -75,7 +76,18 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] bool has_tls() const noexcept { return socket_.tls() != nullptr; }
   /// What logs name the request by; empty: the policy has it off.
   [[nodiscard]] const std::string& request_id();
-  void CountResponse(std::uint16_t status) { worker_.counters().AddResponse(status); }
+  void CountResponse(std::uint16_t status) {
+    worker_.counters().AddResponse(status);
+    if (notes_access_) Noted().status = status;
+  }
+  // For the access log (access.cc): who answered, how much of a body came, how the answer ended.
+  void NoteUpstream(const UpstreamConnection& upstream, bool websocket);
+  void NoteBody(std::uint64_t bytes) {
+    if (notes_access_) Noted().request_bytes = bytes;
+  }
+  void NoteWhole(bool whole) {
+    if (notes_access_) Noted().whole = whole;
+  }
   [[nodiscard]] std::string& upstream_head() noexcept { return state_->upstream_head; }
   [[nodiscard]] std::string& out() noexcept { return state_->out; }
   /// Bytes of the request's body beyond which it is refused; 0: no bound.
@@ -192,6 +204,14 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] net::Task<void> Linger();
   [[nodiscard]] std::optional<Decision> Decide(const engine::Ruleset& rules, Now now);
   [[nodiscard]] bool SkipBody();
+  void BeginAccess();
+  // The record of the request. This and what follows REQUIRES notes_access_.
+  [[nodiscard]] AccessRecord& Noted();
+  void NoteHead(bool located);
+  void NoteDecision(const engine::Ruleset& rules, const Decision& decision);
+  void NoteMessage(const Request& message, std::uint64_t bytes);
+  /// The request is over.
+  void TellAccess();
   void OnExpiry();
   void OnHangup() override;
 
@@ -212,6 +232,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool upload_waits_ = false;
   bool on_mcp_ = false;           // The request is one of MCP.
   bool outlives_client_ = false;  // Its upstream goes on when the client leaves.
+  bool notes_access_ = false;     // The request is noted for the access log.
   UpstreamPtr watched_;
   ReadBuffer buffer_;
   wire::RequestParser parser_;
@@ -219,6 +240,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::uint64_t max_body_ = 0;
   std::uint64_t renewed_ns_ = 0;
   std::size_t chunk_bytes_ = 0;  // Of a message in chunks: the bytes behind its head.
+  Now access_begun_;             // Of what is noted for the access log.
   Pace drain_;                   // Of what the client reads.
   shield::ConnectionCaps::Place counted_;
 };

@@ -27,6 +27,7 @@ net::Task<void> Exchange::TunnelUp() {
     while (!buffer.unread().empty()) {
       const bool sent = co_await SendUp(net::Pieces(buffer.unread()));
       if (!sent) break;
+      body_bytes_ += buffer.unread().size();
       buffer.Consume(buffer.unread().size());
     }
     if (ending_ || !buffer.unread().empty()) break;

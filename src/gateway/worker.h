@@ -48,6 +48,7 @@ struct Shared {
   Snapshot<Certificates> certificates;
   const std::function<void(const DenialEvent&)> on_denial;
   const std::function<void(const std::string&)> on_alarm;
+  const std::function<void(const AccessRecord&)> on_access;
   const std::uint32_t most_connections;  ///< What the limit of open files leaves.
   engine::ToolStatistics tools{};
   shield::ConnectionCaps caps{HashSecret::Random()};
@@ -141,6 +142,12 @@ class Worker {
   void GiveBack(std::vector<Stamp>& leases);
   /// Puts a name for a request into `id`: 32 hex digits that nobody can guess or meets twice.
   void NameRequest(std::string& id);
+  /// Whether somebody wants to know of each request.
+  [[nodiscard]] bool logs_access() const {
+    return shared_.on_access != nullptr && !settings().access_log.empty();
+  }
+  /// REQUIRES: logs_access() was true when the request began.
+  void TellAccess(const AccessRecord& record) { shared_.on_access(record); }
   void TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now);
   /// A server of the upstream could not be connected to, or broke off: `why`.
   void TellUnreachable(const UpstreamTarget& target, std::string_view why);

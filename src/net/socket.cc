@@ -149,7 +149,11 @@ Transfer Socket::TryRead(std::span<char> room) noexcept {
 
 Transfer Socket::TryWrite(std::span<const iovec> pieces, bool more) noexcept {
   if (!is_open()) return {.bytes = 0, .error = ECANCELED};
-  if (tls_ != nullptr) return tls_->Write(pieces);
+  if (tls_ != nullptr) {
+    const Transfer written = tls_->Write(pieces);
+    sent_ += written.bytes;
+    return written;
+  }
   const int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
   ssize_t sent = 0;
   do {
@@ -163,6 +167,7 @@ Transfer Socket::TryWrite(std::span<const iovec> pieces, bool more) noexcept {
     }
   } while (sent < 0 && errno == EINTR);
   if (sent < 0) return Failed();
+  sent_ += static_cast<std::uint64_t>(sent);
   return {.bytes = static_cast<std::size_t>(sent), .error = kNoError};
 }
 

@@ -40,6 +40,8 @@ class Socket final : private Pollable {
   ~Socket();
 
   [[nodiscard]] bool is_open() const noexcept { return descriptor_.is_open(); }
+  /// Bytes that the system took so far; with TLS what was enciphered of them counts.
+  [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
   /// The peer will send no more, or the connection failed; there may still be bytes to read.
   [[nodiscard]] bool hung_up() const noexcept { return hung_up_; }
   /// `listener` is told of the next hang-up, once; null: nobody is. One that has happened is told
@@ -112,6 +114,7 @@ class Socket final : private Pollable {
   Waiter* writer_ = nullptr;
   HangupListener* hangup_listener_ = nullptr;
   bool* dead_ = nullptr;            // Told where this dies while it calls others.
+  std::uint64_t sent_ = 0;          // Bytes.
   std::uint32_t subscribed_ = 0;    // Events of epoll.
   std::uint8_t reads_in_turn_ = 0;  // That did not have to wait.
   bool readable_ = false;           // The last that was seen: there may be bytes.

@@ -62,7 +62,7 @@ class Promise<void> : public PromiseBase {
 template <class T = void>
 class [[nodiscard]] Task {
  public:
-  using promise_type = detail::Promise<T>;
+  using promise_type = detail::Promise<T>;  // NOLINT(readability-identifier-naming): C++'s name.
   using Handle = std::coroutine_handle<promise_type>;
 
   explicit Task(Handle coroutine) noexcept : coroutine_(coroutine) {}
@@ -99,7 +99,7 @@ namespace detail {
 
 // A coroutine that nobody awaits, and that cleans up after itself.
 struct Detached {
-  struct promise_type {
+  struct promise_type {  // NOLINT(readability-identifier-naming): C++'s name.
     [[nodiscard]] Detached get_return_object() const noexcept { return {}; }
     [[nodiscard]] std::suspend_never initial_suspend() const noexcept { return {}; }
     [[nodiscard]] std::suspend_never final_suspend() const noexcept { return {}; }

@@ -1,0 +1,76 @@
+#include "app/access_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace sluicegate::app {
+namespace {
+
+std::string MendOf(int error) {
+  switch (error) {
+    case ENOENT:
+      return "Make its folder first.";
+    case ENXIO:
+      return "It is a pipe that nobody reads: start its reader first.";
+    case EISDIR:
+      return "It is a folder: name a file in it.";
+    default:
+      return "Name a file that this program may append to, or write off.";
+  }
+}
+
+}  // namespace
+
+std::expected<std::shared_ptr<AccessFile>, std::string> AccessFile::Open(const std::string& path) {
+  if (path.empty()) return nullptr;
+  if (path == "-") {
+    return std::make_shared<AccessFile>("standard output", net::FileDescriptor());
+  }
+  constexpr mode_t kMode = 0640;
+  // Without O_NONBLOCK a pipe would be waited for.
+  net::FileDescriptor file(::open(
+      path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, kMode));
+  if (!file.is_open()) {
+    return std::unexpected(
+        fmt::format("{} cannot be opened: {}. {}", path, std::strerror(errno), MendOf(errno)));
+  }
+  return std::make_shared<AccessFile>(path, std::move(file));
+}
+
+AccessFile::AccessFile(std::string name, net::FileDescriptor descriptor)
+    : name_(std::move(name)), descriptor_(std::move(descriptor)) {
+  struct stat about{};
+  regular_ = ::fstat(this->descriptor(), &about) == 0 && S_ISREG(about.st_mode);
+}
+
+int AccessFile::descriptor() const noexcept {
+  return descriptor_.is_open() ? descriptor_.get() : STDOUT_FILENO;
+}
+
+// Standard output is shared with other processes, so it must stay as it is, which may be blocking:
+// a pipe that is ready takes this much at once.
+std::expected<std::size_t, int> AccessFile::Write(std::string_view bytes) noexcept {
+  constexpr std::size_t kPipeTakes = 4096;
+  if (!regular_) {
+    if (!AwaitRoom(0)) return std::unexpected(EAGAIN);
+    bytes = bytes.substr(0, kPipeTakes);
+  }
+  const ssize_t written = ::write(descriptor(), bytes.data(), bytes.size());
+  if (written >= 0) return static_cast<std::size_t>(written);
+  return std::unexpected(errno == EINTR ? EAGAIN : errno);
+}
+
+bool AccessFile::AwaitRoom(int milliseconds) const noexcept {
+  if (regular_) return true;
+  pollfd wait{.fd = descriptor(), .events = POLLOUT, .revents = 0};
+  return ::poll(&wait, 1, milliseconds) > 0;
+}
+
+}  // namespace sluicegate::app
