@@ -47,6 +47,14 @@ class Server::Shared : public std::enable_shared_from_this<Shared> {
     }
   }
 
+  // What is closed and lives on elsewhere would stay in the loop's epoll: so it is taken out first.
+  void StopAccepting() {
+    if (!acceptor.is_open()) return;
+    error_code failed;
+    net::FileDescriptor socket(acceptor.release(failed));
+    if (failed) static_cast<void>(socket.Release());  // It is still the acceptor's.
+  }
+
   void Stop() {
     error_code ignored;
     acceptor.close(ignored);
@@ -91,6 +99,21 @@ std::expected<void, std::string> Server::Listen(const IpAddress& address, std::u
   asio::co_spawn(acceptor.get_executor(), shared_->Accept(), asio::detached);
   return {};
 }
+
+std::expected<void, std::string> Server::Adopt(const IpAddress& address,
+                                               net::FileDescriptor socket) {
+  tcp::acceptor& acceptor = shared_->acceptor;
+  error_code error;
+  acceptor.assign(address.is_v4() ? tcp::v4() : tcp::v6(), socket.get(), error);
+  if (error) return std::unexpected("a socket cannot be taken over: " + error.message());
+  static_cast<void>(socket.Release());
+  asio::co_spawn(acceptor.get_executor(), shared_->Accept(), asio::detached);
+  return {};
+}
+
+int Server::socket() const { return shared_->acceptor.native_handle(); }
+
+void Server::StopAccepting() { shared_->StopAccepting(); }
 
 std::uint16_t Server::port() const { return shared_->acceptor.local_endpoint().port(); }
 

@@ -16,6 +16,7 @@
 
 #include "admin/host.h"
 #include "base/ip.h"
+#include "net/file_descriptor.h"
 
 namespace sluicegate::admin {
 
@@ -39,9 +40,18 @@ class Server {
   /// Opens the door; port 0: the system chooses. The error says where and what to do.
   [[nodiscard]] std::expected<void, std::string> Listen(const IpAddress& address,
                                                         std::uint16_t port);
-  /// Where it listens. REQUIRES: Listen succeeded.
+  /// Opens the door on a socket that listens there already, as one that another process handed down
+  /// does. The error says what the system said.
+  [[nodiscard]] std::expected<void, std::string> Adopt(const IpAddress& address,
+                                                       net::FileDescriptor socket);
+  /// Where it listens. REQUIRES: Listen or Adopt succeeded.
   [[nodiscard]] std::uint16_t port() const;
 
+  /// The socket that listens, to hand it down; it stays the server's. REQUIRES: as above.
+  [[nodiscard]] int socket() const;
+
+  /// Leaves the door to who has its socket as well; connections that are open go on.
+  void StopAccepting();
   /// Closes the door and every connection.
   void Stop();
 

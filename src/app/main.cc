@@ -86,9 +86,8 @@ void AddGateway(CLI::App& app, ServeOptions& options, Command& chosen) {
       "  sluicegate gateway\n"
       "  sluicegate gateway --upstream http://127.0.0.1:8000\n"
       "  sluicegate gateway --config sluicegate.yaml --listen 0.0.0.0:80\n\n"
-      "Signals: SIGHUP reads the file again; SIGTERM and SIGINT finish what is in flight and "
-      "stop,\n"
-      "a second one stops at once.");
+      "Signals: SIGHUP reads the file again; SIGUSR2 starts the program anew in this one's place;\n"
+      "SIGTERM and SIGINT finish what is in flight and stop, a second one stops at once.");
   command->callback([&options, &chosen] {
     options.defaults = true;
     chosen = [&options] { return Serve(options); };
@@ -248,7 +247,7 @@ int Run(int argc, char** argv) {
       "  sluicegate check sluicegate.yaml                       is this policy file good?\n"
       "  sluicegate explain --client 203.0.113.7 GET /search    what would be decided?\n\n"
       "'sluicegate COMMAND --help' tells more.");
-  ServeOptions serve;
+  ServeOptions serve{.invocation = Invocation::Of(argc, argv)};
   ExplainOptions explain;
   DescribeOptions describe;
   McpStdioOptions mcp_stdio;

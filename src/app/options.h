@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "app/invocation.h"
+
 namespace sluicegate::app {
 
 /// `gateway` and `run`.
@@ -18,6 +20,7 @@ struct ServeOptions {
   std::string log_level = "info";
   /// The `gateway` command: listeners have defaults, and without an upstream a demo is started.
   bool defaults = false;
+  Invocation invocation = {};  ///< How to start the program again, in this one's place.
 };
 
 struct ExplainOptions {

@@ -21,6 +21,7 @@
 #include "app/open_state.h"
 #include "app/overrides.h"
 #include "app/policy_source.h"
+#include "app/predecessor.h"
 #include "app/service.h"
 #include "app/words.h"
 #include "gateway/demo_upstream.h"
@@ -29,9 +30,14 @@
 namespace sluicegate::app {
 namespace {
 
-int Refuse(const Lines& lines, int status) {
-  TellLines("sluicegate: ", lines);
-  return status;
+/// Why nothing is served, and the exit status.
+struct Refusal {
+  Lines lines;
+  int status = 1;
+};
+
+std::unexpected<Refusal> Refuse(Lines lines, int status = 1) {
+  return std::unexpected(Refusal{.lines = std::move(lines), .status = status});
 }
 
 /// A connection takes two descriptors, and the soft limit is often 1,024.
@@ -100,9 +106,7 @@ void ShowBanner(const Service& service, const Configuration& first, const Policy
   std::fflush(out);
 }
 
-}  // namespace
-
-int Serve(const ServeOptions& options) {
+std::expected<void, Refusal> Serve(const ServeOptions& options, Predecessor& predecessor) {
   constexpr int kUsage = 2;
   auto overrides = Overrides::Read(options);
   if (!overrides) return Refuse(overrides.error(), kUsage);
@@ -116,34 +120,50 @@ int Serve(const ServeOptions& options) {
   RaiseFileLimit();
 
   const auto demo = StartDemo(options.config, *overrides);
-  if (!demo) return Refuse({demo.error()}, 1);
+  if (!demo) return Refuse({demo.error()});
   const PolicySource source(options.config,
                             [&](policy::Config& config) { overrides->Apply(config); });
   auto first = Configuration::Load(source);
-  if (!first) return Refuse(first.error(), 1);
+  if (!first) return Refuse(first.error());
   for (const std::string& line : source.Warnings(*first->policy)) {
     spdlog::warn("start: {}", line);
   }
 
   const auto state = OpenState(first->policy->settings());
-  if (!state) return Refuse({state.error()}, 1);
+  if (!state) return Refuse({state.error()});
   const auto state_clock = *state == nullptr ? nullptr : (*state)->ClockBy(SystemClock());
   const Clock& clock = state_clock == nullptr ? SystemClock() : *state_clock;
 
   const unsigned threads =
       options.threads > 0 ? options.threads : std::max(std::thread::hardware_concurrency(), 1U);
-  auto service = Service::Open(
-      {.source = source, .first = *first, .threads = threads, .clock = clock, .state = *state});
-  if (!service) return Refuse({service.error()}, 1);
+  auto service = Service::Open({.source = source,
+                                .first = *first,
+                                .threads = threads,
+                                .clock = clock,
+                                .state = *state,
+                                .predecessor = predecessor,
+                                .invocation = options.invocation});
+  if (!service) return Refuse({service.error()});
   first->access_log.reset();  // The service alone has it: a rotated log is to be closed.
   if (!options.port_file.empty()) {
     if (auto wrote = WritePortFile(options.port_file, **service); !wrote) {
-      return Refuse({wrote.error()}, 1);
+      return Refuse({wrote.error()});
     }
   }
   ShowBanner(**service, *first, source, *demo != nullptr);
   (*service)->Run();
-  return 0;
+  return {};
+}
+
+}  // namespace
+
+int Serve(const ServeOptions& options) {
+  Predecessor predecessor = Predecessor::FromEnvironment();
+  const std::expected<void, Refusal> served = Serve(options, predecessor);
+  if (served) return 0;
+  TellLines("sluicegate: ", served.error().lines);
+  predecessor.TellFailure(served.error().lines);
+  return served.error().status;
 }
 
 }  // namespace sluicegate::app

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "app/admin_readings.h"
+#include "app/service_manager.h"
 #include "app/version.h"
 #include "app/words.h"
 #include "base/siphash.h"
@@ -17,6 +18,12 @@ namespace sluicegate::app {
 namespace {
 
 constexpr std::chrono::seconds kSecond{1};
+// How long clients that keep connections have to ask once more and learn that they go elsewhere.
+constexpr std::chrono::seconds kFarewell{5};
+
+// As they are called where sockets are handed down.
+constexpr const char* kGatewayDoor = "gateway";
+constexpr const char* kAdminDoor = "admin";
 
 bool IsLoopback(const IpAddress& address) { return net::SocketAddress(address, 0).is_loopback(); }
 
@@ -57,6 +64,7 @@ void WarnOfListener(std::string_view door, const policy::Endpoint& listen) {
 Service::Service(Options options)
     : source_(std::move(options.source)),
       clock_(options.clock),
+      predecessor_(options.predecessor),
       state_(std::move(options.state)),
       threads_(options.threads),
       start_(clock_.Read()),
@@ -66,11 +74,13 @@ Service::Service(Options options)
       denials_([](const std::string& line) { spdlog::info(line); }, names_),
       accesses_({.names = names_, .warn = [](const std::string& line) { spdlog::warn(line); }}),
       alarms_([](const std::string& line) { spdlog::warn(line); }),
+      handover_(loop_, std::move(options.invocation)),
       signals_(loop_, SIGHUP, SIGTERM, SIGINT),
       second_(loop_) {
   const auto warn = [](const std::string& line) { spdlog::warn(line); };
   if (state_ != nullptr) guard_.emplace(*state_, warn);
   accesses_.Use(now_.access_log);
+  signals_.add(SIGUSR2);
 }
 
 std::expected<std::unique_ptr<Service>, std::string> Service::Open(Options options) {
@@ -102,9 +112,15 @@ std::expected<void, std::string> Service::OpenGateway() {
   };
   const auto warn = [](const std::string& line) { spdlog::warn("upstream: {}", line); };
   const auto note_access = [this](const gateway::AccessRecord& record) { accesses_.Note(record); };
+  std::vector<std::vector<net::FileDescriptor>> inherited;
+  inherited.reserve(opened_.gateway.size());
+  for (const policy::GatewayListener& listener : opened_.gateway) {
+    inherited.push_back(predecessor_.Take(kGatewayDoor, listener.endpoint));
+  }
   auto gateway = gateway::Gateway::Create(*engine_, clock_,
                                           {.listen = opened_.gateway,
                                            .shares_port = state_ != nullptr,
+                                           .inherited = std::move(inherited),
                                            .with = now_.with,
                                            .threads = threads_,
                                            .on_denial = log_denial,
@@ -118,6 +134,10 @@ std::expected<void, std::string> Service::OpenGateway() {
 std::expected<void, std::string> Service::OpenAdmin() {
   if (!opened_.admin) return {};
   admin_ = std::make_unique<admin::Server>(loop_, static_cast<admin::Host&>(*this));
+  auto inherited = predecessor_.Take(kAdminDoor, *opened_.admin);
+  if (!inherited.empty()) {
+    return admin_->Adopt(opened_.admin->address, std::move(inherited.front()));
+  }
   return admin_->Listen(opened_.admin->address, opened_.admin->port);
 }
 
@@ -130,6 +150,9 @@ void Service::Run() {
   spdlog::info("start: gateway on {}, admin door {}, policy from {}, {} rule(s)",
                fmt::join(gateway_addresses(), ", "), admin_address().value_or("off"),
                source_.name(), now_.policy->rules().size());
+  // A service manager learns of a successor from the process that it knows.
+  if (!predecessor_.waits()) TellServiceManager("READY=1");
+  predecessor_.TellReady();
   loop_.run();
   if (drainer_.joinable()) drainer_.join();
   denials_.Flush(clock_.Read().engine_ns + std::chrono::nanoseconds(kSecond).count());
@@ -169,6 +192,7 @@ void Service::AwaitSignal() {
 }
 
 void Service::OnSignal(int number) {
+  if (number == SIGUSR2) return OnHandover();
   if (number != SIGHUP) return OnStop(number);
   static_cast<void>(Reload());  // It logs what there is to say.
 }
@@ -179,16 +203,56 @@ void Service::OnStop(int number) {
     gateway_->HurryUp();
     return;
   }
-  draining_ = true;
-  const Duration patience = now_.policy->settings().timeouts.drain;
+  handover_.Abandon();
   spdlog::info("stop: {}: requests in flight have {} to finish",
-               number == SIGINT ? "SIGINT" : "SIGTERM",
-               DurationText(static_cast<std::uint64_t>(patience.count())));
+               number == SIGINT ? "SIGINT" : "SIGTERM", PatienceText());
+  TellServiceManager("STOPPING=1");
+  Drain(std::chrono::nanoseconds(0));
+}
+
+std::string Service::PatienceText() const {
+  const Duration patience = now_.policy->settings().timeouts.drain;
+  return DurationText(static_cast<std::uint64_t>(patience.count()));
+}
+
+void Service::Drain(std::chrono::nanoseconds idle) {
+  draining_ = true;
   // Waiting blocks, and the admin door goes on answering meanwhile.
-  drainer_ = std::jthread([this, patience] {
-    if (!gateway_->Drain(patience)) spdlog::warn("stop: requests that did not finish were cut");
+  drainer_ = std::jthread([this, patience = now_.policy->settings().timeouts.drain, idle] {
+    if (!gateway_->Drain(patience, idle)) {
+      spdlog::warn("stop: requests that did not finish were cut");
+    }
     loop_.stop();
   });
+}
+
+void Service::OnHandover() {
+  if (draining_) {
+    spdlog::warn("handover: SIGUSR2: this process is stopping");
+    return;
+  }
+  HandedDoors handed;
+  const auto hand = [&handed](const char* name, const policy::Endpoint& asked,
+                              std::vector<int> sockets) {
+    handed.doors.push_back({.name = name,
+                            .address = AddressText(asked.address, asked.port),
+                            .descriptors = std::move(sockets)});
+  };
+  const std::vector<std::vector<int>> sockets = gateway_->sockets();
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    hand(kGatewayDoor, opened_.gateway[i].endpoint, sockets[i]);
+  }
+  if (admin_ != nullptr) hand(kAdminDoor, *opened_.admin, {admin_->socket()});
+  handover_.Begin(std::move(handed), [this](int pid) { OnServes(pid); });
+}
+
+// The sockets live on in the new process, and with them the connections that wait there.
+void Service::OnServes(int pid) {
+  spdlog::info("handover: process {} serves", pid);
+  TellServiceManager(fmt::format("MAINPID={}", pid));
+  if (admin_ != nullptr) admin_->StopAccepting();
+  spdlog::info("stop: handed over: requests in flight have {} to finish", PatienceText());
+  Drain(kFarewell);
 }
 
 void Service::AwaitSecond() {

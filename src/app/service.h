@@ -19,7 +19,10 @@
 #include "app/alarm_log.h"
 #include "app/configuration.h"
 #include "app/denial_log.h"
+#include "app/handover.h"
+#include "app/invocation.h"
 #include "app/policy_source.h"
+#include "app/predecessor.h"
 #include "app/state_guard.h"
 #include "engine/engine.h"
 #include "gateway/gateway.h"
@@ -36,6 +39,8 @@ class Service final : private admin::Host {
     unsigned threads = 1;                     ///< Of the gateway.
     const Clock& clock;                       ///< Must outlive the service.
     std::shared_ptr<table::StateFile> state;  ///< Null: in memory. The clock is its.
+    Predecessor& predecessor;                 ///< Must outlive the service.
+    Invocation invocation;                    ///< To start the program anew.
   };
 
   /// Takes the memory and opens the doors. The error says which setting is to blame, and the mend.
@@ -45,7 +50,8 @@ class Service final : private admin::Host {
   Service& operator=(const Service&) = delete;
 
   /// Serves until SIGTERM or SIGINT, then lets requests in flight finish; a second one cuts them
-  /// short. SIGHUP reads the configuration again.
+  /// short. SIGHUP reads the configuration again. SIGUSR2 starts the program anew: when the new
+  /// process serves, this one ends as by SIGTERM.
   void Run();
 
   /// Where a client reaches the doors: ADDRESS:PORT, the gateway's listeners in their order, and
@@ -62,6 +68,10 @@ class Service final : private admin::Host {
   void AwaitSignal();
   void OnSignal(int number);
   void OnStop(int number);
+  void OnHandover();
+  void OnServes(int pid);
+  void Drain(std::chrono::nanoseconds idle);
+  [[nodiscard]] std::string PatienceText() const;
   void AwaitSecond();
   void OnSecond();
   [[nodiscard]] std::vector<std::string> NotesOnDoors(const policy::Settings& settings) const;
@@ -76,6 +86,7 @@ class Service final : private admin::Host {
   // Constant after construction.
   const PolicySource source_;
   const Clock& clock_;
+  Predecessor& predecessor_;
   const std::shared_ptr<table::StateFile> state_;
   const unsigned threads_;
   const Now start_;
@@ -95,6 +106,7 @@ class Service final : private admin::Host {
   std::unique_ptr<gateway::Gateway> gateway_;
   boost::asio::io_context loop_;
   std::unique_ptr<admin::Server> admin_;
+  Handover handover_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer second_;
   std::jthread drainer_;

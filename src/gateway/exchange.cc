@@ -68,12 +68,23 @@ Exchange::Exchange(Session& session, std::string_view query)
 }
 
 net::Task<bool> Exchange::Run() {
-  for (bool fresh = false;; fresh = true) {
+  for (bool fresh = false;;) {
     Outcome outcome = co_await Connect(fresh);
     if (outcome == Outcome::kDone) outcome = co_await Attempt();
-    if (outcome != Outcome::kStale) co_return co_await Conclude(outcome);
+    if (!TakesAnother(outcome)) co_return co_await Conclude(outcome);
     worker_.counters().Add(Event::kUpstreamStaleRetries);
+    fresh = outcome == Outcome::kStale;
   }
+}
+
+// Whether the request is sent once more: to the same server, or to one that was not tried yet.
+bool Exchange::TakesAnother(Outcome outcome) {
+  if (outcome != Outcome::kLost) return outcome == Outcome::kStale;
+  worker_.TellFailure(*target_, "it closed before it answered");
+  TargetPtr next = worker_.balancer().Choose(worker_.now().engine_ns, tried_);
+  if (next == nullptr) return false;
+  target_ = std::move(next);
+  return true;
 }
 
 // Of several servers the next one that can be connected to: no byte was sent yet, so nothing can
@@ -213,7 +224,9 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
       break;
     default:
       counters.Add(Event::kUpstreamBroken);
-      if (target_ != nullptr) worker_.TellFailure(*target_, "it broke off or answered nonsense");
+      if (outcome != Outcome::kLost && target_ != nullptr) {
+        worker_.TellFailure(*target_, "it broke off or answered nonsense");
+      }
       answer.detail = "The server behind this gateway closed the connection or answered nonsense.";
       break;
   }

@@ -31,6 +31,7 @@ class Exchange {
   enum class Outcome : std::uint8_t {
     kDone,         ///< This step is done.
     kStale,        ///< A pooled connection that was closed before a byte of the response came.
+    kLost,         ///< A fresh one that was closed so: another server may do better.
     kUnreachable,  ///< No connection.
     kBroken,       ///< The upstream closed, or what it said is no HTTP.
     kTimeout,      ///< The upstream took too long.
@@ -41,6 +42,7 @@ class Exchange {
   };
 
   [[nodiscard]] net::Task<Outcome> Connect(bool fresh);
+  [[nodiscard]] bool TakesAnother(Outcome outcome);
   [[nodiscard]] net::Task<Outcome> ConnectTo(const TargetPtr& target);
   [[nodiscard]] net::Task<Outcome> Attempt();
   [[nodiscard]] net::Task<Outcome> SendRequest();

@@ -205,6 +205,22 @@ TEST_F(Forwarding, WebSocketGoesBothWaysUntilEitherEndCloses) {
   EXPECT_EQ(client.Rest(), "last word");
 }
 
+// The head came alone, so nothing of the buffer behind it was read yet.
+TEST_F(Forwarding, AWebSocketsFirstFrameMayComeAfterItsHead) {
+  Serve();
+  Peer client = Client();
+  client.Send(kHandshake);
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send(kSwitching);
+  client.Head();
+  upstream.Send("first");
+  EXPECT_EQ(client.Bytes(5), "first");
+  upstream.Send("second");
+  upstream.Close();
+  EXPECT_EQ(client.Rest(), "second");
+}
+
 TEST_F(Forwarding, AWebSocketEndsWhenItsServerCloses) {
   Serve();
   Peer client = Client();
@@ -338,6 +354,18 @@ TEST_F(Several, OneThatRestedIsTriedAgain) {
   Answers(listener_);
   clock_.Advance(std::chrono::seconds(10));
   Answers(second_);
+}
+
+TEST_F(Several, OneThatClosesBeforeItAnswersIsNotTheLastThatIsAsked) {
+  Serve();
+  Peer client = Client();
+  client.Send(kGet);
+  AcceptFrom(listener_).Head();  // And it is gone.
+  Peer other = AcceptFrom(second_);
+  AnswerOk(other, client);
+  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
+  AcceptFrom(listener_).Head();
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 502 ")) << "it may have been done";
 }
 
 TEST_F(Several, AnswerWith502WhereAllAreDown) {

@@ -1,5 +1,6 @@
 #include "gateway/gateway.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -46,6 +47,18 @@ struct Gateway::Impl {
 
   // One listener a loop, all on the same port.
   std::expected<void, std::string> Bind(const policy::GatewayListener& listen, bool shares_port);
+  void Adopt(const policy::GatewayListener& listen, std::vector<net::FileDescriptor> inherited);
+  // Takes it as one of the last door's.
+  void Serve(Worker& worker, std::unique_ptr<net::Listener> listener,
+             const policy::GatewayListener& listen) {
+    worker.Serve(std::move(listener),
+                 {.place = ports.size(), .proxy_protocol = listen.proxy_protocol});
+  }
+  void OnEveryLoop(const std::function<void(Worker&)>& work) {
+    for (const auto& worker : workers) {
+      worker->loop().Post([work, worker = worker.get()] { work(*worker); });
+    }
+  }
   void StopLoops() {
     for (const auto& worker : workers) worker->loop().Stop();
     threads.clear();  // Joins.
@@ -59,7 +72,8 @@ struct Gateway::Impl {
 
   Shared shared;
   std::vector<std::unique_ptr<Worker>> workers;
-  std::vector<std::uint16_t> ports;  // Of the listeners, in their order.
+  std::vector<std::uint16_t> ports;       // Of the listeners, in their order.
+  std::vector<std::vector<int>> sockets;  // Theirs; each is some worker's.
   std::vector<std::jthread> threads;
 };
 
@@ -73,15 +87,41 @@ std::expected<void, std::string> Gateway::Impl::Bind(const policy::GatewayListen
     auto alone = net::Listener::Open(workers.front()->loop(), address, port, net::Sharing::kAlone);
     if (!alone) return std::unexpected(std::move(alone.error()));
   }
+  std::vector<int> bound;
   for (const auto& worker : workers) {
     auto listener = net::Listener::Open(worker->loop(), address, port, net::Sharing::kShared);
     if (!listener) return std::unexpected(std::move(listener.error()));
     port = (*listener)->port();
-    worker->Serve(std::move(*listener),
-                  {.place = ports.size(), .proxy_protocol = listen.proxy_protocol});
+    bound.push_back((*listener)->descriptor());
+    Serve(*worker, std::move(*listener), listen);
   }
   ports.push_back(port);
+  sockets.push_back(std::move(bound));
   return {};
+}
+
+// Connections wait at each socket, so each is served: by one loop, which may have several, or by
+// several loops, where there are more of these. No socket is added to them: what waits at one that
+// goes away with a process that then fails would be lost.
+void Gateway::Impl::Adopt(const policy::GatewayListener& listen,
+                          std::vector<net::FileDescriptor> inherited) {
+  std::vector<int> adopted;
+  adopted.reserve(inherited.size());
+  for (const net::FileDescriptor& socket : inherited) adopted.push_back(socket.get());
+  for (std::size_t i = adopted.size(); i < workers.size(); ++i) {
+    net::FileDescriptor again(::fcntl(adopted[i % adopted.size()], F_DUPFD_CLOEXEC, 0));
+    if (again.is_open())
+      inherited.push_back(std::move(again));  // Else the other loops do its work.
+  }
+  std::uint16_t port = 0;
+  for (std::size_t i = 0; i < inherited.size(); ++i) {
+    Worker& worker = *workers[i % workers.size()];
+    auto listener = net::Listener::Adopt(worker.loop(), std::move(inherited[i]));
+    port = listener->port();
+    Serve(worker, std::move(listener), listen);
+  }
+  ports.push_back(port);
+  sockets.push_back(std::move(adopted));
 }
 
 std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Engine& engine,
@@ -89,14 +129,18 @@ std::expected<std::unique_ptr<Gateway>, std::string> Gateway::Create(engine::Eng
                                                                      Options options) {
   Complete(options.with);
   const std::vector<policy::GatewayListener> listeners = std::move(options.listen);
+  auto inherited = std::move(options.inherited);
+  inherited.resize(listeners.size());
   const bool shares_port = options.shares_port;
   const unsigned threads = std::max(options.threads, 1U);
   auto impl = std::make_unique<Impl>(engine, clock, std::move(options));
   for (unsigned i = 0; i < threads; ++i) {
     impl->workers.push_back(std::make_unique<Worker>(impl->shared));
   }
-  for (const policy::GatewayListener& listen : listeners) {
-    if (auto bound = impl->Bind(listen, shares_port); !bound) {
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    if (!inherited[i].empty()) {
+      impl->Adopt(listeners[i], std::move(inherited[i]));
+    } else if (auto bound = impl->Bind(listeners[i], shares_port); !bound) {
       return std::unexpected(std::move(bound.error()));
     }
   }
@@ -108,25 +152,29 @@ Gateway::~Gateway() = default;
 
 std::span<const std::uint16_t> Gateway::ports() const noexcept { return impl_->ports; }
 
+std::vector<std::vector<int>> Gateway::sockets() const { return impl_->sockets; }
+
 void Gateway::Start() {
   for (const auto& worker : impl_->workers) {
     impl_->threads.emplace_back([&loop = worker->loop()] { loop.Run(); });
   }
 }
 
-bool Gateway::Drain(std::chrono::nanoseconds patience) {
+bool Gateway::Drain(std::chrono::nanoseconds patience, std::chrono::nanoseconds idle) {
   std::unique_lock lock(impl_->mu);
   impl_->busy = impl_->workers.size();
-  for (const auto& worker : impl_->workers) {
-    worker->loop().Post([impl = impl_.get(), worker = worker.get()] {
-      worker->Drain([impl] {
-        const std::lock_guard guard(impl->mu);
-        --impl->busy;
-        impl->changed.notify_all();
-      });
+  impl_->OnEveryLoop([impl = impl_.get()](Worker& worker) {
+    worker.Drain([impl] {
+      const std::lock_guard guard(impl->mu);
+      --impl->busy;
+      impl->changed.notify_all();
     });
-  }
-  impl_->changed.wait_for(lock, patience, [this] { return impl_->busy == 0 || impl_->hurry; });
+  });
+  const auto over = [this] { return impl_->busy == 0 || impl_->hurry; };
+  idle = std::clamp(idle, std::chrono::nanoseconds(0), patience);
+  impl_->changed.wait_for(lock, idle, over);
+  impl_->OnEveryLoop([](Worker& worker) { worker.CloseIdle(); });
+  impl_->changed.wait_for(lock, patience - idle, over);
   const bool finished = impl_->busy == 0;
   lock.unlock();
   impl_->StopLoops();
@@ -144,9 +192,7 @@ void Gateway::TakeReload(Reloadable next) {
   impl_->shared.upstream.Publish(std::move(next.upstream));
   impl_->shared.identities.Publish(std::move(next.identities));
   impl_->shared.certificates.Publish(std::move(next.certificates));
-  for (const auto& worker : impl_->workers) {
-    worker->loop().Post([worker = worker.get()] { worker->TakeReload(); });
-  }
+  impl_->OnEveryLoop([](Worker& worker) { worker.TakeReload(); });
 }
 
 engine::ToolStatistics& Gateway::tools() noexcept { return impl_->shared.tools; }

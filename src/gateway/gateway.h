@@ -22,6 +22,7 @@
 #include "gateway/counters.h"
 #include "gateway/upstream_target.h"
 #include "identity/identities.h"
+#include "net/file_descriptor.h"
 #include "policy/settings.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
@@ -51,6 +52,9 @@ class Gateway {
         listen;  ///< REQUIRES: not empty. Port 0: the system chooses.
     /// Whether gateways of other processes may have the same port: those that share state.
     bool shares_port = false;
+    /// Sockets that listen already, by the listener's place in `listen`: they are served instead of
+    /// new ones. Shorter, or empty at a place: none. REQUIRES: they do not block.
+    std::vector<std::vector<net::FileDescriptor>> inherited = {};
     Reloadable with;
     unsigned threads = 1;
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
@@ -73,12 +77,18 @@ class Gateway {
   /// The port of the first listener, and those of all in their order. Constant.
   [[nodiscard]] std::uint16_t port() const noexcept { return ports().front(); }
   [[nodiscard]] std::span<const std::uint16_t> ports() const noexcept;
+  /// The sockets that listen, by the listener's place, to hand them down. They stay the gateway's.
+  /// REQUIRES: Drain was not called.
+  [[nodiscard]] std::vector<std::vector<int>> sockets() const;
   /// Begins to serve.
   void Start();
 
-  /// Stops accepting, closes idle connections and lets requests in flight finish for at most
-  /// `patience`. True if all finished. Serves nothing any more when it returns.
-  bool Drain(std::chrono::nanoseconds patience);
+  /// Stops accepting, lets requests in flight finish for at most `patience`, and closes connections
+  /// that are between requests when `idle` of that is over: until then each may ask once more, so
+  /// that none is cut that a client is about to use. True if all finished. Serves nothing any more
+  /// when it returns.
+  bool Drain(std::chrono::nanoseconds patience,
+             std::chrono::nanoseconds idle = std::chrono::nanoseconds(0));
   /// Ends a Drain that is waiting, as if its patience were over.
   void HurryUp();
 

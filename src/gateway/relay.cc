@@ -63,8 +63,9 @@ net::Task<Exchange::Outcome> Exchange::ReadUpstream() {
   if (session_.client_gone() && !session_.outlives_client()) co_return Outcome::kClientGone;
   if (session_.expired()) co_return Outcome::kTimeout;
   upstream_ended_ = error == net::kEndOfStream;
-  const bool stale = upstream_->reused && !upstream_spoke_ && CanReplay();
-  co_return stale ? Outcome::kStale : Outcome::kBroken;
+  // A connection that rested may have been closed meanwhile, which says nothing of its server.
+  if (upstream_spoke_ || !CanReplay()) co_return Outcome::kBroken;
+  co_return upstream_->reused ? Outcome::kStale : Outcome::kLost;
 }
 
 net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {

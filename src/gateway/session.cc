@@ -278,7 +278,7 @@ net::Task<bool> Session::ReadHead() {
   to_head_ = false;
   const policy::Timeouts timeouts = worker_.rules().policy().settings().timeouts;
   if (!HasBegun()) {
-    if (worker_.draining()) co_return false;
+    if (worker_.closes_idle()) co_return false;
     Await(Phase::kIdle, timeouts.idle);
   }
   for (bool begun = false;;) {

@@ -130,8 +130,12 @@ void Worker::Drain(std::function<void()> on_empty) {
   draining_ = true;
   for (const auto& listener : listeners_) listener->Close();
   pool_.Clear();
-  ForEach(sessions_, [](Session& session) { session.OnDrain(); });
   TellWhenEmpty();
+}
+
+void Worker::CloseIdle() {
+  closes_idle_ = true;
+  ForEach(sessions_, [](Session& session) { session.OnDrain(); });
 }
 
 void Worker::Rest(UpstreamPtr connection) {

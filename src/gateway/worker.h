@@ -71,9 +71,11 @@ class Worker {
 
   /// Takes a listener over and accepts from it when the loop runs; one after the other for several.
   void Serve(std::unique_ptr<net::Listener> listener, Door door);
-  /// Accepts no more and closes connections that are between requests; `on_empty` is called once,
-  /// when none is left.
+  /// Accepts no more, and the next answer of each connection is its last; `on_empty` is called
+  /// once, when none is left.
   void Drain(std::function<void()> on_empty);
+  /// Closes connections that are between requests, from now on. REQUIRES: Drain was called.
+  void CloseIdle();
   void Forget(Session& session);
   /// It is the last to go where connections run out.
   void NoteProgress(Session& session) noexcept;
@@ -102,6 +104,7 @@ class Worker {
   void TakeReload();
   [[nodiscard]] http::QuotaFields& fields() noexcept { return fields_; }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
+  [[nodiscard]] bool closes_idle() const noexcept { return closes_idle_; }
 
   /// The rules, the upstream and the identities as of now: looked up once a request.
   [[nodiscard]] const engine::Ruleset& rules() {
@@ -190,6 +193,7 @@ class Worker {
   std::uint64_t named_ = 0;  // Requests.
   std::uint32_t decisions_ = 0;
   bool draining_ = false;
+  bool closes_idle_ = false;
 };
 
 }  // namespace sluicegate::gateway

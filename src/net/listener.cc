@@ -40,6 +40,13 @@ bool SetUpConnections(int descriptor) {
          SetOption(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kMostUnsent);
 }
 
+std::uint16_t PortOf(int descriptor) {
+  sockaddr_storage bound{};
+  socklen_t size = sizeof(bound);
+  const bool known = ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&bound), &size) == 0;
+  return known ? SocketAddress::From(bound, size).port() : 0;
+}
+
 }  // namespace
 
 std::string ListenFailure(const SocketAddress& address, int error) {
@@ -62,17 +69,18 @@ std::expected<std::unique_ptr<Listener>, std::string> Listener::Open(EventLoop& 
   FileDescriptor descriptor(
       ::socket(wanted.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int raw = descriptor.get();
-  sockaddr_storage bound{};
-  socklen_t size = sizeof(bound);
   const bool listens =
       descriptor.is_open() && SetOption(raw, SOL_SOCKET, SO_REUSEADDR, 1) &&
       SetOption(raw, SOL_SOCKET, SO_REUSEPORT, sharing == Sharing::kShared ? 1 : 0) &&
       SetUpConnections(raw) && ::bind(raw, wanted.data(), wanted.size()) == 0 &&
-      ::listen(raw, kBacklog) == 0 &&
-      ::getsockname(raw, reinterpret_cast<sockaddr*>(&bound), &size) == 0;
+      ::listen(raw, kBacklog) == 0;
   if (!listens) return std::unexpected(ListenFailure(wanted, errno));
-  const std::uint16_t chosen = SocketAddress::From(bound, size).port();
-  return std::unique_ptr<Listener>(new Listener(loop, std::move(descriptor), chosen));
+  return Adopt(loop, std::move(descriptor));
+}
+
+std::unique_ptr<Listener> Listener::Adopt(EventLoop& loop, FileDescriptor socket) {
+  const std::uint16_t port = PortOf(socket.get());
+  return std::unique_ptr<Listener>(new Listener(loop, std::move(socket), port));
 }
 
 void Listener::Start(OnAccept on_accept) {

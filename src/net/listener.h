@@ -31,16 +31,22 @@ class Listener final : private Pollable {
   /// to do.
   [[nodiscard]] static std::expected<std::unique_ptr<Listener>, std::string> Open(
       EventLoop& loop, const IpAddress& address, std::uint16_t port, Sharing sharing);
+  /// Accepts from a socket that listens already, as one that another process handed down does.
+  /// Others may accept from it, too. REQUIRES: it is one, and does not block.
+  [[nodiscard]] static std::unique_ptr<Listener> Adopt(EventLoop& loop, FileDescriptor socket);
   ~Listener() { Close(); }
 
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  /// The socket, to hand it down; it stays the listener's. Below zero: closed.
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_.get(); }
   /// Times that the system had no descriptor or memory for a connection; accepting paused then.
   [[nodiscard]] std::uint64_t pauses() const noexcept { return pauses_; }
 
   /// Begins to accept: `on_accept` gets each connection, non-blocking and without Nagle's delay. It
   /// may close the listener, not destroy it.
   void Start(OnAccept on_accept);
-  /// Stops listening: new connections are refused by the system, and none is handed over any more.
+  /// Stops listening: new connections are refused by the system, unless another process has the
+  /// socket as well, and none is handed over any more.
   void Close();
 
  private:

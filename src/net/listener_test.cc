@@ -90,6 +90,29 @@ TEST(Listener, ClientsCanConnectBeforeItStarts) {
   EXPECT_EQ(Client(listener->port()).error(), 0);
 }
 
+TEST(Listener, ASocketThatAnotherOneHasToOutlivesItsClosing) {
+  EventLoop loop;
+  auto first = Open(loop, 0, Sharing::kShared);
+  const auto second = Listener::Adopt(loop, FileDescriptor(::dup(first->descriptor())));
+  EXPECT_EQ(second->port(), first->port());
+  unsigned first_accepted = 0;
+  first->Start([&first_accepted](FileDescriptor, const IpAddress&) { ++first_accepted; });
+  loop.RunReady();
+  const Client waits(first->port());  // In the queue when the first one closes.
+  first->Close();
+  EXPECT_LT(first->descriptor(), 0);
+  const Client later(second->port());
+  EXPECT_EQ(later.error(), 0);
+  unsigned accepted = 0;
+  second->Start([&accepted](FileDescriptor, const IpAddress& peer) {
+    ++accepted;
+    EXPECT_EQ(peer, kLoopback);
+  });
+  loop.RunReady();
+  EXPECT_EQ(accepted, 2U);
+  EXPECT_EQ(first_accepted, 0U);
+}
+
 TEST(Listener, APortInUseIsToldWithItsMend) {
   EventLoop loop;
   const auto first = Open(loop, 0, Sharing::kAlone);

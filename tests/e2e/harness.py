@@ -231,7 +231,8 @@ class Gateway:
         self.config = self.folder / "sluicegate.yaml"
         command = [PROGRAM, "gateway", "--admin", admin]
         command += [] if listen is None else ["--listen", listen]  # None: as the file says.
-        command += ["--port-file", str(self.port_file), "--threads", str(threads)]
+        command += ["--port-file", str(self.port_file)]
+        command += [] if threads is None else ["--threads", str(threads)]
         if config is not None:
             self.write_config(config)
             command += ["--config", str(self.config)]

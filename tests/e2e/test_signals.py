@@ -6,6 +6,7 @@ import time
 import unittest
 
 from harness import WAIT_SECONDS, EndToEnd, read_to_end, read_until, wait_until
+from load_clients import Clients
 
 
 def rules(*limits, more=""):
@@ -118,6 +119,32 @@ class Reload(EndToEnd):
         for thread in threads:
             thread.join(WAIT_SECONDS)
         self.assertEqual(set(statuses), {200})
+
+    def test_reloads_without_a_pause_lose_no_counter(self):
+        quota = 1500
+        texts = [
+            rules(("a", f"{quota}/hour"), *((f"b{n}", "90000000/minute") for n in range(count)),
+                  more="connections: {per_client: off, new_per_second: off}\n")
+            for count in (0, 3)
+        ]
+        door = self.gateway(texts[0], upstream=self.upstream.url, threads=2)
+        clients = Clients(door.port)
+        self.addCleanup(clients.stop)
+        for n in range(40):  # 2 s
+            # All at once, since a reload may read it at any moment.
+            (door.folder / "next").write_text(texts[n % 2])
+            (door.folder / "next").rename(door.config)
+            door.signal(signal.SIGHUP)
+            clients.stopped.wait(0.05)
+        wait_until(lambda: 429 in clients.statuses or clients.failures, "the end of the quota")
+        clients.wait_for_more()
+        clients.stop()
+        self.assertEqual(clients.failures, [])
+        self.assertEqual(set(clients.statuses), {200, 429})
+        self.assertEqual(clients.statuses.count(200), quota)
+        self.assertEqual(len(self.upstream.requests), quota)
+        self.assertNotIn("reload: refused", door.log())
+        self.assertGreater(door.log().count("reload: done"), 10)
 
 
 class Stop(EndToEnd):
