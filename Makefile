@@ -44,7 +44,7 @@ sim: ## Unit tests, cases and the simulator under SEEDS (5) random seeds, or und
 	@tools/simulate.sh $(RELEASE) $(SEEDS) $(SEED)
 
 .PHONY: bench
-bench: ## The benchmarks: ratios to the memory and to nginx, as tables; doc/decision-cost.svg
+bench: ## The benchmarks: ratios to the memory and to nginx, instructions a request, as tables; doc/decision-cost.svg
 	@tools/install_packages.sh program bench
 	@cmake --preset release --log-level=WARNING > /dev/null
 	@cmake --build $(RELEASE) --target sluicegate_app core_bench -j $(JOBS)
@@ -53,6 +53,7 @@ bench: ## The benchmarks: ratios to the memory and to nginx, as tables; doc/deci
 	@bench/draw_curve.py $(RELEASE)/curve.tsv doc/decision-cost.svg
 	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/gateway_bench.py $(PROGRAM)
 	@PATH="$(CURDIR)/build/tools/usr/sbin:$$PATH" bench/mcp_bench.py $(PROGRAM)
+	@bench/count_instructions.py $(PROGRAM)
 
 .PHONY: bench-python
 bench-python: ## What a check costs in Python, and what the middleware adds, beside others

@@ -14,7 +14,7 @@ packages_of() {
       libyaml-cpp-dev libcli11-dev libsimdjson-dev nlohmann-json3-dev prometheus-cpp-dev libssl-dev libgtest-dev libgmock-dev ;;
     test) echo curl wrk slowhttptest python3-yaml python3-jsonschema node-llhttp ;;
     lint) echo clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev ;;
-    bench) echo wrk curl util-linux python3-matplotlib nghttp2-client liblua5.3-0 libopentracing-c-wrapper0 ;;
+    bench) echo wrk curl valgrind util-linux python3-matplotlib nghttp2-client liblua5.3-0 libopentracing-c-wrapper0 ;;
     *) echo "install_packages.sh: no purpose is called '$1'. Write program, test, lint or bench." >&2; exit 2 ;;
   esac
 }

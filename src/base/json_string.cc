@@ -1,8 +1,13 @@
 #include "base/json_string.h"
 
-#include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace sluicegate {
 namespace {
@@ -33,63 +38,80 @@ std::size_t SequenceBytes(std::string_view text) noexcept {
   return 0;
 }
 
-void AppendEscaped(char c, std::string& out) {
+void PutEscaped(char c, TextWriter& out) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   switch (c) {
     case '"':
-      out += "\\\"";
-      return;
+      return out.Put("\\\"");
     case '\\':
-      out += "\\\\";
-      return;
+      return out.Put("\\\\");
     case '\n':
-      out += "\\n";
-      return;
+      return out.Put("\\n");
     case '\r':
-      out += "\\r";
-      return;
+      return out.Put("\\r");
     case '\t':
-      out += "\\t";
-      return;
+      return out.Put("\\t");
     default:
       break;
   }
   const auto byte = static_cast<std::uint8_t>(c);
-  if (byte >= 0x20 && byte != 0x7F) {
-    out += c;
-    return;
-  }
-  out += "\\u00";
-  out += kDigits[byte >> 4U];
-  out += kDigits[byte & 0xFU];
+  out.Put("\\u00");
+  out.Put(kDigits.substr(byte >> 4U, 1));
+  out.Put(kDigits.substr(byte & 0xFU, 1));
 }
+
+constexpr std::array<bool, 256> MakePlainTable() noexcept {
+  std::array<bool, 256> table{};
+  for (unsigned c = 0x20; c < 0x7F; ++c) table[c] = c != '"' && c != '\\';
+  return table;
+}
+constexpr std::array<bool, 256> kPlain = MakePlainTable();
 
 // Bytes at the front that stand for themselves: nearly always all of them.
 std::size_t PlainBytes(std::string_view text) noexcept {
-  const auto special = [](char c) { return c < 0x20 || c >= 0x7F || c == '"' || c == '\\'; };
-  return static_cast<std::size_t>(std::ranges::find_if(text, special) - text.begin());
+  const char* at = text.data();
+  const char* const end = at + text.size();
+#ifdef __SSE2__
+  for (; end - at >= 16; at += 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    // Signed, so that what is above ASCII counts as a control.
+    const __m128i control = _mm_cmplt_epi8(block, _mm_set1_epi8(' '));
+    const __m128i special = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+                                         _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+    const __m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7F));
+    const __m128i any = _mm_or_si128(_mm_or_si128(control, del), special);
+    if (const auto found = static_cast<unsigned>(_mm_movemask_epi8(any)); found != 0) {
+      return static_cast<std::size_t>(at - text.data() + std::countr_zero(found));
+    }
+  }
+#endif
+  while (at != end && kPlain[static_cast<std::uint8_t>(*at)]) ++at;
+  return static_cast<std::size_t>(at - text.data());
 }
 
 }  // namespace
 
 void AppendJsonString(std::string_view text, std::string& out) {
-  out += '"';
+  TextWriter writer(out, text.size() + 2);
+  PutJsonString(text, writer);
+}
+
+void PutJsonString(std::string_view text, TextWriter& out) {
+  out.Put("\"");
   for (;;) {
     const std::size_t plain = PlainBytes(text);
-    out += text.substr(0, plain);
+    out.Put(text.substr(0, plain));
     text.remove_prefix(plain);
     if (text.empty()) break;
     const std::size_t bytes = SequenceBytes(text);
     if (bytes == 1) {
-      AppendEscaped(text.front(), out);
-    } else if (bytes == 0) {
-      out += kReplacement;
+      PutEscaped(text.front(), out);
     } else {
-      out += text.substr(0, bytes);
+      out.Put(bytes == 0 ? kReplacement : text.substr(0, bytes));
     }
     text.remove_prefix(bytes == 0 ? 1 : bytes);
   }
-  out += '"';
+  out.Put("\"");
 }
 
 }  // namespace sluicegate

@@ -38,5 +38,22 @@ TEST(JsonString, BytesThatAreNoUtf8AreReplaced) {
   EXPECT_EQ(json("\xE2\x82"), replaced + replaced);
 }
 
+// Texts are looked at in blocks: what is special is found wherever it stands.
+TEST(JsonString, EveryByteIsFoundAtEveryPlace) {
+  constexpr std::size_t kBytes = 40;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const auto c = static_cast<char>(byte);
+    std::string alone;
+    AppendJsonString(std::string_view(&c, 1), alone);
+    const std::string inside = alone.substr(1, alone.size() - 2);
+    for (std::size_t at = 0; at < kBytes; ++at) {
+      std::string out;
+      AppendJsonString(std::string(at, 'a') + c + std::string(kBytes - at, 'a'), out);
+      EXPECT_EQ(out, '"' + std::string(at, 'a') + inside + std::string(kBytes - at, 'a') + '"')
+          << byte << " at " << at;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluicegate

@@ -1,9 +1,9 @@
 #include "gateway/heads.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
+#include "base/text_writer.h"
 #include "wire/hop_by_hop.h"
 #include "wire/problem.h"
 
@@ -15,32 +15,52 @@ using wire::EqualsIgnoreCase;
 using wire::Field;
 using wire::Framing;
 
-void AppendNumber(std::uint64_t value, std::string& out) {
-  std::array<char, 20> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-  out.append(digits.data(), end);
+// Inlined, as the names are mostly constants, which are copied without a call then.
+[[gnu::always_inline]] inline void PutField(std::string_view name, std::string_view value,
+                                            TextWriter& out) {
+  out.Put(name);
+  out.Put(": ");
+  out.Put(value);
+  out.Put("\r\n");
 }
 
-void AppendField(std::string_view name, std::string_view value, std::string& out) {
-  out += name;
-  out += ": ";
-  out += value;
-  out += "\r\n";
+// A field of a message that is relayed: its name and its value lie in one buffer, and nearly always
+// as they are to be written.
+void PutRelayed(const Field& field, TextWriter& out) {
+  const char* const name_end = field.name.data() + field.name.size();
+  if (field.value.data() != name_end + 2 || std::string_view(name_end, 2) != ": ") {
+    return PutField(field.name, field.value, out);
+  }
+  out.Put({field.name.data(), field.name.size() + 2 + field.value.size()});
+  out.Put("\r\n");
 }
 
 constexpr std::string_view kWebSocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
-void AppendRequestId(std::string_view header, std::string_view id, std::string& out) {
-  if (!header.empty()) AppendField(header, id, out);
+void PutRequestId(std::string_view header, std::string_view id, TextWriter& out) {
+  if (!header.empty()) PutField(header, id, out);
 }
 
-void AppendConnection(bool keep_alive, unsigned client_minor, std::string& out) {
+void PutConnection(bool keep_alive, unsigned client_minor, TextWriter& out) {
   if (!keep_alive) {
-    out += "Connection: close\r\n";
+    out.Put("Connection: close\r\n");
   } else if (client_minor == 0) {
-    out += "Connection: keep-alive\r\n";
+    out.Put("Connection: keep-alive\r\n");
   }
 }
+
+void PutQuota(const http::QuotaLines& quota, bool draft03, bool x_ratelimit, TextWriter& out) {
+  out.Put(quota.lines);
+  if (draft03) out.Put(quota.draft03);
+  if (x_ratelimit) out.Put(quota.x_ratelimit);
+}
+
+std::size_t SizeOf(const http::QuotaLines& quota) {
+  return quota.lines.size() + quota.draft03.size() + quota.x_ratelimit.size();
+}
+
+// About what is written of our own beside texts of others: names of fields, numbers, a date.
+constexpr std::size_t kAboutOwn = 384;
 
 enum class Fate : std::uint8_t { kForward, kDrop, kForwardIfTrusted };
 
@@ -90,48 +110,48 @@ Fate FateOf(std::string_view name, const ForwardedRequest& request) {
   return Fate::kDrop;  // A guarded name in other clothes: no proxy vouches for it.
 }
 
-void AppendForwardedFor(const ForwardedRequest& request, std::string& out) {
-  out += "X-Forwarded-For: ";
+void PutForwardedFor(const ForwardedRequest& request, TextWriter& out) {
+  out.Put("X-Forwarded-For: ");
   if (request.peer_trusted && request.forwarded == ForwardedSource::kXForwardedFor) {
     for (const Field& field : request.head.fields()) {
       if (!EqualsIgnoreCase(field.name, "x-forwarded-for") || field.value.empty()) continue;
-      out += field.value;
-      out += ", ";
+      out.Put(field.value);
+      out.Put(", ");
     }
   }
-  out += request.peer;
-  out += "\r\n";
+  out.Put(request.peer);
+  out.Put("\r\n");
 }
 
 // RFC 7239: what holds a colon stands in quotes. Neither an address nor an authority has any.
-void AppendForwarded(const ForwardedRequest& request, std::string& out) {
-  out += "Forwarded: ";
+void PutForwarded(const ForwardedRequest& request, TextWriter& out) {
+  out.Put("Forwarded: ");
   // A proxy that is trusted for one of the two fields may relay a stranger's in the other.
   for (const Field& field : request.head.fields()) {
     if (!request.peer_trusted || !EqualsIgnoreCase(field.name, "forwarded")) continue;
     if (field.value.empty()) continue;
-    out += field.value;
-    out += ", ";
+    out.Put(field.value);
+    out.Put(", ");
   }
   const bool v6 = request.peer.find(':') != std::string::npos;
-  out += v6 ? "for=\"[" : "for=";
-  out += request.peer;
-  if (v6) out += "]\"";
+  out.Put(v6 ? "for=\"[" : "for=");
+  out.Put(request.peer);
+  if (v6) out.Put("]\"");
   if (!request.head.authority.empty()) {
-    out += ";host=\"";
-    out += request.head.authority;
-    out += '"';
+    out.Put(";host=\"");
+    out.Put(request.head.authority);
+    out.Put("\"");
   }
-  out += request.tls ? ";proto=https\r\n" : ";proto=http\r\n";
+  out.Put(request.tls ? ";proto=https\r\n" : ";proto=http\r\n");
 }
 
-void AppendRequestFraming(const wire::RequestHead& head, std::string& out) {
+void PutRequestFraming(const wire::RequestHead& head, TextWriter& out) {
   if (head.framing == Framing::kChunked) {
-    out += "Transfer-Encoding: chunked\r\n";
+    out.Put("Transfer-Encoding: chunked\r\n");
   } else if (head.content_length) {
-    out += "Content-Length: ";
-    AppendNumber(*head.content_length, out);
-    out += "\r\n";
+    out.Put("Content-Length: ");
+    out.PutNumber(*head.content_length);
+    out.Put("\r\n");
   }
 }
 
@@ -170,97 +190,98 @@ bool IsOurs(const ForwardedResponse& response, std::string_view triple, std::str
   return !triple.empty() && !IsTighterAtOrigin(response, prefix);
 }
 
-void AppendStatusLine(unsigned status, std::string_view reason, std::string& out) {
-  out += "HTTP/1.1 ";
-  AppendNumber(status, out);
-  out += ' ';
-  out += reason;
-  out += "\r\n";
+[[gnu::always_inline]] inline void PutStatusLine(unsigned status, std::string_view reason,
+                                                 TextWriter& out) {
+  out.Put("HTTP/1.1 ");
+  out.PutNumber(status);
+  out.Put(" ");
+  out.Put(reason);
+  out.Put("\r\n");
 }
 
 }  // namespace
 
-void AppendUpstreamHead(const ForwardedRequest& request, std::string& out) {
+void AppendUpstreamHead(const ForwardedRequest& request, std::string& to) {
   const wire::RequestHead& head = request.head;
-  out += head.method;
-  out += ' ';
-  out += request.path;
-  out += request.query;
-  out += " HTTP/1.1\r\n";
-  AppendField("Host", head.authority.empty() ? request.authority : head.authority, out);
+  TextWriter out(to, head.size + request.path.size() + kAboutOwn);
+  out.Put(head.method);
+  out.Put(" ");
+  out.Put(request.path);
+  out.Put(request.query);
+  out.Put(" HTTP/1.1\r\n");
+  PutField("Host", head.authority.empty() ? request.authority : head.authority, out);
   bool has_proto = false;
   bool has_host = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
     const Fate fate = FateOf(field.name, request);
     if (fate == Fate::kForward || (fate == Fate::kForwardIfTrusted && request.peer_trusted)) {
-      AppendField(field.name, field.value, out);
+      PutRelayed(field, out);
       has_proto = has_proto || EqualsIgnoreCase(field.name, "x-forwarded-proto");
       has_host = has_host || EqualsIgnoreCase(field.name, "x-forwarded-host");
     }
   }
-  AppendForwardedFor(request, out);
-  AppendField("X-Real-IP", request.client, out);
+  PutForwardedFor(request, out);
+  PutField("X-Real-IP", request.client, out);
   if (!has_proto)
-    out += request.tls ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n";
-  if (!has_host && !head.authority.empty()) AppendField("X-Forwarded-Host", head.authority, out);
-  if (request.forwarded == ForwardedSource::kForwarded) AppendForwarded(request, out);
-  AppendRequestId(request.request_id_header, request.request_id, out);
-  out += head.minor_version == 0 ? "Via: 1.0 sluicegate\r\n" : "Via: 1.1 sluicegate\r\n";
-  if (request.websocket) out += kWebSocket;
-  AppendRequestFraming(head, out);
-  out += "\r\n";
+    out.Put(request.tls ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n");
+  if (!has_host && !head.authority.empty()) PutField("X-Forwarded-Host", head.authority, out);
+  if (request.forwarded == ForwardedSource::kForwarded) PutForwarded(request, out);
+  PutRequestId(request.request_id_header, request.request_id, out);
+  out.Put(head.minor_version == 0 ? "Via: 1.0 sluicegate\r\n" : "Via: 1.1 sluicegate\r\n");
+  if (request.websocket) out.Put(kWebSocket);
+  PutRequestFraming(head, out);
+  out.Put("\r\n");
 }
 
-void AppendClientHead(const ForwardedResponse& response, std::string& out) {
+void AppendClientHead(const ForwardedResponse& response, std::string& to) {
   const wire::ResponseHead& head = response.head;
   const http::QuotaLines& quota = response.quota;
   const bool x_ratelimit = IsOurs(response, quota.x_ratelimit, kXRateLimit);
   const bool draft03 = IsOurs(response, quota.draft03, kDraft03);
-  AppendStatusLine(head.status, head.reason, out);
+  TextWriter out(to, head.size + SizeOf(quota) + kAboutOwn);
+  PutStatusLine(head.status, head.reason, out);
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
     if (x_ratelimit && IsOfTriple(field.name, kXRateLimit)) continue;
     if (draft03 && IsOfTriple(field.name, kDraft03)) continue;
     if (EqualsIgnoreCase(field.name, response.request_id_header)) continue;
-    AppendField(field.name, field.value, out);
+    PutRelayed(field, out);
   }
-  AppendRequestId(response.request_id_header, response.request_id, out);
-  if (!response.date.empty()) AppendField("Date", response.date, out);
-  out += quota.lines;
-  if (draft03) out += quota.draft03;
-  if (x_ratelimit) out += quota.x_ratelimit;
-  if (response.chunked) out += "Transfer-Encoding: chunked\r\n";
+  PutRequestId(response.request_id_header, response.request_id, out);
+  if (!response.date.empty()) PutField("Date", response.date, out);
+  PutQuota(quota, draft03, x_ratelimit, out);
+  if (response.chunked) out.Put("Transfer-Encoding: chunked\r\n");
   if (response.websocket) {
-    out += kWebSocket;
+    out.Put(kWebSocket);
   } else {
-    AppendConnection(response.keep_alive, response.client_minor, out);
+    PutConnection(response.keep_alive, response.client_minor, out);
   }
-  out += "\r\n";
+  out.Put("\r\n");
 }
 
-void AppendInterimHead(const wire::ResponseHead& head, std::string& out) {
-  AppendStatusLine(head.status, head.reason, out);
+void AppendInterimHead(const wire::ResponseHead& head, std::string& to) {
+  TextWriter out(to, head.size);
+  PutStatusLine(head.status, head.reason, out);
   for (const Field& field : head.fields()) {
-    if (!wire::EndsHere(field.name, head.connection())) AppendField(field.name, field.value, out);
+    if (!wire::EndsHere(field.name, head.connection())) PutRelayed(field, out);
   }
-  out += "\r\n";
+  out.Put("\r\n");
 }
 
-void AppendOwnAnswer(const OwnAnswer& answer, std::string& out) {
-  AppendStatusLine(answer.status, wire::ReasonPhrase(answer.status), out);
-  AppendField("Date", answer.date, out);
-  if (!answer.body.empty()) AppendField("Content-Type", answer.content_type, out);
-  if (answer.no_store) out += "Cache-Control: no-store\r\n";
-  AppendRequestId(answer.request_id_header, answer.request_id, out);
-  out += answer.quota.lines;
-  out += answer.quota.draft03;
-  out += answer.quota.x_ratelimit;
-  AppendConnection(answer.keep_alive, answer.client_minor, out);
-  out += "Content-Length: ";
-  AppendNumber(answer.body.size(), out);
-  out += "\r\n\r\n";
-  if (!answer.to_head) out += answer.body;
+void AppendOwnAnswer(const OwnAnswer& answer, std::string& to) {
+  TextWriter out(to, SizeOf(answer.quota) + answer.body.size() + kAboutOwn);
+  PutStatusLine(answer.status, wire::ReasonPhrase(answer.status), out);
+  PutField("Date", answer.date, out);
+  if (!answer.body.empty()) PutField("Content-Type", answer.content_type, out);
+  if (answer.no_store) out.Put("Cache-Control: no-store\r\n");
+  PutRequestId(answer.request_id_header, answer.request_id, out);
+  PutQuota(answer.quota, true, true, out);
+  PutConnection(answer.keep_alive, answer.client_minor, out);
+  out.Put("Content-Length: ");
+  out.PutNumber(answer.body.size());
+  out.Put("\r\n\r\n");
+  if (!answer.to_head) out.Put(answer.body);
 }
 
 }  // namespace sluicegate::gateway

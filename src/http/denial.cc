@@ -35,6 +35,7 @@ wire::Problem ProblemOf(const engine::Ruleset& rules, const Decision& decision,
   if (decision.verdict == Verdict::kLimited) {
     problem.violated_policies = fields.Violated(rules, decision);
     problem.detail = DetailOf(rules, decision);
+    problem.body = fields.BodyOf(rules, decision, problem);
   } else {
     problem.type = wire::ProblemType::kAbnormalUsageDetected;
     problem.detail = "Requests went on after many denials, so this client has to wait.";

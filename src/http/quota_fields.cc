@@ -209,8 +209,7 @@ void QuotaFields::Prepare(const engine::Ruleset& rules) {
   }
 }
 
-const QuotaFields::Names& QuotaFields::NamesOf(const engine::Ruleset& rules,
-                                               const Decision& decision) const {
+QuotaFields::Names& QuotaFields::NamesOf(const engine::Ruleset& rules, const Decision& decision) {
   const policy::Rule& rule = rules.policy().rules()[decision.rule];
   return rules_[decision.rule][decision.variant].names[BindingCeiling(rule, decision)];
 }
@@ -224,6 +223,17 @@ std::span<const std::string_view> QuotaFields::Violated(const engine::Ruleset& r
     if (decision.Denies(i)) violated_.emplace_back(names[i]);
   }
   return violated_;
+}
+
+std::string_view QuotaFields::BodyOf(const engine::Ruleset& rules, const Decision& decision,
+                                     const wire::Problem& problem) {
+  Prepare(rules);
+  Body& body = NamesOf(rules, decision).body;
+  if (body.denied != decision.denied_limits || body.detail != problem.detail || body.text.empty()) {
+    body = {.denied = decision.denied_limits, .detail = std::string(problem.detail), .text = {}};
+    wire::AppendProblem(problem, body.text);
+  }
+  return body.text;
 }
 
 void QuotaFields::Gather(const engine::Ruleset& rules, const Request& request,

@@ -19,6 +19,7 @@
 #include "policy/settings.h"
 #include "sluicegate/decision.h"
 #include "sluicegate/time.h"
+#include "wire/problem.h"
 #include "wire/rate_limit_fields.h"
 
 namespace sluicegate::http {
@@ -103,12 +104,24 @@ class QuotaFields {
   [[nodiscard]] std::span<const std::string_view> Violated(const engine::Ruleset& rules,
                                                            const Decision& decision);
 
+  /// `problem` as wire::AppendProblem writes it. Whoever is denied by the same limits as the one
+  /// before gets the text of then. Valid until the next call.
+  [[nodiscard]] std::string_view BodyOf(const engine::Ruleset& rules, const Decision& decision,
+                                        const wire::Problem& problem);
+
  private:
+  // The body of the last denial by some limits, and what it depends on beside their names.
+  struct Body {
+    unsigned denied = 0;
+    std::string detail;
+    std::string text;  // Empty: there was none.
+  };
   struct Names {
     explicit Names(std::vector<std::string> names);
 
     std::vector<std::string> plain;   // As the limit set's limits.
     std::vector<std::string> quoted;  // The same, as Strings of RFC 9651.
+    Body body;                        // Of the last denial by these.
   };
   struct Set {
     std::vector<Names> names;  // The client's own, and behind them those under each ceiling.
@@ -122,7 +135,7 @@ class QuotaFields {
   [[nodiscard]] Set MakeSet(const policy::Rule& rule, std::size_t variant,
                             const std::map<std::string, unsigned>& counts) const;
   /// Those that the limit that binds is one of. REQUIRES: the decision names a rule.
-  [[nodiscard]] const Names& NamesOf(const engine::Ruleset& rules, const Decision& decision) const;
+  [[nodiscard]] Names& NamesOf(const engine::Ruleset& rules, const Decision& decision);
   /// Fills `applied_` with what the enforced rules say that hold for the request.
   void Gather(const engine::Ruleset& rules, const Request& request, const Decision& decision);
   /// One list of all that applies: `before`, the members, `after`. Nothing where there are none.

@@ -12,6 +12,7 @@
 
 #include "config/load.h"
 #include "engine/engine.h"
+#include "http/denial.h"
 
 namespace sluicegate::http {
 namespace {
@@ -237,6 +238,33 @@ TEST_F(QuotaFieldsTest, RequestsInFlightHaveNoWindow) {
   EXPECT_THAT(denied, HasSubstr("RateLimit: \"concurrency\";r=0\r\nRetry-After: 3"));
   EXPECT_THAT(denied, HasSubstr("X-RateLimit-Reset: 1800000032\r\n"));
   EXPECT_THAT(violated_, ElementsAre("concurrency"));
+}
+
+// The body is kept from denial to denial, and is anew where another limit denies.
+TEST_F(QuotaFieldsTest, TheBodyOfADenialIsThatOfItsLimits) {
+  Use("[{name: r, key: [client], limits: [5/minute, 6/hour]}]");
+  const auto body = [this] {
+    const auto rules = engine_->rulesets().Get();
+    const wire::Problem problem = ProblemOf(*rules, decision_, fields_);
+    wire::Problem anew = problem;
+    anew.body = {};
+    std::string kept;
+    std::string fresh;
+    wire::AppendProblem(problem, kept);
+    wire::AppendProblem(anew, fresh);
+    EXPECT_EQ(kept, fresh);
+    EXPECT_FALSE(problem.body.empty());
+    return kept;
+  };
+  Ask("192.0.2.1", 5);
+  Ask("192.0.2.1");
+  const std::string one = body();
+  EXPECT_EQ(body(), one);
+  Ask("192.0.2.1", 2);
+  const std::string two = body();
+  EXPECT_NE(two, one);
+  Ask("192.0.2.1", 100);  // Never fits, so the detail is another.
+  EXPECT_NE(body(), two);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ bool Mcp::Matches(std::string_view path) const noexcept {
 
 bool Mcp::Fold(std::string_view path, std::string& folded) const {
   const auto differs = [](char c) { return c == ';' || (c >= 'A' && c <= 'Z'); };
+  if (path == "/") return false;
   if (!path.ends_with('/') && std::ranges::none_of(path, differs)) return false;
   folded.clear();
   bool parameter = false;

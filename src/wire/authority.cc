@@ -1,6 +1,9 @@
 #include "wire/authority.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
 
 #include "base/ip.h"
 #include "wire/http_head.h"
@@ -9,10 +12,19 @@
 namespace sluicegate::wire {
 namespace {
 
-bool IsHostCharacter(char c) noexcept {
-  return syntax::IsDigit(c) || syntax::IsAlpha(c) ||
-         std::string_view("-._~!$&'()*+=;").find(c) != std::string_view::npos;
+constexpr std::array<bool, 256> MakeHostTable() noexcept {
+  std::array<bool, 256> table{};
+  for (unsigned c = 0; c < table.size(); ++c) {
+    const auto character = static_cast<char>(c);
+    table[c] = syntax::IsDigit(character) || syntax::IsAlpha(character);
+  }
+  for (const char c : std::string_view("-._~!$&'()*+=;"))
+    table[static_cast<std::uint8_t>(c)] = true;
+  return table;
 }
+constexpr std::array<bool, 256> kHostTable = MakeHostTable();
+
+bool IsHostCharacter(char c) noexcept { return kHostTable[static_cast<std::uint8_t>(c)]; }
 
 // ":" and digits, or nothing. An empty port is legal (RFC 3986) but servers disagree: refused.
 bool IsPortPart(std::string_view part) noexcept {
@@ -38,18 +50,21 @@ std::string_view HostOf(std::string_view authority) noexcept {
 void AppendRuleHost(std::string_view authority, std::string& out) {
   std::string_view host = HostOf(authority);
   while (host.ends_with('.')) host.remove_suffix(1);
-  for (const char c : host) out += syntax::ToLower(c);
+  const std::size_t begin = out.size();
+  out.append(host);
+  for (char& c : std::span(out).subspan(begin)) c = syntax::ToLower(c);
 }
 
 bool IsAuthority(std::string_view authority) noexcept {
-  const std::string_view host = HostOf(authority);
-  if (host.empty() || !IsPortPart(authority.substr(host.size()))) return false;
-  if (host.front() == '[') {
-    if (host.back() != ']') return false;
+  if (authority.starts_with('[')) {
+    const std::string_view host = HostOf(authority);
+    if (host.back() != ']' || !IsPortPart(authority.substr(host.size()))) return false;
     const std::string_view inside = host.substr(1, host.size() - 2);
     return inside.find(':') != std::string_view::npos && IpAddress::Parse(inside).has_value();
   }
-  return std::ranges::all_of(host, IsHostCharacter);
+  std::size_t host = 0;  // Its size: up to the colon, which no host has.
+  while (host < authority.size() && IsHostCharacter(authority[host])) ++host;
+  return host > 0 && IsPortPart(authority.substr(host));
 }
 
 bool SameAuthority(std::string_view a, std::string_view b, std::string_view default_port) noexcept {

@@ -25,18 +25,28 @@ bool IsKept(std::string_view name) noexcept {
 }  // namespace
 
 bool IsHopByHop(std::string_view name) noexcept {
-  // HTTP2-Settings asks for h2c together with Upgrade, and not every client names it in Connection.
-  constexpr std::array<std::string_view, 10> kNames = {"connection",
-                                                       "http2-settings",
-                                                       "keep-alive",
-                                                       "proxy-connection",
-                                                       "proxy-authenticate",
-                                                       "proxy-authorization",
-                                                       "te",
-                                                       "trailer",
-                                                       "transfer-encoding",
-                                                       "upgrade"};
-  return IsOneOf(name, kNames);
+  // Their lengths differ from those of most names, so that most are not compared at all.
+  switch (name.size()) {
+    case 2:
+      return EqualsIgnoreCase(name, "te");
+    case 7:
+      return EqualsIgnoreCase(name, "trailer") || EqualsIgnoreCase(name, "upgrade");
+    case 10:
+      return EqualsIgnoreCase(name, "connection") || EqualsIgnoreCase(name, "keep-alive");
+    case 14:
+      // Asks for h2c together with Upgrade, and not every client names it in Connection.
+      return EqualsIgnoreCase(name, "http2-settings");
+    case 16:
+      return EqualsIgnoreCase(name, "proxy-connection");
+    case 17:
+      return EqualsIgnoreCase(name, "transfer-encoding");
+    case 18:
+      return EqualsIgnoreCase(name, "proxy-authenticate");
+    case 19:
+      return EqualsIgnoreCase(name, "proxy-authorization");
+    default:
+      return false;
+  }
 }
 
 bool EndsHere(std::string_view name, std::span<const std::string_view> connection) noexcept {

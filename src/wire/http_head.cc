@@ -33,6 +33,30 @@ const char* SkipValue(const char* at, const char* end) noexcept {
   return at;
 }
 
+// The first byte of [at, end) that is no token character (the colon, if all is well). Most names
+// are letters, digits and dashes, so these are looked at 16 at a time.
+const char* SkipName(const char* at, const char* end) noexcept {
+#ifdef __SSE2__
+  // Unsigned block - first <= last - first, that is min(block - first, last - first) == itself.
+  const auto within = [](__m128i block, char first, char last) {
+    const __m128i above = _mm_sub_epi8(block, _mm_set1_epi8(first));
+    return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(static_cast<char>(last - first))),
+                          above);
+  };
+  while (end - at >= 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i lower = _mm_or_si128(block, _mm_set1_epi8('a' - 'A'));  // Of a letter.
+    const __m128i word = _mm_or_si128(within(lower, 'a', 'z'), within(block, '0', '9'));
+    const __m128i fine = _mm_or_si128(word, _mm_cmpeq_epi8(block, _mm_set1_epi8('-')));
+    const unsigned other = ~static_cast<unsigned>(_mm_movemask_epi8(fine)) & 0xFFFFU;
+    at += other != 0 ? std::countr_zero(other) : 16;
+    if (other != 0) break;
+  }
+#endif
+  while (at != end && syntax::IsToken(*at)) ++at;
+  return at;
+}
+
 constexpr std::size_t kNotKnown = ~std::size_t{0};
 
 }  // namespace
@@ -72,75 +96,85 @@ HeadParser::LineState HeadParser::FindLine(std::string_view buffer, std::size_t 
 }
 
 ParseState HeadParser::ParseFields(std::string_view buffer) noexcept {
+  constexpr std::string_view kTooLarge =
+      "The header fields exceed 32 KiB; send fewer or shorter ones.";
+  // A line that was there in part before is looked at again when its end is known.
+  if (searched_ == line_begin_) TakeFields(buffer);
   for (;;) {
     // The empty line at the end is not counted among the fields' bytes.
+    if (buffer.substr(line_begin_, 2) == "\r\n") {
+      line_begin_ = searched_ = line_begin_ + 2;
+      return ParseState::kDone;
+    }
     const std::size_t used = line_begin_ - fields_begin_;
     std::string_view line;
     switch (FindLine(buffer, kMaxFieldBytes + 2 - used, line)) {
       case LineState::kNeedMore:
         return ParseState::kNeedMore;
       case LineState::kTooLong:
-        return Refuse(431, "The header fields exceed 32 KiB; send fewer or shorter ones.");
+        return Refuse(431, kTooLarge);
       case LineState::kLine:
         break;
     }
-    const std::size_t end = line_begin_ + line.size();
-    if (line == "\r\n") {
-      line_begin_ = searched_ = end;
-      return ParseState::kDone;
-    }
-    if (used + line.size() > kMaxFieldBytes) {
-      return Refuse(431, "The header fields exceed 32 KiB; send fewer or shorter ones.");
-    }
-    if (!ParseFieldLine(buffer, line)) return ParseState::kRefused;
-    line_begin_ = searched_ = end;
+    if (used + line.size() > kMaxFieldBytes) return Refuse(431, kTooLarge);
+    const std::size_t before = line_begin_;
+    TakeFields(buffer);
+    if (line_begin_ == before) return RefuseField(line);
   }
 }
 
-bool HeadParser::ParseFieldLine(std::string_view buffer, std::string_view line) noexcept {
-  const auto refuse = [this](std::uint16_t status, std::string_view detail) {
-    Refuse(status, detail);
-    return false;
+void HeadParser::TakeFields(std::string_view buffer) noexcept {
+  const char* const end = buffer.data() + std::min(buffer.size(), fields_begin_ + kMaxFieldBytes);
+  const char* line = buffer.data() + line_begin_;
+  while (span_count_ < kMaxFields) {
+    const char* const colon = SkipName(line, end);
+    if (colon == line || colon == end || *colon != ':') break;
+    const char* value = colon + 1;
+    if (value != end && *value == ' ') ++value;  // In most lines all there is.
+    while (value != end && syntax::IsBlank(*value)) ++value;
+    const char* const line_end = SkipValue(value, end);
+    if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') break;
+    const char* value_end = line_end;
+    while (value_end != value && syntax::IsBlank(value_end[-1])) --value_end;
+    TakeField(buffer, {line, colon}, {value, value_end});
+    line = line_end + 2;
+  }
+  line_begin_ = static_cast<std::size_t>(line - buffer.data());
+  searched_ = std::max(searched_, line_begin_);
+}
+
+inline void HeadParser::TakeField(std::string_view buffer, std::string_view name,
+                                  std::string_view value) noexcept {
+  const auto span = [&buffer](std::string_view text) {
+    return Span{.begin = static_cast<std::uint16_t>(text.data() - buffer.data()),
+                .size = static_cast<std::uint16_t>(text.size())};
   };
-  if (span_count_ == kMaxFields) {
-    return refuse(431, "There are more than 100 header fields; send fewer.");
-  }
-  const char* const begin = line.data();
-  const char* const end = begin + line.size();  // Behind the LF.
-  const char* at = begin;
-  while (syntax::IsToken(*at)) ++at;  // The LF is no token character, so this ends.
-  const char* const name_end = at;
-  if (*at != ':' || at == begin) {
-    if (syntax::IsBlank(*begin)) {
-      return refuse(400, "A header line begins with white space; send each field on one line.");
-    }
-    if (syntax::IsBlank(*at)) {
-      return refuse(400, "White space stands before a header's colon; write `Name: value`.");
-    }
-    return refuse(400, "A header line is not `Name: value`; mend the name.");
-  }
-  ++at;
-  while (syntax::IsBlank(*at)) ++at;
-  const char* const value = at;
-  at = SkipValue(at, end);
-  if (end - at != 2 || *at != '\r') {
-    return refuse(400,
-                  "A header's value holds a control character, or its line does not end in CR LF; "
-                  "send neither bare CR, bare LF nor NUL.");
-  }
-  while (at != value && syntax::IsBlank(at[-1])) --at;
-  const auto span = [&buffer](const char* from, const char* to) {
-    return Span{.begin = static_cast<std::uint16_t>(from - buffer.data()),
-                .size = static_cast<std::uint16_t>(to - from)};
-  };
-  spans_[span_count_] = {.name = span(begin, name_end), .value = span(value, at)};
-  const std::size_t known = KnownIndex({begin, static_cast<std::size_t>(name_end - begin)});
-  if (known != kNotKnown) {
+  spans_[span_count_] = {.name = span(name), .value = span(value)};
+  if (const std::size_t known = KnownIndex(name); known != kNotKnown) {
     known_at_[known] = static_cast<std::uint8_t>(span_count_);
     ++known_count_[known];
   }
   ++span_count_;
-  return true;
+}
+
+ParseState HeadParser::RefuseField(std::string_view line) noexcept {
+  if (span_count_ == kMaxFields) {
+    return Refuse(431, "There are more than 100 header fields; send fewer.");
+  }
+  std::size_t name = 0;                        // Its size.
+  while (syntax::IsToken(line[name])) ++name;  // The LF is no token character, so this ends.
+  if (name > 0 && line[name] == ':') {
+    return Refuse(400,
+                  "A header's value holds a control character, or its line does not end in CR LF; "
+                  "send neither bare CR, bare LF nor NUL.");
+  }
+  if (syntax::IsBlank(line.front())) {
+    return Refuse(400, "A header line begins with white space; send each field on one line.");
+  }
+  if (syntax::IsBlank(line[name])) {
+    return Refuse(400, "White space stands before a header's colon; write `Name: value`.");
+  }
+  return Refuse(400, "A header line is not `Name: value`; mend the name.");
 }
 
 std::size_t HeadParser::KnownIndex(std::string_view name) noexcept {
@@ -169,8 +203,8 @@ std::size_t HeadParser::KnownIndex(std::string_view name) noexcept {
 bool HeadParser::Fill(std::string_view buffer, MessageHead& head) noexcept {
   for (std::size_t i = 0; i < span_count_; ++i) {
     const FieldSpan& span = spans_[i];
-    head.field_storage[i] = {.name = buffer.substr(span.name.begin, span.name.size),
-                             .value = buffer.substr(span.value.begin, span.value.size)};
+    head.field_storage[i] = {.name = {buffer.data() + span.name.begin, span.name.size},
+                             .value = {buffer.data() + span.value.begin, span.value.size}};
   }
   head.field_count = span_count_;
   head.size = line_begin_;

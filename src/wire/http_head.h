@@ -149,7 +149,12 @@ class HeadParser {
 
  private:
   static std::size_t KnownIndex(std::string_view name) noexcept;
-  bool ParseFieldLine(std::string_view buffer, std::string_view line) noexcept;
+  // Takes the fields from line_begin_ on, each in one pass, up to the first whose line is not whole
+  // or is refused, or which is none.
+  void TakeFields(std::string_view buffer) noexcept;
+  void TakeField(std::string_view buffer, std::string_view name, std::string_view value) noexcept;
+  // Says why TakeFields did not take the line, which is whole and short enough.
+  ParseState RefuseField(std::string_view line) noexcept;
   bool FillLength(MessageHead& head) noexcept;
   bool FillConnection(MessageHead& head) noexcept;
 

@@ -1,68 +1,58 @@
 #include "wire/problem.h"
 
-#include <array>
-#include <charconv>
-
 #include "base/json_string.h"
+#include "base/text_writer.h"
 
 namespace sluicegate::wire {
 namespace {
 
-constexpr std::string_view kTypes = "https://iana.org/assignments/http-problem-types#";
-
-struct Words {
-  std::string_view type;
-  std::string_view title;
-};
-
-Words WordsOf(const Problem& problem) noexcept {
-  switch (problem.type) {
+// Type and title of the registered ones, with nothing to escape.
+std::string_view BeginningOf(ProblemType type) noexcept {
+  switch (type) {
     case ProblemType::kQuotaExceeded:
-      return {"quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded"};
+      return R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",)"
+             R"("title":"Request cannot be satisfied as assigned quota has been exceeded")";
     case ProblemType::kAbnormalUsageDetected:
-      return {"abnormal-usage-detected",
-              "Request not satisfied due to detection of abnormal request pattern"};
+      return R"({"type":"https://iana.org/assignments/http-problem-types#abnormal-usage-detected",)"
+             R"("title":"Request not satisfied due to detection of abnormal request pattern")";
     case ProblemType::kTemporaryReducedCapacity:
-      return {"temporary-reduced-capacity",
-              "Request cannot be satisfied due to temporary server capacity constraints"};
+      return R"({"type":"https://iana.org/assignments/http-problem-types#)"
+             R"(temporary-reduced-capacity",)"
+             R"("title":"Request cannot be satisfied due to temporary server capacity constraints")";
     case ProblemType::kBlank:
       break;
   }
-  return {"", ReasonPhrase(problem.status)};
+  return R"({"type":"about:blank","title":)";
 }
 
 }  // namespace
 
 void AppendProblem(const Problem& problem, std::string& out) {
-  const Words words = WordsOf(problem);
-  out += R"({"type":")";
-  if (words.type.empty()) {
-    out += "about:blank";
-  } else {
-    out += kTypes;
-    out += words.type;
+  if (!problem.body.empty()) {
+    out += problem.body;
+    return;
   }
-  out += R"(","title":")";
-  out += words.title;  // Of the table above, so nothing to escape.
-  out += R"(","status":)";
-  std::array<char, 5> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), problem.status).ptr;
-  out.append(digits.data(), end);
+  constexpr std::size_t kAbout = 320;  // The longest beginning and some names of limits.
+  TextWriter text(out, kAbout + problem.detail.size());
+  text.Put(BeginningOf(problem.type));
+  if (problem.type == ProblemType::kBlank) PutJsonString(ReasonPhrase(problem.status), text);
+  text.Put(R"(,"status":)");
+  text.PutNumber(problem.status);
   if (!problem.detail.empty()) {
-    out += R"(,"detail":)";
-    AppendJsonString(problem.detail, out);
+    text.Put(R"(,"detail":)");
+    PutJsonString(problem.detail, text);
   }
   if (problem.type == ProblemType::kQuotaExceeded) {
-    out += R"(,"violated-policies":[)";
+    text.Put(R"(,"violated-policies":[)");
     std::string_view comma;
     for (const std::string_view name : problem.violated_policies) {
-      out += comma;
+      text.Put(comma);
       comma = ",";
-      AppendJsonString(name, out);
+      PutJsonString(name, text);
     }
-    out += ']';
+    text.Put("]");
   }
-  out += '}';
+  text.Put("}");
 }
 
 std::string_view ReasonPhrase(std::uint16_t status) noexcept {

@@ -26,6 +26,9 @@ struct Problem {
   std::string_view detail = {};  ///< What is wrong and the mend. Empty: left out.
   /// kQuotaExceeded only: the names of the limits that deny, of the rule that binds.
   std::span<const std::string_view> violated_policies = {};
+  /// The whole body, where it was formatted before: AppendProblem then copies it. Empty: it was
+  /// not.
+  std::string_view body = {};
 };
 
 /// The blank problem of a refusal.

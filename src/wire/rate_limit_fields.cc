@@ -1,9 +1,9 @@
 #include "wire/rate_limit_fields.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <limits>
+
+#include "base/text_writer.h"
 
 namespace sluicegate::wire {
 namespace {
@@ -12,29 +12,28 @@ namespace {
 constexpr std::uint64_t kMaxInteger = 999'999'999'999'999;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
-void AppendNumber(std::uint64_t number, std::string& out) {
-  std::array<char, 20> digits;  // 2^64 has 20.
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
+// About what the longest of the lines or triples here takes beside texts of the caller's.
+constexpr std::size_t kAbout = 160;
+
+// Inlined, as the names are constants then, which are copied without a call.
+[[gnu::always_inline]] inline void PutParameter(std::string_view name, std::uint64_t value,
+                                                TextWriter& out) {
+  out.Put(name);
+  out.PutNumber(std::min(value, kMaxInteger));
 }
 
-void AppendParameter(std::string_view name, std::uint64_t value, std::string& out) {
-  out += ';';
-  out += name;
-  out += '=';
-  AppendNumber(std::min(value, kMaxInteger), out);
+[[gnu::always_inline]] inline void PutLine(std::string_view name, std::uint64_t value,
+                                           TextWriter& out) {
+  out.Put(name);
+  out.PutNumber(value);
+  out.Put("\r\n");
 }
 
-void AppendLine(std::string_view name, std::uint64_t value, std::string& out) {
-  out += name;
-  out += ": ";
-  AppendNumber(value, out);
-  out += "\r\n";
-}
-
-void AppendXRateLimit(const QuotaTriple& quota, std::string& out) {
-  AppendLine("X-RateLimit-Limit", quota.quota, out);
-  AppendLine("X-RateLimit-Remaining", quota.remaining, out);
+void AppendXRateLimit(const QuotaTriple& quota, std::uint64_t reset_s, std::string& out) {
+  TextWriter text(out, kAbout);
+  PutLine("X-RateLimit-Limit: ", quota.quota, text);
+  PutLine("X-RateLimit-Remaining: ", quota.remaining, text);
+  PutLine("X-RateLimit-Reset: ", reset_s, text);
 }
 
 }  // namespace
@@ -71,20 +70,22 @@ void AppendPolicyMembers(std::span<const QuotaPolicy> policies, std::string& out
     out += before;
     before = ", ";
     AppendStructuredString(policy.name, out);
-    AppendParameter("q", policy.quota, out);
-    if (policy.unit == QuotaUnit::kConcurrentRequests) out += R"(;qu="concurrent-requests")";
-    if (policy.window_s > 0) AppendParameter("w", policy.window_s, out);
+    TextWriter text(out, kAbout);
+    PutParameter(";q=", policy.quota, text);
+    if (policy.unit == QuotaUnit::kConcurrentRequests) text.Put(R"(;qu="concurrent-requests")");
+    if (policy.window_s > 0) PutParameter(";w=", policy.window_s, text);
   }
 }
 
 void AppendDraft03Members(std::span<const QuotaPolicy> policies, std::string& out) {
   std::string_view before;
+  TextWriter text(out, kAbout);
   for (const QuotaPolicy& policy : policies) {
     if (policy.unit != QuotaUnit::kRequests || policy.window_s == 0) continue;
-    out += before;
+    text.Put(before);
     before = ", ";
-    AppendNumber(policy.quota, out);
-    AppendParameter("w", policy.window_s, out);
+    text.PutNumber(policy.quota);
+    PutParameter(";w=", policy.window_s, text);
   }
 }
 
@@ -98,42 +99,40 @@ void AppendPartitionMember(std::string_view name, std::span<const std::string_vi
 }
 
 void AppendRateLimit(const QuotaLeft& left, LeftForms forms, std::string& out) {
-  out += "RateLimit: ";
-  out += left.name;
+  TextWriter text(out, kAbout + left.name.size());
+  text.Put("RateLimit: ");
+  text.Put(left.name);
   if (forms.draft11) {
-    AppendParameter("r", left.remaining, out);
-    if (left.hold_ns) AppendParameter("t", CeilSeconds(*left.hold_ns), out);
+    PutParameter(";r=", left.remaining, text);
+    if (left.hold_ns) PutParameter(";t=", CeilSeconds(*left.hold_ns), text);
   }
   if (forms.draft_next) {
-    AppendParameter("a", left.remaining, out);
-    if (left.hold_ns) AppendParameter("w", CeilSeconds(*left.hold_ns), out);
-    if (left.cost) AppendParameter("c", *left.cost, out);
+    PutParameter(";a=", left.remaining, text);
+    if (left.hold_ns) PutParameter(";w=", CeilSeconds(*left.hold_ns), text);
+    if (left.cost) PutParameter(";c=", *left.cost, text);
   }
-  out += "\r\n";
+  text.Put("\r\n");
 }
 
 void AppendDraft03(const QuotaTriple& quota, std::string_view members, std::string& out) {
-  out += "RateLimit-Limit: ";
-  AppendNumber(quota.quota, out);
-  if (!members.empty()) out += ", ";
-  out += members;
-  out += "\r\n";
-  AppendLine("RateLimit-Remaining", quota.remaining, out);
-  AppendLine("RateLimit-Reset", CeilSeconds(quota.reset_after_ns), out);
+  TextWriter text(out, kAbout + members.size());
+  text.Put("RateLimit-Limit: ");
+  text.PutNumber(quota.quota);
+  if (!members.empty()) text.Put(", ");
+  text.Put(members);
+  PutLine("\r\nRateLimit-Remaining: ", quota.remaining, text);
+  PutLine("RateLimit-Reset: ", CeilSeconds(quota.reset_after_ns), text);
 }
 
 void AppendXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, std::string& out) {
-  AppendXRateLimit(quota, out);
   const auto now_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(unix_ns, 0));
   // The sum of both is below 2^64 for every window that a policy may have (years); saturate else.
   const std::uint64_t room_ns = std::numeric_limits<std::uint64_t>::max() - now_ns;
-  AppendLine("X-RateLimit-Reset", CeilSeconds(now_ns + std::min(quota.reset_after_ns, room_ns)),
-             out);
+  AppendXRateLimit(quota, CeilSeconds(now_ns + std::min(quota.reset_after_ns, room_ns)), out);
 }
 
 void AppendXRateLimitDelta(const QuotaTriple& quota, std::string& out) {
-  AppendXRateLimit(quota, out);
-  AppendLine("X-RateLimit-Reset", CeilSeconds(quota.reset_after_ns), out);
+  AppendXRateLimit(quota, CeilSeconds(quota.reset_after_ns), out);
 }
 
 std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept {
@@ -150,7 +149,10 @@ std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept
 }
 
 void AppendRetryAfter(const RetryAfter& retry, std::string& out) {
-  if (const auto seconds = RetryAfterSeconds(retry)) AppendLine("Retry-After", *seconds, out);
+  const auto seconds = RetryAfterSeconds(retry);
+  if (!seconds) return;
+  TextWriter text(out, kAbout);
+  PutLine("Retry-After: ", *seconds, text);
 }
 
 }  // namespace sluicegate::wire

@@ -403,5 +403,27 @@ TEST(AuthorityTest, RuleHostIsLowerCaseWithoutPortAndLastDot) {
   EXPECT_EQ(host(""), "");
 }
 
+// Names are looked at in blocks: each byte counts wherever it stands.
+TEST(RequestHead, EveryByteOfANameIsLookedAtAtEveryPlace) {
+  constexpr std::size_t kBytes = 40;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const auto c = static_cast<char>(byte);
+    if (c == ':') continue;  // Ends the name.
+    for (std::size_t at = 0; at < kBytes; ++at) {
+      const std::string name = std::string(at, 'a') + c + std::string(kBytes - at, 'Z');
+      const std::string request = "GET / HTTP/1.1\r\nHost: t\r\n" + name + ": value\r\n\r\n";
+      RequestParser parser;
+      RequestHead head;
+      const ParseState state = parser.Parse(request, head);
+      ASSERT_EQ(state, syntax::IsToken(c) ? ParseState::kDone : ParseState::kRefused)
+          << byte << " at " << at;
+      if (state == ParseState::kDone) {
+        ASSERT_EQ(head.fields()[1].name, name);
+        ASSERT_EQ(head.fields()[1].value, "value");
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluicegate::wire

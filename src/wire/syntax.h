@@ -75,7 +75,8 @@ constexpr std::string_view Trim(std::string_view text) noexcept {
 constexpr bool EqualsIgnoreCase(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    if (syntax::ToLower(a[i]) != syntax::ToLower(b[i])) return false;
+    // Most names differ in their first character, and most that do not are written alike.
+    if (a[i] != b[i] && syntax::ToLower(a[i]) != syntax::ToLower(b[i])) return false;
   }
   return true;
 }
