@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 #include <sys/un.h>
 
+#include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/temporary_folder_for_test.h"
@@ -243,6 +246,50 @@ TEST_F(Forwarding, ASilentTunnelEnds) {
   client.Head();
   EXPECT_EQ(client.Rest(), "");
   EXPECT_EQ(upstream.Rest(), "");
+}
+
+// A byte of the other direction is no reason to wait for ever.
+TEST_F(Forwarding, ATunnelWhoseClientDoesNotReadEndsThoughItSends) {
+  Serve("timeouts: {tunnel: 300ms, idle: 2s}\nrules: []");
+  Peer client = Client();
+  client.Send(kHandshake);
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send(kSwitching);
+  client.Head();
+  upstream.SendUntilFull(std::size_t{64} << 20U);
+  client.Send("x");
+  EXPECT_EQ(upstream.Bytes(1), "x");
+  EXPECT_EQ(upstream.Rest(), "");
+}
+
+TEST_F(Forwarding, AnInterimAnswerDuringAnUploadBeginsNoWait) {
+  Serve("timeouts: {connect: 100ms, header: 100ms}\nrules: []");
+  Peer client = Client();
+  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n12");
+  Peer upstream = Upstream();
+  upstream.Head();
+  upstream.Send("HTTP/1.1 103 Early Hints\r\n\r\n");
+  EXPECT_THAT(client.Head(), StartsWith("HTTP/1.1 103 "));
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  client.Send("34");
+  EXPECT_EQ(upstream.Bytes(4), "1234");
+  upstream.Send(kOk);
+  EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(Forwarding, SmallChunksLeaveTogether) {
+  Serve();
+  Peer client = Client();
+  std::string body;
+  for (unsigned i = 0; i < 300; ++i) body += "1\r\nx\r\n";
+  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + body +
+              "0\r\n\r\n");
+  Peer upstream = Upstream();
+  upstream.Head();
+  const std::string sent = upstream.Until("0\r\n\r\n");
+  EXPECT_LT(sent.size(), body.size() / 2);
+  EXPECT_EQ(std::ranges::count(sent, 'x'), 300);
 }
 
 TEST_F(Forwarding, AServerThatDoesNotSwitchAnswersAsUsual) {

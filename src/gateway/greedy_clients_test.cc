@@ -88,6 +88,23 @@ TEST_F(Greedy, TheOneThatMadeTheLeastProgressMakesRoom) {
   AnswerOk(upstream, newcomer);
 }
 
+// Those that wait for an upstream must not hide the others.
+TEST_F(Greedy, ManyThatWaitForTheUpstreamHideNobody) {
+  Serve("connections: {most: 301, per_client: off, new_per_second: off}\nrules: []");
+  std::vector<Peer> busy;
+  for (unsigned i = 0; i < 300; ++i) {
+    busy.push_back(Client());
+    busy.back().Send(kGet);
+  }
+  Until(Event::kRequests, 300);
+  Peer idle = Client();
+  Until(Event::kConnections, 301);
+  EXPECT_EQ(Client().Rest(), "") << "it looked at 256";
+  Peer newcomer = Client();
+  EXPECT_EQ(idle.Rest(), "");
+  EXPECT_EQ(Count(Event::kEvictedConnections), 1U);
+}
+
 TEST_F(Greedy, WhereAllWaitForTheUpstreamTheNewcomerIsRefused) {
   Serve("connections: {most: 1, per_client: off, new_per_second: off}\nrules: []");
   Peer busy = Client();

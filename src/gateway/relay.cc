@@ -89,6 +89,8 @@ net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
       const Outcome relayed = co_await RelayInterim();
       if (relayed != Outcome::kDone) co_return relayed;
       parser.Reset();
+      // The upload may have ended meanwhile.
+      if (!uploading_ && !session_.awaits()) session_.Await(Phase::kUpstream, timeouts_.upstream);
     }
     const Outcome outcome = co_await ReadUpstream();
     if (outcome != Outcome::kDone) co_return outcome;

@@ -85,7 +85,9 @@ void Session::OnExpiry() {
     return;
   }
   expired_ = true;
-  if (phase_ != Phase::kUpstream && phase_ != Phase::kTunnel) {
+  if (phase_ == Phase::kDrain) {
+    socket_.CancelWriter();  // Another coroutine may read.
+  } else if (phase_ != Phase::kUpstream && phase_ != Phase::kTunnel) {
     socket_.Cancel();
   } else if (watched_ != nullptr) {
     watched_->socket.Cancel();
@@ -104,14 +106,22 @@ void Session::OnHangup() {
   if (watched_ != nullptr && !aborted_) LoseClient();  // Else whoever reads will see.
 }
 
+// While nothing is unread, nothing is held.
 net::Task<bool> Session::ReadMore() {
-  if (aborted_) co_return false;
-  if (buffer_.unread().empty() && !socket_.readable()) {
-    worker_.blocks().Return(buffer_.GiveBack());
-    const int waited = co_await socket_.Readable();
-    if (waited != net::kNoError) co_return false;
+  while (buffer_.unread().empty()) {
+    if (aborted_) co_return false;
+    if (!socket_.TakesTurn()) {
+      worker_.blocks().Return(buffer_.GiveBack());
+      const int waited = co_await socket_.Readable();
+      if (waited != net::kNoError) co_return false;
+    }
+    if (!buffer_.borrows()) buffer_.Borrow(worker_.blocks().Take());
+    const net::Transfer got = socket_.TryRead(buffer_.Room());
+    if (got.error == EAGAIN) continue;  // A part of a record of TLS.
+    buffer_.Filled(got.bytes);
+    co_return got.error == net::kNoError;
   }
-  if (buffer_.unread().empty() && !buffer_.borrows()) buffer_.Borrow(worker_.blocks().Take());
+  if (aborted_) co_return false;
   const net::Transfer read = co_await socket_.ReadSome(buffer_.Room());
   buffer_.Filled(read.bytes);
   co_return read.error == net::kNoError;
@@ -128,7 +138,7 @@ net::Task<bool> Session::Write(net::Pieces pieces) {
 net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
   for (bool done = false; !done;) {
     const std::size_t left = pieces.bytes();
-    Await(Phase::kBody, drain_.Begin(worker_.now().engine_ns));
+    Await(Phase::kDrain, drain_.Begin(worker_.now().engine_ns));
     int error = co_await socket_.Writable();
     AwaitNothing();
     if (error != net::kNoError && (!expired_ || aborted_)) co_return false;
@@ -140,6 +150,7 @@ net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
       NoteProgress(taken);
       keeps = drain_.End(worker_.now().engine_ns, taken);
     }
+    expired_ = false;
     if (keeps) continue;
     worker_.counters().Add(Event::kSlowReaders);
     reset_ = true;
@@ -149,11 +160,25 @@ net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
 }
 
 net::Task<bool> Session::WriteAside(net::Pieces pieces) {
-  const Phase phase = phase_;
-  const std::chrono::nanoseconds wait = wait_;
-  const bool written = co_await Write(pieces);
-  if (!deadline_.set()) Await(phase, wait);
+  int error = net::kNoError;
+  if (pieces.TryWrite(socket_, error)) co_return error == net::kNoError;
+  after_write_.reset();
+  if (deadline_.set()) after_write_ = Waits{.phase = phase_, .wait = wait_};
+  writes_aside_ = true;
+  const bool written = co_await WriteSlowly(pieces);
+  writes_aside_ = false;
+  if (const auto waits = std::exchange(after_write_, std::nullopt)) {
+    Await(waits->phase, waits->wait);
+  }
   co_return written;
+}
+
+void Session::AwaitBeside(Phase phase, std::chrono::nanoseconds wait) {
+  if (writes_aside_) {
+    after_write_ = Waits{.phase = phase, .wait = wait};
+  } else {
+    Await(phase, wait);
+  }
 }
 
 net::Task<bool> Session::Open() {
@@ -210,7 +235,8 @@ bool Session::Admit() {
 }
 
 bool Session::waits_for_client() const noexcept {
-  const bool phase = phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody;
+  const bool phase = phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody ||
+                     phase_ == Phase::kDrain;
   return !aborted_ && (upload_waits_ || (phase && deadline_.set()));
 }
 

@@ -36,7 +36,8 @@ namespace sluicegate::gateway {
 enum class Phase : std::uint8_t {
   kIdle,      ///< The first byte of the next request.
   kHead,      ///< The rest of a head.
-  kBody,      ///< The client: to send more of a body, or to read what was written.
+  kBody,      ///< The client: to send more of a body.
+  kDrain,     ///< The client: to read what was written.
   kUpstream,  ///< The upstream.
   kStream,    ///< The upstream, for as long as it takes: expiry only looks whether the client left.
   kTunnel,    ///< Either end, after an upgrade.
@@ -98,6 +99,9 @@ class Session final : public std::enable_shared_from_this<Session>,
 
   /// Waits for `phase` from now on, for at most `wait`.
   void Await(Phase phase, std::chrono::nanoseconds wait);
+  /// As Await; while WriteAside waits, this is what is waited for afterwards.
+  void AwaitBeside(Phase phase, std::chrono::nanoseconds wait);
+  [[nodiscard]] bool awaits() const noexcept { return deadline_.set(); }
   void AwaitNothing() { deadline_.Clear(); }
   /// Reads more of the client's bytes into the buffer. False: the client closed, or the wait ended.
   [[nodiscard]] net::Task<bool> ReadMore();
@@ -230,6 +234,12 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool to_head_ = false;  // The request is HEAD. The head's own views die with the next read.
   bool aborted_ = false;
   bool upload_waits_ = false;
+  bool writes_aside_ = false;
+  struct Waits {
+    Phase phase;
+    std::chrono::nanoseconds wait;
+  };
+  std::optional<Waits> after_write_;
   bool on_mcp_ = false;           // The request is one of MCP.
   bool outlives_client_ = false;  // Its upstream goes on when the client leaves.
   bool notes_access_ = false;     // The request is noted for the access log.

@@ -33,7 +33,7 @@ net::Task<void> Exchange::TunnelUp() {
     if (ending_ || !buffer.unread().empty()) break;
     const bool filled = co_await session_.ReadMore();
     if (!filled) break;
-    session_.Await(Phase::kTunnel, timeouts_.tunnel);
+    session_.AwaitBeside(Phase::kTunnel, timeouts_.tunnel);
   }
   uploading_ = false;
   if (ending_) {
@@ -42,7 +42,7 @@ net::Task<void> Exchange::TunnelUp() {
   }
   // The other way may still have something to say, for as long as an answer may take.
   upstream_->socket.ShutdownSend();
-  session_.Await(Phase::kTunnel, timeouts_.idle);
+  session_.AwaitBeside(Phase::kTunnel, timeouts_.idle);
 }
 
 net::Task<void> Exchange::TunnelDown() {

@@ -1,5 +1,6 @@
 // Exchange's part for what goes to the upstream: the request's head and its body.
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "gateway/exchange.h"
@@ -9,6 +10,30 @@ namespace sluicegate::gateway {
 
 using wire::Framing;
 using wire::ParseState;
+
+namespace {
+
+// The next payload of `bytes`. Small ones are gathered in `small`, as they leave together: a system
+// call for each would slow all others down.
+wire::ChunkedDecoder::Step ReadPayload(wire::ChunkedDecoder& decoder, std::string_view bytes,
+                                       std::string& small) {
+  constexpr std::size_t kSmall = 4096;
+  wire::ChunkedDecoder::Step step = decoder.Read(bytes);
+  if (step.payload.size() >= kSmall) return step;
+  std::size_t consumed = step.consumed;
+  if (step.state != ParseState::kNeedMore || consumed == bytes.size()) return step;
+  small.assign(step.payload);
+  while (step.state == ParseState::kNeedMore && small.size() < kSmall && consumed < bytes.size()) {
+    step = decoder.Read(bytes.substr(consumed));
+    consumed += step.consumed;
+    small += step.payload;
+  }
+  step.consumed = consumed;
+  step.payload = small;
+  return step;
+}
+
+}  // namespace
 
 // The head leaves together with what of the body is there already. A failed write is no failure
 // yet: the upstream may have answered before it closed.
@@ -78,9 +103,9 @@ net::Task<void> Exchange::EndUpload() {
 void Exchange::OnUploadExpiry() {
   upload_expired_ = true;
   if (upload_waits_for_client_) {
-    session_.socket().Cancel();
+    session_.socket().CancelReader();
   } else {
-    upstream_->socket.Cancel();
+    upstream_->socket.CancelWriter();
   }
 }
 
@@ -95,7 +120,7 @@ net::Task<Exchange::Outcome> Exchange::NextBodyBytes() {
     upload_deadline_.Clear();
     session_.SetUploadWaits(false);
     if (filled) break;
-    if (!upload_expired_) co_return Outcome::kClientGone;
+    if (!upload_expired_ || ending_) co_return Outcome::kClientGone;
     if (!upload_pace_.Expire()) co_return Outcome::kClientSlow;
   }
   const std::size_t bytes = session_.buffer().unread().size() - before;
@@ -139,13 +164,14 @@ net::Task<Exchange::Outcome> Exchange::StreamLength() {
 net::Task<Exchange::Outcome> Exchange::StreamChunks() {
   ReadBuffer& buffer = session_.buffer();
   wire::ChunkedDecoder decoder;
+  std::string small;
   for (;;) {
     if (ending_) co_return Outcome::kDone;
     if (buffer.unread().empty()) {
       const Outcome outcome = co_await NextBodyBytes();
       if (outcome != Outcome::kDone) co_return outcome;
     }
-    const wire::ChunkedDecoder::Step step = decoder.Read(buffer.unread());
+    const wire::ChunkedDecoder::Step step = ReadPayload(decoder, buffer.unread(), small);
     if (step.state == ParseState::kRefused) {
       refusal_ = decoder.refusal();
       co_return Outcome::kBodyRefused;

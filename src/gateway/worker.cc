@@ -113,9 +113,13 @@ shield::ConnectionCaps::Admission Worker::AdmitClient(const IpAddress& client) {
 bool Worker::MakeRoom() {
   constexpr unsigned kMostLookedAt = 256;
   SessionList::Member* member = sessions_.first();
-  for (unsigned i = 0; i < kMostLookedAt && member != nullptr; ++i, member = member->next()) {
+  for (unsigned i = 0; i < kMostLookedAt && member != nullptr; ++i) {
     auto& session = static_cast<Session&>(*member);
-    if (!session.waits_for_client()) continue;
+    member = member->next();
+    if (!session.waits_for_client()) {
+      sessions_.MoveToEnd(session);  // Else such as it would hide the others for good.
+      continue;
+    }
     counters_.Add(Event::kEvictedConnections);
     session.Evict();
     return true;

@@ -16,7 +16,6 @@ namespace {
 // Edges: each change is told once, so a socket remembers what it was told.
 constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 constexpr std::uint32_t kHangup = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-constexpr std::uint8_t kMostReadsInTurn = 16;  // Then others get theirs.
 
 Transfer Failed() noexcept { return {.bytes = 0, .error = errno}; }
 
@@ -69,7 +68,7 @@ void Socket::Skip(std::size_t bytes) noexcept {
 }
 
 bool Socket::HasBytesOrEnded() const noexcept {
-  if (hung_up_) return true;
+  if (hung_up_ || (tls_ != nullptr && tls_->holds_bytes())) return true;
   char byte = 0;
   const ssize_t got = ::recv(descriptor_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return !(got < 0 && errno == EAGAIN);
@@ -113,7 +112,7 @@ Task<int> Socket::Handshake() {
     }
     int error = kNoError;
     if (step == TlsSession::Step::kReads) {
-      readable_ = false;
+      readable_ = tls_->paused();
       error = co_await Readable();
     } else {
       error = co_await Writable();
@@ -127,7 +126,7 @@ Transfer Socket::TryRead(std::span<char> room) noexcept {
     const Transfer got = tls_->Read(room);
     if (got.error == EAGAIN && tls_->wants_to_write()) SubscribeWritable();
     // What has failed or ended says so again, to whoever asks.
-    readable_ = got.error == EAGAIN     ? false
+    readable_ = got.error == EAGAIN     ? tls_->paused()
                 : got.error != kNoError ? true
                                         : tls_->holds_bytes() || hung_up_;
     return got;
@@ -180,7 +179,7 @@ bool Socket::Read::await_ready() noexcept {
     waiter_.result.error = ECANCELED;
     return true;
   }
-  if (!socket_.readable_ || ++socket_.reads_in_turn_ > kMostReadsInTurn) return false;
+  if (!socket_.TakesTurn()) return false;
   waiter_.result = socket_.TryRead(waiter_.room);
   return waiter_.result.error != EAGAIN;
 }
@@ -229,7 +228,10 @@ void Socket::WakeReader() {
   } else {
     if (!readable_) return;
     if (!reader_->room.empty()) reader_->result = TryRead(reader_->room);
-    if (reader_->result.error == EAGAIN) return;
+    if (reader_->result.error == EAGAIN) {
+      if (readable_) loop_.Remind(*this);  // TLS took its share of this turn.
+      return;
+    }
   }
   std::exchange(reader_, nullptr)->coroutine.resume();
 }
@@ -240,11 +242,21 @@ void Socket::WakeWriter(bool ready) {
   std::exchange(writer_, nullptr)->coroutine.resume();
 }
 
-void Socket::Cancel() {
-  if (reader_ == nullptr && writer_ == nullptr) return;
-  if (reader_ != nullptr) reader_->canceled = true;
-  if (writer_ != nullptr) writer_->canceled = true;
+void Socket::CancelReader() {
+  if (reader_ == nullptr) return;
+  reader_->canceled = true;
   loop_.Remind(*this);
+}
+
+void Socket::CancelWriter() {
+  if (writer_ == nullptr) return;
+  writer_->canceled = true;
+  loop_.Remind(*this);
+}
+
+void Socket::Cancel() {
+  CancelReader();
+  CancelWriter();
 }
 
 void Socket::Close() {
@@ -261,11 +273,13 @@ void Socket::Reset() {
 void Socket::CloseDescriptor() {
   if (!is_open()) return;
   loop_.Remove(descriptor_.get(), *this);
+  if (tls_ != nullptr) tls_->Detach();  // Its number may soon be another connection's.
   descriptor_.Close();
   Cancel();
 }
 
 void Socket::ShutdownSend() noexcept {
+  if (!is_open()) return;
   if (tls_ != nullptr) tls_->SayGoodbye();
   ::shutdown(descriptor_.get(), SHUT_WR);
 }

@@ -71,6 +71,11 @@ class Socket final : private Pollable {
   [[nodiscard]] Read ReadSome(std::span<char> room) noexcept;
   /// There may be bytes that nobody has read.
   [[nodiscard]] bool readable() const noexcept { return readable_; }
+  /// Likewise, and there is a turn left to read them: else it is others' turn, and Readable() waits
+  /// for the next.
+  [[nodiscard]] bool TakesTurn() noexcept {
+    return readable_ && ++reads_in_turn_ <= kMostReadsInTurn;
+  }
   /// Reads what is there.
   [[nodiscard]] Transfer TryRead(std::span<char> room) noexcept;
   /// Writes what the system takes without waiting. `more`: others follow at once, the system may
@@ -83,6 +88,9 @@ class Socket final : private Pollable {
 
   /// Ends the waits that are under way; later ones are as usual.
   void Cancel();
+  /// Likewise of one direction.
+  void CancelReader();
+  void CancelWriter();
   /// Ends the waits for good.
   void Close();
   /// Closes so that the peer sees a failure, which it cannot take for the end; what is not sent yet
@@ -100,6 +108,8 @@ class Socket final : private Pollable {
     Transfer result;
     bool canceled = false;
   };
+
+  static constexpr std::uint8_t kMostReadsInTurn = 16;  // Then others get theirs.
 
   void OnEvents(std::uint32_t events) override;
   void WakeReader();

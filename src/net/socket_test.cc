@@ -121,6 +121,17 @@ TEST_F(SocketTest, CancelEndsTheWaitsUnderWayAndNoLaterOnes) {
   EXPECT_EQ(Await(Read(*b_, room_)).bytes, 1U);
 }
 
+TEST_F(SocketTest, OneDirectionMayBeCanceledAlone) {
+  const auto read = Begin(Read(*b_, room_));
+  b_->CancelWriter();
+  loop_.RunReady();
+  EXPECT_FALSE(read->has_value());
+  b_->CancelReader();
+  loop_.RunReady();
+  ASSERT_TRUE(read->has_value());
+  EXPECT_EQ((*read)->error, ECANCELED);
+}
+
 TEST_F(SocketTest, CloseEndsWaitsForGood) {
   const auto read = Begin(Read(*b_, room_));
   b_->Close();
@@ -316,6 +327,18 @@ TEST_F(TlsTest, AnEndWithoutAGoodbyeIsNoEnd) {
   b_->Reset();
   EXPECT_EQ(Await(Read(*a_, room_)).bytes, 4U);
   EXPECT_EQ(Await(Read(*a_, room_)).error, kBrokenTls);
+}
+
+// What lies in TLS's own buffer is seen as well, or it would pass for the answer to somebody else.
+TEST_F(TlsTest, BytesThatTlsHasTakenAreSeen) {
+  const auto client = Client();
+  EXPECT_EQ(Greet(*client, "server.test"), std::pair(kNoError, kNoError));
+  EXPECT_EQ(Await(Write(*b_, "answer")), kNoError);
+  EXPECT_EQ(Await(Write(*b_, "left over")), kNoError);
+  EXPECT_EQ(Await(Read(*a_, room_)).bytes, 6U);
+  EXPECT_TRUE(a_->HasBytesOrEnded());
+  EXPECT_EQ(Await(Read(*a_, room_)).bytes, 9U);
+  EXPECT_FALSE(a_->HasBytesOrEnded());
 }
 
 TEST_F(TlsTest, AServerOfAnotherNameIsNotTrusted) {

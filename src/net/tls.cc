@@ -16,6 +16,10 @@ namespace sluicegate::net {
 namespace {
 
 constexpr std::string_view kHttp11 = "\x08http/1.1";  // As ALPN writes a list: with lengths.
+// Records without content, such as those that change keys, would keep a loop for as long as they
+// come.
+constexpr unsigned kMostReads = 2;   // Of the system, for one read of ours.
+constexpr unsigned kMostPauses = 8;  // In a row; then the peer only keeps us busy.
 constexpr std::size_t kRecordBytes = std::size_t{16} * 1024;  // The most that one record carries.
 
 // What OpenSSL has to say of the last failure: what came first is its cause. Its queue is empty
@@ -82,6 +86,12 @@ struct TlsTransport {
   static int Read(BIO* bio, char* bytes, std::size_t size, std::size_t* read) {
     TlsSession& session = Of(bio);
     ::BIO_clear_retry_flags(bio);
+    if (session.reads_left_ == 0) {
+      session.paused_ = true;
+      ::BIO_set_retry_read(bio);
+      return 0;
+    }
+    --session.reads_left_;
     const ssize_t got = ::recv(session.descriptor_, bytes, size, 0);
     session.drained_ = got < static_cast<ssize_t>(size);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) ::BIO_set_retry_read(bio);
@@ -179,8 +189,14 @@ void TlsSession::Attach(int descriptor) noexcept {
   ::SSL_set_bio(ssl_, bio, bio);
 }
 
-TlsSession::Step TlsSession::Handshake() noexcept {
+void TlsSession::BeginReading() noexcept {
   ::ERR_clear_error();
+  reads_left_ = kMostReads;
+  paused_ = false;
+}
+
+TlsSession::Step TlsSession::Handshake() noexcept {
+  BeginReading();
   const int result = ::SSL_do_handshake(ssl_);
   if (result == 1) return Step::kDone;
   switch (::SSL_get_error(ssl_, result)) {
@@ -215,10 +231,15 @@ Transfer TlsSession::Failed(int result) noexcept {
 
 Transfer TlsSession::Read(std::span<char> room) noexcept {
   if (failed_) return {.bytes = 0, .error = kBrokenTls};
-  ::ERR_clear_error();
+  BeginReading();
   std::size_t got = 0;
   const int result = ::SSL_read_ex(ssl_, room.data(), room.size(), &got);
-  if (result != 1) return Failed(result);
+  if (result != 1) {
+    if (!paused_ || ++pauses_ < kMostPauses) return Failed(result);
+    failed_ = true;
+    return {.bytes = 0, .error = kBrokenTls};
+  }
+  pauses_ = 0;
   return {.bytes = got, .error = kNoError};
 }
 

@@ -79,17 +79,26 @@ class TlsSession {
   [[nodiscard]] bool wants_to_write() const noexcept;
   /// Bytes were taken from the system that nobody has read, or there may be more.
   [[nodiscard]] bool holds_bytes() const noexcept;
+  /// The last read or handshake stopped by itself, as it took much of the system without a byte for
+  /// the reader: there may be more at once.
+  [[nodiscard]] bool paused() const noexcept { return paused_; }
+  /// The descriptor is closed: nothing is read or written any more.
+  void Detach() noexcept { descriptor_ = -1; }
   /// Why the handshake failed, for a person: certificates that are not trusted, mostly.
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
 
  private:
   friend struct TlsTransport;
+  void BeginReading() noexcept;
   [[nodiscard]] Transfer Failed(int result) noexcept;
 
   ssl_st* const ssl_;
   int descriptor_ = -1;
   bool drained_ = false;  // The system had fewer bytes than there was room for.
   bool failed_ = false;   // OpenSSL must not be used any more.
+  bool paused_ = false;
+  unsigned reads_left_ = 0;  // Of the system, in this call.
+  unsigned pauses_ = 0;      // In a row.
   std::string failure_;
 };
 
