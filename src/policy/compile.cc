@@ -20,7 +20,6 @@ namespace {
 constexpr std::size_t kDefaultMemory = std::size_t{64} << 20U;
 constexpr std::size_t kLeastMemory = 1024;  // A bucket of one window and one of bans.
 constexpr std::size_t kMaxAudiences = 64;
-constexpr std::string_view kLater = " comes with a later version.";
 
 // In the order of HeaderMode.
 constexpr std::array<std::string_view, 5> kForms = {"draft11", "draft-next", "draft03",
