@@ -23,8 +23,7 @@ bool OffersWebSocket(const wire::RequestHead& head) {
   const auto offers = std::ranges::count_if(head.fields(), [](const wire::Field& field) {
     return wire::EqualsIgnoreCase(field.name, "upgrade");
   });
-  return offers == 1 && head.minor_version == 1 &&
-         wire::EqualsIgnoreCase(head.Find("upgrade").value_or(std::string_view()), "websocket");
+  return offers == 1 && head.minor_version == 1 && NamesWebSocket(head);
 }
 
 }  // namespace
@@ -70,17 +69,29 @@ Exchange::Exchange(Session& session, std::string_view query)
 net::Task<bool> Exchange::Run() {
   for (bool fresh = false;;) {
     Outcome outcome = co_await Connect(fresh);
-    if (outcome == Outcome::kDone) outcome = co_await Attempt();
+    if (outcome == Outcome::kDone) {
+      outcome = co_await Attempt();
+      NoteHealth(outcome);
+    }
     if (!TakesAnother(outcome)) co_return co_await Conclude(outcome);
     worker_.counters().Add(Event::kUpstreamStaleRetries);
     fresh = outcome == Outcome::kStale;
   }
 }
 
+// What the attempt says of its server, unless it was the client that left.
+void Exchange::NoteHealth(Outcome outcome) {
+  if (session_.client_gone()) return;
+  if (outcome == Outcome::kTimeout) worker_.TellFailure(*target_, "it took too long");
+  if (outcome == Outcome::kLost) worker_.TellFailure(*target_, "it closed before it answered");
+  if (outcome == Outcome::kBroken) {
+    worker_.TellFailure(*target_, "it broke off or answered nonsense");
+  }
+}
+
 // Whether the request is sent once more: to the same server, or to one that was not tried yet.
 bool Exchange::TakesAnother(Outcome outcome) {
   if (outcome != Outcome::kLost) return outcome == Outcome::kStale;
-  worker_.TellFailure(*target_, "it closed before it answered");
   TargetPtr next = worker_.balancer().Choose(worker_.now().engine_ns, tried_);
   if (next == nullptr) return false;
   target_ = std::move(next);
@@ -203,7 +214,6 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
       break;
     case Outcome::kTimeout:
       counters.Add(Event::kUpstreamTimeouts);
-      if (target_ != nullptr) worker_.TellFailure(*target_, "it took too long");
       answer.status = 504;
       answer.detail = "The server behind this gateway took too long. Try again later.";
       break;
@@ -224,9 +234,6 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
       break;
     default:
       counters.Add(Event::kUpstreamBroken);
-      if (outcome != Outcome::kLost && target_ != nullptr) {
-        worker_.TellFailure(*target_, "it broke off or answered nonsense");
-      }
       answer.detail = "The server behind this gateway closed the connection or answered nonsense.";
       break;
   }

@@ -42,6 +42,7 @@ class Exchange {
   };
 
   [[nodiscard]] net::Task<Outcome> Connect(bool fresh);
+  void NoteHealth(Outcome outcome);
   [[nodiscard]] bool TakesAnother(Outcome outcome);
   [[nodiscard]] net::Task<Outcome> ConnectTo(const TargetPtr& target);
   [[nodiscard]] net::Task<Outcome> Attempt();

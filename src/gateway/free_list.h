@@ -9,7 +9,8 @@
 
 namespace sluicegate::gateway {
 
-template <class T>
+/// Keeps at most `kMostKept`; more are freed.
+template <class T, std::size_t kMostKept = 64>
 class FreeList {
  public:
   [[nodiscard]] std::unique_ptr<T> Take() {
@@ -24,7 +25,6 @@ class FreeList {
   }
 
  private:
-  static constexpr std::size_t kMostKept = 64;  // More are freed.
   std::vector<std::unique_ptr<T>> free_;
 };
 

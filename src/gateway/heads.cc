@@ -260,6 +260,10 @@ void AppendClientHead(const ForwardedResponse& response, std::string& to) {
   out.Put("\r\n");
 }
 
+bool NamesWebSocket(const wire::MessageHead& head) noexcept {
+  return EqualsIgnoreCase(head.Find("upgrade").value_or(std::string_view()), "websocket");
+}
+
 void AppendInterimHead(const wire::ResponseHead& head, std::string& to) {
   TextWriter out(to, head.size);
   PutStatusLine(head.status, head.reason, out);

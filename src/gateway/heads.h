@@ -52,6 +52,9 @@ struct ForwardedResponse {
 };
 void AppendClientHead(const ForwardedResponse& response, std::string& out);
 
+/// Whether the first Upgrade names WebSocket.
+[[nodiscard]] bool NamesWebSocket(const wire::MessageHead& head) noexcept;
+
 /// An interim response (1xx) as the client gets it.
 void AppendInterimHead(const wire::ResponseHead& head, std::string& out);
 

@@ -115,8 +115,7 @@ net::Task<Exchange::Outcome> Exchange::RelayInterim() {
 
 bool Exchange::IsUpgraded() const {
   const wire::ResponseHead& head = upstream_->response->head;
-  return upgrade_ && head.status == 101 && head.upgrade &&
-         wire::EqualsIgnoreCase(head.Find("upgrade").value_or(std::string_view()), "websocket");
+  return upgrade_ && head.status == 101 && head.upgrade && NamesWebSocket(head);
 }
 
 // Nobody takes the answer any more: that ends the request, or it goes on alone.

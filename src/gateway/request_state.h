@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gateway/access_record.h"
+#include "gateway/free_list.h"
 #include "http/quota_fields.h"
 #include "http/request_reader.h"
 #include "sluicegate/decision.h"
@@ -35,14 +36,13 @@ struct RequestState {
 
 class RequestStates {
  public:
-  [[nodiscard]] std::unique_ptr<RequestState> Take();
+  [[nodiscard]] std::unique_ptr<RequestState> Take() { return free_.Take(); }
   /// REQUIRES: it holds no leases.
   void Return(std::unique_ptr<RequestState> state);
 
  private:
-  static constexpr std::size_t kMostKept = 256;
   static constexpr std::size_t kMostBytes = std::size_t{64} * 1024;  // Of a string that is kept.
-  std::vector<std::unique_ptr<RequestState>> free_;
+  FreeList<RequestState, 256> free_;
 };
 
 }  // namespace sluicegate::gateway

@@ -216,7 +216,7 @@ net::Task<void> Session::Run() {
       int error = net::kNoError;
       bool written = answer.TryWrite(socket_, error) && error == net::kNoError;
       // The client reads slowly.
-      if (!written && error == net::kNoError) written = co_await Write(answer);
+      if (!written && error == net::kNoError) written = co_await WriteSlowly(answer);
       more = written && !linger_;
       NoteWhole(written);
     } else {
