@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "net/system_calls.h"
+
 namespace sluicegate::net {
 namespace {
 
@@ -51,7 +53,7 @@ void Socket::WatchHangup(HangupListener* listener) {
 
 // More bytes are told anew, those that stay are not.
 std::string_view Socket::Peek(std::span<char> room) noexcept {
-  const ssize_t got = ::recv(descriptor_.get(), room.data(), room.size(), MSG_PEEK);
+  const ssize_t got = Receive(descriptor_.get(), room, MSG_PEEK);
   readable_ = false;
   return {room.data(), got > 0 ? static_cast<std::size_t>(got) : 0};
 }
@@ -60,7 +62,7 @@ void Socket::Skip(std::size_t bytes) noexcept {
   std::array<char, 512> nowhere;
   while (bytes > 0) {
     const std::size_t part = std::min(bytes, nowhere.size());
-    const ssize_t got = ::recv(descriptor_.get(), nowhere.data(), part, 0);
+    const ssize_t got = Receive(descriptor_.get(), std::span(nowhere).first(part));
     if (got <= 0) break;
     bytes -= static_cast<std::size_t>(got);
   }
@@ -70,7 +72,7 @@ void Socket::Skip(std::size_t bytes) noexcept {
 bool Socket::HasBytesOrEnded() const noexcept {
   if (hung_up_ || (tls_ != nullptr && tls_->holds_bytes())) return true;
   char byte = 0;
-  const ssize_t got = ::recv(descriptor_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t got = Receive(descriptor_.get(), {&byte, 1}, MSG_PEEK | MSG_DONTWAIT);
   return !(got < 0 && errno == EAGAIN);
 }
 
@@ -133,7 +135,7 @@ Transfer Socket::TryRead(std::span<char> room) noexcept {
   }
   ssize_t got = 0;
   do {
-    got = ::recv(descriptor_.get(), room.data(), room.size(), 0);
+    got = Receive(descriptor_.get(), room);
   } while (got < 0 && errno == EINTR);
   if (got == 0) return {.bytes = 0, .error = kEndOfStream};
   if (got < 0) {
@@ -153,17 +155,10 @@ Transfer Socket::TryWrite(std::span<const iovec> pieces, bool more) noexcept {
     sent_ += written.bytes;
     return written;
   }
-  const int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+  const int flags = more ? MSG_MORE : 0;
   ssize_t sent = 0;
   do {
-    if (pieces.size() == 1) {  // Needs no list, which the system would have to copy and check.
-      sent = ::send(descriptor_.get(), pieces[0].iov_base, pieces[0].iov_len, flags);
-    } else {
-      msghdr message{};
-      message.msg_iov = const_cast<iovec*>(pieces.data());
-      message.msg_iovlen = pieces.size();
-      sent = ::sendmsg(descriptor_.get(), &message, flags);
-    }
+    sent = Send(descriptor_.get(), pieces, flags);
   } while (sent < 0 && errno == EINTR);
   if (sent < 0) return Failed();
   sent_ += static_cast<std::uint64_t>(sent);

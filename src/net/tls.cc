@@ -3,7 +3,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <cstring>
 
 #include "base/ip.h"
+#include "net/system_calls.h"
 
 namespace sluicegate::net {
 namespace {
@@ -74,7 +74,7 @@ struct TlsTransport {
 
   static int Write(BIO* bio, const char* bytes, std::size_t size, std::size_t* written) {
     ::BIO_clear_retry_flags(bio);
-    const ssize_t sent = ::send(Of(bio).descriptor_, bytes, size, MSG_NOSIGNAL);
+    const ssize_t sent = Send(Of(bio).descriptor_, {bytes, size});
     if (sent < 0) {
       if (errno == EAGAIN || errno == EINTR) ::BIO_set_retry_write(bio);
       return 0;
@@ -92,7 +92,7 @@ struct TlsTransport {
       return 0;
     }
     --session.reads_left_;
-    const ssize_t got = ::recv(session.descriptor_, bytes, size, 0);
+    const ssize_t got = Receive(session.descriptor_, {bytes, size});
     session.drained_ = got < static_cast<ssize_t>(size);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) ::BIO_set_retry_read(bio);
     if (got == 0) ::BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
