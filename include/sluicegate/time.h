@@ -26,8 +26,8 @@ class Clock {
   [[nodiscard]] virtual Now Read() const noexcept = 0;
 };
 
-/// The machine's clocks (CLOCK_BOOTTIME and CLOCK_REALTIME). One object for the program;
-/// thread-safe.
+/// The machine's clocks (CLOCK_BOOTTIME and CLOCK_REALTIME; that the latter was set is known a
+/// millisecond later). One object for the program; thread-safe.
 [[nodiscard]] const Clock& SystemClock() noexcept;
 
 }  // namespace sluicegate
