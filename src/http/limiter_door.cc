@@ -127,8 +127,11 @@ std::string LimiterDoor::FieldsOf(const Decision& decision) const {
                              .cost = 1};
   QuotaLines lines;
   lines.lines = lists_;
-  AppendBinding(binding, decision, options_.clock->Read(), forms_, members_.draft03, lines);
-  if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), lines.lines);
+  {
+    TextWriter text(lines.lines, wire::kAboutFields + binding.name.size());
+    PutBinding(binding, decision, options_.clock->Read(), forms_, members_.draft03, text, lines);
+    if (!decision.allowed()) wire::PutRetryAfter(RetryAfterOf(decision), text);
+  }
   return lines.lines + lines.draft03 + lines.x_ratelimit;
 }
 

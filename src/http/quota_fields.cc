@@ -8,6 +8,9 @@ namespace {
 
 using policy::HeaderMode;
 
+// About what the lists of a few rules take.
+constexpr std::size_t kAboutLines = 512;
+
 // How many enforced rules have a limit of each name.
 std::map<std::string, unsigned> CountNames(const policy::Policy& policy) {
   std::map<std::string, unsigned> counts;
@@ -124,13 +127,14 @@ QuotaMembers MembersOf(std::span<const wire::QuotaPolicy> policies,
 // A place in flight may come back at any moment, so nobody knows a time for it. Clients take a
 // triple for a quota a window, and would wait for its end: of requests in flight only a denial says
 // something that holds for them.
-void AppendBinding(const BindingLimit& limit, const Decision& decision, Now now,
-                   const HeaderForms& forms, std::string_view draft03, QuotaLines& out) {
+void PutBinding(const BindingLimit& limit, const Decision& decision, Now now,
+                const HeaderForms& forms, std::string_view draft03, TextWriter& lines,
+                QuotaLines& out) {
   if (forms.lists()) {
     wire::QuotaLeft left{
         .name = limit.name, .remaining = decision.remaining, .hold_ns = {}, .cost = limit.cost};
     if (!limit.in_flight) left.hold_ns = decision.hold_ns;
-    wire::AppendRateLimit(left, forms.left, out.lines);
+    wire::PutRateLimit(left, forms.left, lines);
   }
   if (limit.in_flight && decision.allowed()) return;
   out.remaining = decision.remaining;
@@ -138,10 +142,15 @@ void AppendBinding(const BindingLimit& limit, const Decision& decision, Now now,
       .quota = limit.quota, .remaining = decision.remaining, .reset_after_ns = decision.hold_ns};
   // The draft's reset is the time in which no more than the rest can be used, which Retry-After is
   // never before. X-RateLimit-Reset tells when the limit is as if never used.
-  if (forms.draft03) wire::AppendDraft03(triple, draft03, out.draft03);
+  if (forms.draft03) {
+    TextWriter text(out.draft03, wire::kAboutFields + draft03.size());
+    wire::PutDraft03(triple, draft03, text);
+  }
   if (!limit.in_flight) triple.reset_after_ns = decision.reset_after_ns;
-  if (forms.epoch) wire::AppendXRateLimitEpoch(triple, now.unix_ns, out.x_ratelimit);
-  if (forms.delta) wire::AppendXRateLimitDelta(triple, out.x_ratelimit);
+  if (!forms.epoch && !forms.delta) return;
+  TextWriter text(out.x_ratelimit, wire::kAboutFields);
+  if (forms.epoch) wire::PutXRateLimitEpoch(triple, now.unix_ns, text);
+  if (forms.delta) wire::PutXRateLimitDelta(triple, text);
 }
 
 wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept {
@@ -250,16 +259,16 @@ void QuotaFields::Gather(const engine::Ruleset& rules, const Request& request,
   }
 }
 
-void QuotaFields::AppendApplied(std::string QuotaMembers::* members, Ends ends,
-                                std::string& out) const {
-  std::string_view before = ends.before;
+void QuotaFields::PutApplied(std::string QuotaMembers::* members, Ends ends,
+                             TextWriter& out) const {
+  bool any = false;
   for (const QuotaMembers* const one : applied_) {
     if ((one->*members).empty()) continue;
-    out += before;
-    out += one->*members;
-    before = ", ";
+    out.Put(any ? ", " : ends.before);
+    out.Put(one->*members);
+    any = true;
   }
-  if (before != ends.before) out += ends.after;
+  if (any) out.Put(ends.after);
 }
 
 void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
@@ -267,17 +276,20 @@ void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
   if (decision.rule == Decision::kNone) return;
   Prepare(rules);
   if (forms_.lists() || forms_.draft03) Gather(rules, request, decision);
+  TextWriter lines(out.lines, kAboutLines);
   if (forms_.lists()) {
-    AppendApplied(&QuotaMembers::policy, {.before = "RateLimit-Policy: ", .after = "\r\n"},
-                  out.lines);
+    PutApplied(&QuotaMembers::policy, {.before = "RateLimit-Policy: ", .after = "\r\n"}, lines);
   }
   if (forms_.left.draft_next) {
-    AppendApplied(&QuotaMembers::partition, {.before = "RateLimit-Partition: ", .after = "\r\n"},
-                  out.lines);
+    PutApplied(&QuotaMembers::partition, {.before = "RateLimit-Partition: ", .after = "\r\n"},
+               lines);
   }
   if (decision.limit != Decision::kNone) {
     draft03_.clear();
-    if (forms_.draft03) AppendApplied(&QuotaMembers::draft03, {}, draft03_);
+    if (forms_.draft03) {
+      TextWriter text(draft03_, kAboutLines);
+      PutApplied(&QuotaMembers::draft03, {}, text);
+    }
     BindingLimit binding{.name = NamesOf(rules, decision).quoted[decision.limit],
                          .quota = decision.quota,
                          .in_flight = CountsInFlight(rules, decision),
@@ -285,9 +297,9 @@ void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
     if (forms_.left.draft_next && alone) {
       binding.cost = CostUnder(rules.policy().rules()[decision.rule], request, binding.in_flight);
     }
-    AppendBinding(binding, decision, now, forms_, draft03_, out);
+    PutBinding(binding, decision, now, forms_, draft03_, lines, out);
   }
-  if (!decision.allowed()) wire::AppendRetryAfter(RetryAfterOf(decision), out.lines);
+  if (!decision.allowed()) wire::PutRetryAfter(RetryAfterOf(decision), lines);
 }
 
 }  // namespace sluicegate::http

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "base/text_writer.h"
 #include "engine/ruleset.h"
 #include "limit/compiled_limit.h"
 #include "policy/request.h"
@@ -81,9 +82,10 @@ struct BindingLimit {
   std::optional<std::uint64_t> cost = std::nullopt;  ///< Of the request, in its units.
 };
 /// RateLimit of it, and the triples where they would not mislead. `draft03`: the members of
-/// RateLimit-Limit. Pure.
-void AppendBinding(const BindingLimit& limit, const Decision& decision, Now now,
-                   const HeaderForms& forms, std::string_view draft03, QuotaLines& out);
+/// RateLimit-Limit. `lines` writes to `out.lines`. Pure.
+void PutBinding(const BindingLimit& limit, const Decision& decision, Now now,
+                const HeaderForms& forms, std::string_view draft03, TextWriter& lines,
+                QuotaLines& out);
 /// What Retry-After says. Pure.
 [[nodiscard]] wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept;
 
@@ -143,7 +145,7 @@ class QuotaFields {
     std::string_view before;
     std::string_view after;
   };
-  void AppendApplied(std::string QuotaMembers::* members, Ends ends, std::string& out) const;
+  void PutApplied(std::string QuotaMembers::* members, Ends ends, TextWriter& out) const;
 
   std::shared_ptr<const policy::Policy> prepared_;  // Held, so that its address stays its own.
   HeaderForms forms_;

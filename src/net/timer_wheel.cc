@@ -19,43 +19,60 @@ void Deadline::Clear() noexcept {
 }
 
 // A deadline in a list has a previous_: the one before it, or itself at the head.
-void TimerWheel::Insert(Deadline& deadline, std::chrono::nanoseconds wait) {
-  if (stopped_) return;
-  const auto time = Clock::now();
-  if (waiting_ == 0 && !turning_) now_time_ = time;
-  // The wait begins now, and the wheel may be behind: by a part of a tick, or by all that a stopped
-  // process or a long handler took. Counted from the wheel's time it would end early.
-  const auto whole = std::clamp(wait, std::chrono::nanoseconds::zero(), kLongest);
-  const auto ticks = static_cast<std::uint64_t>((time - now_time_ + whole) / kTick) + 1;
-  deadline.tick_ = now_ + ticks;
-  Deadline*& head = slots_[deadline.tick_ % kSlots];
+void TimerWheel::Push(Deadline& deadline, Deadline*& head) noexcept {
   deadline.next_ = head;
   deadline.previous_ = &deadline;
   if (head != nullptr) head->previous_ = &deadline;
   head = &deadline;
-  ++waiting_;
+}
+
+void TimerWheel::Insert(Deadline& deadline, std::chrono::nanoseconds wait) noexcept {
+  if (stopped_) return;
+  const auto whole = std::clamp(wait, std::chrono::nanoseconds::zero(), kLongest);
+  deadline.tick_ = static_cast<std::uint64_t>(whole.count());
+  deadline.fresh_ = true;
+  Push(deadline, fresh_);
 }
 
 void TimerWheel::Remove(Deadline& deadline) noexcept {
+  Deadline*& head = deadline.fresh_ ? fresh_ : slots_[deadline.tick_ % kSlots];
+  if (!deadline.fresh_) --placed_;
+  Deadline* const next = deadline.next_;
   if (deadline.previous_ == &deadline) {
-    slots_[deadline.tick_ % kSlots] = deadline.next_;
-    if (deadline.next_ != nullptr) deadline.next_->previous_ = deadline.next_;
+    head = next;
+    if (next != nullptr) next->previous_ = next;
   } else {
-    deadline.previous_->next_ = deadline.next_;
-    if (deadline.next_ != nullptr) deadline.next_->previous_ = deadline.previous_;
+    deadline.previous_->next_ = next;
+    if (next != nullptr) next->previous_ = deadline.previous_;
   }
   deadline.next_ = deadline.previous_ = nullptr;
-  --waiting_;
+}
+
+std::optional<std::chrono::nanoseconds> TimerWheel::Settle() {
+  if (placed_ == 0 && fresh_ == nullptr) return std::nullopt;
+  const auto time = Clock::now();
+  // The wheel may be behind: by a part of a tick, or by all that a stopped process or a long
+  // handler took. Counted from the wheel's time a wait would end early.
+  if (placed_ == 0) now_time_ = time;
+  while (fresh_ != nullptr) {
+    Deadline& deadline = *fresh_;
+    Remove(deadline);
+    const std::chrono::nanoseconds wait(deadline.tick_);
+    deadline.tick_ = now_ + static_cast<std::uint64_t>((time - now_time_ + wait) / kTick) + 1;
+    deadline.fresh_ = false;
+    Push(deadline, slots_[deadline.tick_ % kSlots]);
+    ++placed_;
+  }
+  return now_time_ + kTick - time;
 }
 
 void TimerWheel::Turn() {
+  if (placed_ == 0) return;
   const auto time = Clock::now();
-  turning_ = true;
-  while (now_time_ + kTick <= time && waiting_ > 0 && !stopped_) {
+  while (now_time_ + kTick <= time && placed_ > 0 && !stopped_) {
     now_time_ += kTick;
     FireSlot(++now_);
   }
-  turning_ = false;
 }
 
 void TimerWheel::FireSlot(std::uint64_t tick) {

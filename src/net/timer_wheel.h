@@ -1,7 +1,8 @@
-// TimerWheel: many coarse deadlines for the price of one. A deadline fires between its time and two
-// ticks later, never early, even if the loop stood still meanwhile; setting and moving one is a
-// clock read and a few pointer writes, clearing one the writes alone. Bound to one event loop,
-// which turns it. Deadlines are owned by whoever waits and must die or be cleared before the wheel.
+// TimerWheel: many coarse deadlines for the price of one. Its wait begins when the loop's turn in
+// which it was set ends, so that a turn asks for the time once; it fires between its time and two
+// ticks later, never early, even if the loop stood still meanwhile. Setting, moving and clearing
+// one are a few pointer writes. Bound to one event loop, which turns it. Deadlines are owned by
+// whoever waits and must die or be cleared before the wheel.
 #pragma once
 
 #include <array>
@@ -34,7 +35,8 @@ class Deadline {
   friend class TimerWheel;
   TimerWheel& wheel_;
   const std::function<void()> on_expiry_;
-  std::uint64_t tick_ = 0;  // When it fires.
+  std::uint64_t tick_ = 0;  // When it fires; of a fresh one the nanoseconds from its begin on.
+  bool fresh_ = false;
   Deadline* next_ = nullptr;
   Deadline* previous_ = nullptr;
 };
@@ -48,11 +50,9 @@ class TimerWheel {
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  /// When the wheel wants to be turned next; nothing: no deadline waits.
-  [[nodiscard]] std::optional<Clock::time_point> next_tick() const noexcept {
-    if (waiting_ == 0) return std::nullopt;
-    return now_time_ + kTick;
-  }
+  /// The waits of what was set begin now. Gives the time after which the wheel wants to be turned;
+  /// nothing: no deadline waits.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> Settle();
   /// Fires what is due. REQUIRES: not called from a deadline's callback.
   void Turn();
   /// Deadlines do not fire any more.
@@ -63,15 +63,16 @@ class TimerWheel {
   // 51 s a turn: a deadline farther away is passed over once a turn.
   static constexpr std::size_t kSlots = 1024;
 
-  void Insert(Deadline& deadline, std::chrono::nanoseconds wait);
+  static void Push(Deadline& deadline, Deadline*& head) noexcept;
+  void Insert(Deadline& deadline, std::chrono::nanoseconds wait) noexcept;
   void Remove(Deadline& deadline) noexcept;
   void FireSlot(std::uint64_t tick);
 
   std::array<Deadline*, kSlots> slots_{};  // Heads of lists.
+  Deadline* fresh_ = nullptr;              // Head of those whose wait has not begun.
   std::uint64_t now_ = 0;                  // Ticks done.
   Clock::time_point now_time_;
-  std::size_t waiting_ = 0;
-  bool turning_ = false;
+  std::size_t placed_ = 0;  // Those in slots.
   bool stopped_ = false;
 };
 

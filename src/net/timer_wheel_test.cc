@@ -355,10 +355,10 @@ TEST(TimerWheel, WantsToBeTurnedOnlyWhileADeadlineWaits) {
   TimerWheel wheel;
   unsigned fired = 0;
   Deadline deadline(wheel, [&fired] { ++fired; });
-  EXPECT_FALSE(wheel.next_tick());
+  EXPECT_FALSE(wheel.Settle());
   deadline.Set(1ms);
-  while (const auto tick = wheel.next_tick()) {
-    std::this_thread::sleep_until(*tick);
+  while (const auto wait = wheel.Settle()) {
+    std::this_thread::sleep_for(*wait);
     wheel.Turn();
   }
   EXPECT_EQ(fired, 1U);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <set>
@@ -33,10 +34,30 @@ std::string Draft03Members(const std::vector<QuotaPolicy>& policies) {
   return out;
 }
 
-std::string Left(const QuotaLeft& left, LeftForms forms = {.draft11 = true}) {
+// What `put` puts.
+std::string Text(const std::function<void(TextWriter&)>& put) {
   std::string out;
-  AppendRateLimit(left, forms, out);
+  {
+    TextWriter writer(out, kAboutFields);
+    put(writer);
+  }
   return out;
+}
+
+std::string Left(const QuotaLeft& left, LeftForms forms = {.draft11 = true}) {
+  return Text([&](TextWriter& out) { PutRateLimit(left, forms, out); });
+}
+
+std::string Draft03(const QuotaTriple& quota, std::string_view members) {
+  return Text([&](TextWriter& out) { PutDraft03(quota, members, out); });
+}
+
+std::string Epoch(const QuotaTriple& quota, std::int64_t unix_ns) {
+  return Text([&](TextWriter& out) { PutXRateLimitEpoch(quota, unix_ns, out); });
+}
+
+std::string Told(const RetryAfter& retry) {
+  return Text([&](TextWriter& out) { PutRetryAfter(retry, out); });
 }
 
 TEST(RateLimitFieldsTest, PolicyNamesAllLimits) {
@@ -87,14 +108,11 @@ TEST(RateLimitFieldsTest, Version03HasATripleAndNoNames) {
                       {.name = "c", .quota = 20, .unit = QuotaUnit::kConcurrentRequests},
                       {.name = "d", .quota = 7}});
   EXPECT_EQ(members, "10;w=1, 50;w=60") << "those with a window";
-  std::string out;
-  AppendDraft03({.quota = 10, .remaining = 4, .reset_after_ns = kSecond + 1}, members, out);
-  EXPECT_EQ(out,
+  EXPECT_EQ(Draft03({.quota = 10, .remaining = 4, .reset_after_ns = kSecond + 1}, members),
             "RateLimit-Limit: 10, 10;w=1, 50;w=60\r\nRateLimit-Remaining: 4\r\n"
             "RateLimit-Reset: 2\r\n");
-  out.clear();
-  AppendDraft03({.quota = 20}, "", out);
-  EXPECT_EQ(out, "RateLimit-Limit: 20\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 0\r\n");
+  EXPECT_EQ(Draft03({.quota = 20}, ""),
+            "RateLimit-Limit: 20\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 0\r\n");
 }
 
 TEST(RateLimitFieldsTest, NumbersStayWithinStructuredFields) {
@@ -156,21 +174,17 @@ TEST(RateLimitFieldsTest, EveryNameOfAProgramIsAStringOfItsOwn) {
 }
 
 TEST(RateLimitFieldsTest, EpochSecondsRoundUp) {
-  std::string out;
-  AppendXRateLimitEpoch({.quota = 60, .reset_after_ns = 10 * kSecond}, 1'767'225'600'500'000'000,
-                        out);
-  EXPECT_EQ(out,
+  EXPECT_EQ(Epoch({.quota = 60, .reset_after_ns = 10 * kSecond}, 1'767'225'600'500'000'000),
             "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: "
             "1767225611\r\n");
-  out.clear();
-  AppendXRateLimitEpoch({.reset_after_ns = kNever}, -5, out);
-  EXPECT_THAT(out, ::testing::HasSubstr("X-RateLimit-Reset: 18446744074\r\n"));
+  EXPECT_THAT(Epoch({.reset_after_ns = kNever}, -5),
+              ::testing::HasSubstr("X-RateLimit-Reset: 18446744074\r\n"));
 }
 
 TEST(RateLimitFieldsTest, SecondsFromNowRoundUp) {
-  std::string out;
-  AppendXRateLimitDelta({.quota = 60, .remaining = 9, .reset_after_ns = 10 * kSecond + 1}, out);
-  EXPECT_EQ(out, "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 9\r\nX-RateLimit-Reset: 11\r\n");
+  const QuotaTriple quota{.quota = 60, .remaining = 9, .reset_after_ns = 10 * kSecond + 1};
+  EXPECT_EQ(Text([&](TextWriter& out) { PutXRateLimitDelta(quota, out); }),
+            "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 9\r\nX-RateLimit-Reset: 11\r\n");
 }
 
 TEST(RetryAfterTest, IsNeverBelowTheTruthAndBoundedAbove) {
@@ -208,11 +222,8 @@ TEST(RetryAfterTest, IsNotEarlierThanTheHoldTime) {
 }
 
 TEST(RetryAfterTest, NeverIsNotSent) {
-  std::string out;
-  AppendRetryAfter({.retry_after_ns = kNever}, out);
-  EXPECT_EQ(out, "");
-  AppendRetryAfter({.retry_after_ns = 5 * kSecond, .key_hash = 0}, out);
-  EXPECT_EQ(out, "Retry-After: 5\r\n");
+  EXPECT_EQ(Told({.retry_after_ns = kNever}), "");
+  EXPECT_EQ(Told({.retry_after_ns = 5 * kSecond, .key_hash = 0}), "Retry-After: 5\r\n");
 }
 
 TEST(RetryAfterTest, TheLongestWaitDoesNotOverflow) {

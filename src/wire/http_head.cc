@@ -11,22 +11,29 @@
 namespace sluicegate::wire {
 namespace {
 
-// The first byte of [at, end) that no field's value may hold (the CR of the line's end, if all is
-// well). Values are most of a head's bytes, so they are looked at 16 at a time.
-const char* SkipValue(const char* at, const char* end) noexcept {
 #ifdef __SSE2__
-  const __m128i space = _mm_set1_epi8(' ');
-  const __m128i tab = _mm_set1_epi8('\t');
-  const __m128i del = _mm_set1_epi8(0x7F);
-  while (end - at >= 16) {
-    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    // Unsigned block < ' ', that is max(block, ' ') != block.
-    const __m128i visible = _mm_cmpeq_epi8(_mm_max_epu8(block, space), block);
-    const __m128i good = _mm_or_si128(visible, _mm_cmpeq_epi8(block, tab));
-    const __m128i fine = _mm_andnot_si128(_mm_cmpeq_epi8(block, del), good);
-    const unsigned bad = ~static_cast<unsigned>(_mm_movemask_epi8(fine)) & 0xFFFFU;
-    if (bad != 0) return at + std::countr_zero(bad);
-    at += 16;
+// The places among 16 bytes of what is no visible character of ASCII and no space, as bits. A value
+// may hold some of these.
+unsigned FindUnusual(const char* at) noexcept {
+  const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  // Signed: one more than DEL is the least number there is, and bytes above ASCII are below zero.
+  const __m128i more = _mm_add_epi8(block, _mm_set1_epi8(1));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmplt_epi8(more, _mm_set1_epi8(' ' + 1))));
+}
+#endif
+
+// The first byte of [at, end) that no field's value may hold (the CR of the line's end, if all is
+// well). Values are most of a head's bytes, so they are looked at 16 at a time; `begin`: of the
+// buffer, as the last time some are looked at again.
+const char* SkipValue(const char* begin, const char* at, const char* end) noexcept {
+#ifdef __SSE2__
+  unsigned unusual = 0;
+  for (; end - at >= 16 && unusual == 0; at += 16) unusual = FindUnusual(at);
+  if (unusual != 0) {
+    at += std::countr_zero(unusual) - 16;
+  } else if (end - begin >= 16) {
+    unusual = FindUnusual(end - 16) >> static_cast<unsigned>(16 - (end - at));
+    at = unusual != 0 ? at + std::countr_zero(unusual) : end;
   }
 #endif
   while (at != end && syntax::IsFieldValue(*at)) ++at;
@@ -132,7 +139,7 @@ void HeadParser::TakeFields(std::string_view buffer) noexcept {
     const char* value = colon + 1;
     if (value != end && *value == ' ') ++value;  // In most lines all there is.
     while (value != end && syntax::IsBlank(*value)) ++value;
-    const char* const line_end = SkipValue(value, end);
+    const char* const line_end = SkipValue(buffer.data(), value, end);
     if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') break;
     const char* value_end = line_end;
     while (value_end != value && syntax::IsBlank(value_end[-1])) --value_end;

@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/text_writer.h"
-
 namespace sluicegate::wire {
 namespace {
 
 // The largest Integer of RFC 9651.
 constexpr std::uint64_t kMaxInteger = 999'999'999'999'999;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
-
-// About what the longest of the lines or triples here takes beside texts of the caller's.
-constexpr std::size_t kAbout = 160;
 
 // Inlined, as the names are constants then, which are copied without a call.
 [[gnu::always_inline]] inline void PutParameter(std::string_view name, std::uint64_t value,
@@ -29,11 +24,10 @@ constexpr std::size_t kAbout = 160;
   out.Put("\r\n");
 }
 
-void AppendXRateLimit(const QuotaTriple& quota, std::uint64_t reset_s, std::string& out) {
-  TextWriter text(out, kAbout);
-  PutLine("X-RateLimit-Limit: ", quota.quota, text);
-  PutLine("X-RateLimit-Remaining: ", quota.remaining, text);
-  PutLine("X-RateLimit-Reset: ", reset_s, text);
+void PutXRateLimit(const QuotaTriple& quota, std::uint64_t reset_s, TextWriter& out) {
+  PutLine("X-RateLimit-Limit: ", quota.quota, out);
+  PutLine("X-RateLimit-Remaining: ", quota.remaining, out);
+  PutLine("X-RateLimit-Reset: ", reset_s, out);
 }
 
 }  // namespace
@@ -70,7 +64,7 @@ void AppendPolicyMembers(std::span<const QuotaPolicy> policies, std::string& out
     out += before;
     before = ", ";
     AppendStructuredString(policy.name, out);
-    TextWriter text(out, kAbout);
+    TextWriter text(out, kAboutFields);
     PutParameter(";q=", policy.quota, text);
     if (policy.unit == QuotaUnit::kConcurrentRequests) text.Put(R"(;qu="concurrent-requests")");
     if (policy.window_s > 0) PutParameter(";w=", policy.window_s, text);
@@ -79,7 +73,7 @@ void AppendPolicyMembers(std::span<const QuotaPolicy> policies, std::string& out
 
 void AppendDraft03Members(std::span<const QuotaPolicy> policies, std::string& out) {
   std::string_view before;
-  TextWriter text(out, kAbout);
+  TextWriter text(out, kAboutFields);
   for (const QuotaPolicy& policy : policies) {
     if (policy.unit != QuotaUnit::kRequests || policy.window_s == 0) continue;
     text.Put(before);
@@ -98,41 +92,39 @@ void AppendPartitionMember(std::string_view name, std::span<const std::string_vi
   }
 }
 
-void AppendRateLimit(const QuotaLeft& left, LeftForms forms, std::string& out) {
-  TextWriter text(out, kAbout + left.name.size());
-  text.Put("RateLimit: ");
-  text.Put(left.name);
+void PutRateLimit(const QuotaLeft& left, LeftForms forms, TextWriter& out) {
+  out.Put("RateLimit: ");
+  out.Put(left.name);
   if (forms.draft11) {
-    PutParameter(";r=", left.remaining, text);
-    if (left.hold_ns) PutParameter(";t=", CeilSeconds(*left.hold_ns), text);
+    PutParameter(";r=", left.remaining, out);
+    if (left.hold_ns) PutParameter(";t=", CeilSeconds(*left.hold_ns), out);
   }
   if (forms.draft_next) {
-    PutParameter(";a=", left.remaining, text);
-    if (left.hold_ns) PutParameter(";w=", CeilSeconds(*left.hold_ns), text);
-    if (left.cost) PutParameter(";c=", *left.cost, text);
+    PutParameter(";a=", left.remaining, out);
+    if (left.hold_ns) PutParameter(";w=", CeilSeconds(*left.hold_ns), out);
+    if (left.cost) PutParameter(";c=", *left.cost, out);
   }
-  text.Put("\r\n");
+  out.Put("\r\n");
 }
 
-void AppendDraft03(const QuotaTriple& quota, std::string_view members, std::string& out) {
-  TextWriter text(out, kAbout + members.size());
-  text.Put("RateLimit-Limit: ");
-  text.PutNumber(quota.quota);
-  if (!members.empty()) text.Put(", ");
-  text.Put(members);
-  PutLine("\r\nRateLimit-Remaining: ", quota.remaining, text);
-  PutLine("RateLimit-Reset: ", CeilSeconds(quota.reset_after_ns), text);
+void PutDraft03(const QuotaTriple& quota, std::string_view members, TextWriter& out) {
+  out.Put("RateLimit-Limit: ");
+  out.PutNumber(quota.quota);
+  if (!members.empty()) out.Put(", ");
+  out.Put(members);
+  PutLine("\r\nRateLimit-Remaining: ", quota.remaining, out);
+  PutLine("RateLimit-Reset: ", CeilSeconds(quota.reset_after_ns), out);
 }
 
-void AppendXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, std::string& out) {
+void PutXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, TextWriter& out) {
   const auto now_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(unix_ns, 0));
   // The sum of both is below 2^64 for every window that a policy may have (years); saturate else.
   const std::uint64_t room_ns = std::numeric_limits<std::uint64_t>::max() - now_ns;
-  AppendXRateLimit(quota, CeilSeconds(now_ns + std::min(quota.reset_after_ns, room_ns)), out);
+  PutXRateLimit(quota, CeilSeconds(now_ns + std::min(quota.reset_after_ns, room_ns)), out);
 }
 
-void AppendXRateLimitDelta(const QuotaTriple& quota, std::string& out) {
-  AppendXRateLimit(quota, CeilSeconds(quota.reset_after_ns), out);
+void PutXRateLimitDelta(const QuotaTriple& quota, TextWriter& out) {
+  PutXRateLimit(quota, CeilSeconds(quota.reset_after_ns), out);
 }
 
 std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept {
@@ -148,11 +140,8 @@ std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept
   return truth_s + ((fraction * (spread_s + 1)) >> 32U);
 }
 
-void AppendRetryAfter(const RetryAfter& retry, std::string& out) {
-  const auto seconds = RetryAfterSeconds(retry);
-  if (!seconds) return;
-  TextWriter text(out, kAbout);
-  PutLine("Retry-After: ", *seconds, text);
+void PutRetryAfter(const RetryAfter& retry, TextWriter& out) {
+  if (const auto seconds = RetryAfterSeconds(retry)) PutLine("Retry-After: ", *seconds, out);
 }
 
 }  // namespace sluicegate::wire

@@ -1,15 +1,21 @@
 // The response fields that tell a client its limits: draft-ietf-httpapi-ratelimit-headers, version
-// 11, the next one and version 03, the older X-RateLimit-*, and Retry-After. Pure; every Append
-// adds whole lines, CRLF included, to the caller's string, unless it says members.
+// 11, the next one and version 03, the older X-RateLimit-*, and Retry-After. Pure. What is put is
+// whole lines, CRLF included; what is appended is members of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/text_writer.h"
+
 namespace sluicegate::wire {
+
+/// About what the longest of the lines or triples here takes beside texts of the caller's.
+inline constexpr std::size_t kAboutFields = 160;
 
 /// What a quota counts.
 enum class QuotaUnit : std::uint8_t {
@@ -65,16 +71,16 @@ void AppendPartitionMember(std::string_view name, std::span<const std::string_vi
 
 /// `RateLimit: "per-minute";r=37;t=12\r\n`, or `"per-minute";a=37;w=12;c=1`. The time is rounded
 /// up; what is not known is left out. REQUIRES: one of the forms.
-void AppendRateLimit(const QuotaLeft& left, LeftForms forms, std::string& out);
+void PutRateLimit(const QuotaLeft& left, LeftForms forms, TextWriter& out);
 
 /// RateLimit-Limit, -Remaining and -Reset of version 03: seconds from now, rounded up. `members`:
 /// AppendDraft03Members; may be empty.
-void AppendDraft03(const QuotaTriple& quota, std::string_view members, std::string& out);
+void PutDraft03(const QuotaTriple& quota, std::string_view members, TextWriter& out);
 
 /// X-RateLimit-Limit, -Remaining and -Reset: seconds since 1970, rounded up. `unix_ns`: now.
-void AppendXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, std::string& out);
+void PutXRateLimitEpoch(const QuotaTriple& quota, std::int64_t unix_ns, TextWriter& out);
 /// The same with seconds from now, rounded up.
-void AppendXRateLimitDelta(const QuotaTriple& quota, std::string& out);
+void PutXRateLimitDelta(const QuotaTriple& quota, TextWriter& out);
 
 /// What Retry-After says.
 struct RetryAfter {
@@ -90,7 +96,7 @@ struct RetryAfter {
 [[nodiscard]] std::optional<std::uint64_t> RetryAfterSeconds(const RetryAfter& retry) noexcept;
 
 /// `Retry-After: 7\r\n`, or nothing for never.
-void AppendRetryAfter(const RetryAfter& retry, std::string& out);
+void PutRetryAfter(const RetryAfter& retry, TextWriter& out);
 
 /// Whole seconds, rounded up.
 [[nodiscard]] constexpr std::uint64_t CeilSeconds(std::uint64_t ns) noexcept {
