@@ -67,6 +67,7 @@ Exchange::Exchange(Session& session, std::string_view query)
 }
 
 net::Task<bool> Exchange::Run() {
+  co_await worker_.loop().Regroup();
   for (bool fresh = false;;) {
     Outcome outcome = co_await Connect(fresh);
     if (outcome == Outcome::kDone) {

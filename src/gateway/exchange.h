@@ -72,6 +72,11 @@ class Exchange {
   [[nodiscard]] net::Task<bool> Conclude(Outcome outcome);
   void Release();
   [[nodiscard]] bool CanReplay() const noexcept;
+  // Large bodies go on at once: when the others had come as far the caches would have lost them.
+  [[nodiscard]] bool regroups() const noexcept {
+    constexpr std::size_t kSmall = std::size_t{4} * 1024;
+    return upstream_->unread().size() <= kSmall;
+  }
   Session& session_;
   Worker& worker_;
   const policy::Timeouts timeouts_;

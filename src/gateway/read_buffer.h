@@ -27,6 +27,8 @@ class ReadBuffer {
   void Append(std::string_view bytes);
   /// Room for at least one more byte; moves or grows where there is none.
   [[nodiscard]] std::span<char> Room();
+  /// That which is there already, behind the unread bytes.
+  [[nodiscard]] std::span<char> FreeRoom() const noexcept { return room_.subspan(end_); }
   void Filled(std::size_t bytes) noexcept { end_ += bytes; }
   /// Makes so many bytes behind the unread ones readable. True: the bytes moved.
   bool Pad(std::size_t bytes);

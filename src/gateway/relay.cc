@@ -94,6 +94,7 @@ net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
     }
     const Outcome outcome = co_await ReadUpstream();
     if (outcome != Outcome::kDone) co_return outcome;
+    if (regroups()) co_await worker_.loop().Regroup();
     // Bytes that came in the turn in which the time was up do not buy more of it.
     if (session_.expired()) co_return Outcome::kTimeout;
   }
@@ -196,6 +197,7 @@ net::Task<Exchange::Outcome> Exchange::Relay() {
   wire::BodyEnd end(head);
   std::string_view head_bytes = session_.out();
   session_.ResetUnlessWhole(ends_by_close_);
+  if (regroups()) co_await worker_.loop().Regroup();
   for (;;) {
     const std::string_view bytes = upstream.unread();
     const wire::BodyEnd::Step step = end.Advance(bytes);

@@ -194,24 +194,27 @@ const std::string& Session::request_id() {
 net::Task<void> Session::Run() {
   bool more = co_await Open();
   while (more) {
-    linger_ = false;
-    more = co_await ReadHead();
-    if (!more) break;
-    worker_.counters().Add(Event::kRequests);
+    Next next = BeginHead();
+    while (next == Next::kRead) {
+      const std::span<char> room = HeadRoom();
+      const net::Transfer read = co_await socket_.ReadSome(room);
+      KeepHeadBytes(room.first(read.bytes));
+      co_await worker_.loop().Regroup();
+      next = TakeHeadBytes(read.error);
+    }
     std::string_view query;
-    Next next = Locate(query);
-    if (notes_access_) NoteHead(next == Next::kForward);
-    const bool message = next == Next::kForward && BringsMessage();
-    if (message) {
+    if (next == Next::kForward) next = TakeHead(query);
+    if (next == Next::kForward && BringsMessage()) {
       next = co_await ReadMessage(query);
-    } else {
+    } else if (next == Next::kForward) {
       buffer_.Consume(state_->head.size);
-      if (next == Next::kForward) next = Judge();
+      next = Judge();
     }
     if (next == Next::kForward) {
       Exchange exchange(*this, query);
       more = co_await exchange.Run();
     } else if (next == Next::kAnswer) {
+      co_await worker_.loop().Regroup();
       net::Pieces answer(state_->out);
       int error = net::kNoError;
       bool written = answer.TryWrite(socket_, error) && error == net::kNoError;
@@ -222,9 +225,8 @@ net::Task<void> Session::Run() {
     } else {
       more = false;
     }
-    EndRequest();
+    if (state_ != nullptr) EndRequest();
   }
-  if (state_ != nullptr) EndRequest();
   if (linger_ && !reset_ && !aborted_) co_await Linger();
   AwaitNothing();
   CloseSocket();
@@ -245,50 +247,76 @@ bool Session::HasBegun() {
   return !buffer_.unread().empty() && buffer_.unread() != "\r";
 }
 
-net::Task<bool> Session::ReadHead() {
-  parser_.Reset();
+Session::Next Session::BeginHead() {
+  linger_ = false;
   to_head_ = false;
-  const policy::Timeouts timeouts = worker_.rules().policy().settings().timeouts;
-  if (!HasBegun()) {
-    if (worker_.closes_idle()) co_return false;
-    Await(Phase::kIdle, timeouts.idle);
+  parser_.Reset();
+  if (HasBegun()) return ParseHead(true);
+  if (worker_.closes_idle()) return Next::kClose;
+  Await(Phase::kIdle, worker_.rules().policy().settings().timeouts.idle);
+  return Next::kRead;
+}
+
+// A connection has room of its own once it had a request. What is read elsewhere is used before
+// anybody else reads, so all others read to the same place.
+std::span<char> Session::HeadRoom() {
+  constexpr std::size_t kLeast = 512;
+  const std::span<char> own = buffer_.FreeRoom();
+  return own.size() >= kLeast ? own : worker_.scratch();
+}
+
+void Session::KeepHeadBytes(std::span<char> bytes) {
+  if (bytes.data() == worker_.scratch().data()) {
+    buffer_.Append({bytes.data(), bytes.size()});
+  } else {
+    buffer_.Filled(bytes.size());
   }
-  for (bool begun = false;;) {
-    if (begun || HasBegun()) {
-      if (!begun && worker_.logs_access()) BeginAccess();
-      state_ = worker_.states().Take();
-      const wire::ParseState parsed = parser_.Parse(buffer_.unread(), state_->head);
-      if (parsed == wire::ParseState::kDone) break;
-      if (parsed == wire::ParseState::kRefused) {
-        worker_.counters().Add(Event::kRequests);
-        Refuse(parser_.refusal());
-        co_return co_await Send();
-      }
-      worker_.states().Return(std::move(state_));
-      // Absolute from the first byte on, however slowly the others drip.
-      if (!begun) Await(Phase::kHead, timeouts.header);
-      begun = true;
-    }
-    if (aborted_) co_return false;
-    // Read here, not by ReadMore: every request passes, and a coroutine costs. What is read is used
-    // before anybody else reads, so all connections read to the same place.
-    const std::span<char> scratch = worker_.scratch();
-    const net::Transfer read = co_await socket_.ReadSome(scratch);
-    buffer_.Append({scratch.data(), read.bytes});
-    // A byte that came in the turn in which the time was up does not buy more of it.
-    if (read.error == net::kNoError && !(expired_ && begun)) continue;
-    if (!expired_) co_return false;
-    worker_.counters().Add(phase_ == Phase::kHead ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
-    if (phase_ == Phase::kIdle) co_return false;
-    state_ = worker_.states().Take();
-    co_return co_await Answer({.status = 408,
-                               .detail = "The request's head took too long. Send it at once.",
-                               .keep_alive = false});
+}
+
+Session::Next Session::TakeHeadBytes(int error) {
+  const bool begun = phase_ == Phase::kHead;
+  // A byte that came in the turn in which the time was up does not buy more of it.
+  if (error == net::kNoError && !(expired_ && begun)) {
+    if (aborted_) return Next::kClose;
+    return begun || HasBegun() ? ParseHead(!begun) : Next::kRead;
   }
-  AwaitNothing();
+  if (!expired_) return Next::kClose;
+  worker_.counters().Add(begun ? Event::kHeaderTimeouts : Event::kIdleTimeouts);
+  if (!begun) return Next::kClose;
+  state_ = worker_.states().Take();
+  Fill({.status = 408, .detail = "The request's head took too long. Send it at once."},
+       worker_.now(), false);
+  return Next::kAnswer;
+}
+
+Session::Next Session::ParseHead(bool begins) {
+  if (begins && worker_.logs_access()) BeginAccess();
+  state_ = worker_.states().Take();
+  const wire::ParseState parsed = parser_.Parse(buffer_.unread(), state_->head);
+  if (parsed == wire::ParseState::kDone) {
+    AwaitNothing();
+    return Next::kForward;
+  }
+  if (parsed == wire::ParseState::kRefused) {
+    worker_.counters().Add(Event::kRequests);
+    Refuse(parser_.refusal());
+    return Next::kAnswer;
+  }
+  worker_.states().Return(std::move(state_));
+  // Absolute from the first byte on, however slowly the others drip.
+  if (begins) Await(Phase::kHead, worker_.rules().policy().settings().timeouts.header);
+  return Next::kRead;
+}
+
+Session::Next Session::TakeHead(std::string_view& query) {
+  worker_.counters().Add(Event::kRequests);
   to_head_ = state_->head.method == "HEAD";
   on_mcp_ = outlives_client_ = false;
-  co_return true;
+  const Next next = Locate(query);
+  if (notes_access_) NoteHead(next == Next::kForward);
+  // A refusal ends the connection, and what it does not read of it is no request.
+  if (next != Next::kForward) buffer_.Consume(state_->head.size);
+  return next;
 }
 
 void Session::Refuse(const wire::Refusal& refusal) {
@@ -301,10 +329,6 @@ void Session::Refuse(const wire::Refusal& refusal) {
 net::Task<bool> Session::Answer(AnswerOptions options) {
   Fill({.status = options.status, .detail = options.detail}, worker_.now(),
        options.keep_alive && !worker_.draining());
-  return Send();
-}
-
-net::Task<bool> Session::Send() {
   const bool written = co_await Write(net::Pieces(state_->out));
   NoteWhole(written);
   co_return written && !linger_;

@@ -171,20 +171,27 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] net::Task<bool> Greet(std::unique_ptr<net::TlsSession> tls);
   /// The client is counted, if it may have one more connection.
   [[nodiscard]] bool Admit();
-  [[nodiscard]] net::Task<bool> ReadHead();
   void EndRequest();
   void CloseSocket();
   /// A byte of the next request is there.
   [[nodiscard]] bool HasBegun();
-  /// Sends out_. True: the connection goes on.
-  [[nodiscard]] net::Task<bool> Send();
-  /// What becomes of the request whose head was read. Where nothing is forwarded nothing is waited
-  /// for, so a flood of denials costs no coroutine but the one that reads.
+  /// What becomes of the request. Whatever waits for nothing is no coroutine: a flood of denials
+  /// costs none but the connection's own.
   enum class Next : std::uint8_t {
+    kRead,  ///< Its head, on.
     kForward,
     kAnswer,  ///< out_ holds the answer.
     kClose,
   };
+  [[nodiscard]] Next BeginHead();
+  [[nodiscard]] std::span<char> HeadRoom();
+  /// `bytes`: what came there. Nobody else reads before.
+  void KeepHeadBytes(std::span<char> bytes);
+  /// kForward: the head is whole. `error`: of reading.
+  [[nodiscard]] Next TakeHeadBytes(int error);
+  /// `begins`: what came last are the head's first bytes.
+  [[nodiscard]] Next ParseHead(bool begins);
+  [[nodiscard]] Next TakeHead(std::string_view& query);
   /// kForward: the path, and `query`, are known.
   [[nodiscard]] Next Locate(std::string_view& query);
   [[nodiscard]] Next Judge();

@@ -190,7 +190,7 @@ class Worker {
   static_assert(sizeof(scratch_) >= wire::kMaxProxyHeader);
   std::function<void()> on_empty_;
   const HashSecret names_ = HashSecret::Random();
-  std::uint64_t named_ = 0;  // Requests.
+  std::uint64_t named_ = HashSecret::Random().k0;  // Counts requests, from anywhere.
   std::uint32_t decisions_ = 0;
   bool draining_ = false;
   bool closes_idle_ = false;

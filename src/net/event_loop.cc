@@ -88,11 +88,11 @@ void EventLoop::Forget(Pollable& pollable) {
 }
 
 // Rounded up, so that a turn does not come just before its tick.
-int EventLoop::WaitMs() const {
+int EventLoop::WaitMs() {
+  const auto tick = timers_.Settle();
   if (!reminded_.empty()) return 0;
-  const auto tick = timers_.next_tick();
   if (!tick) return -1;
-  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*tick - TimerWheel::Clock::now());
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*tick);
   return static_cast<int>(std::clamp<std::int64_t>(wait.count(), 0, TimerWheel::kTick.count()));
 }
 
@@ -101,15 +101,31 @@ bool EventLoop::Turn(int wait_ms) {
   if (count < 0 && errno != EINTR) DieOf("sluicegate: epoll_wait");
   untold_ = std::span(events_).first(static_cast<std::size_t>(std::max(count, 0)));
   const bool some = !untold_.empty() || !reminded_.empty();
-  while (!untold_.empty()) {
+  for (unsigned told = 1; !untold_.empty(); ++told) {
     const epoll_event event = untold_.front();
     untold_ = untold_.subspan(1);
     auto* const pollable = static_cast<Pollable*>(event.data.ptr);
     if (pollable != nullptr) pollable->OnEvents(event.events);
+    if (told % kMostInGroup == 0) ResumeRegrouped();
   }
+  ResumeRegrouped();
   TellReminded();
   timers_.Turn();
+  ResumeRegrouped();
   return some;
+}
+
+// Round by round: in each, all go on to their next Regroup.
+void EventLoop::ResumeRegrouped() {
+  while (!regrouped_.empty()) {
+    std::swap(regrouped_, resuming_);
+    to_resume_ = resuming_.size();
+    for (const std::coroutine_handle<> coroutine : resuming_) {
+      --to_resume_;
+      coroutine.resume();
+    }
+    resuming_.clear();
+  }
 }
 
 void EventLoop::TellReminded() {

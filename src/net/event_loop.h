@@ -6,6 +6,8 @@
 
 #include <array>
 #include <atomic>
+#include <coroutine>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -61,6 +63,12 @@ class EventLoop {
   /// Takes a Remind back. To be called before the pollable dies.
   void Forget(Pollable& pollable);
 
+  class Regrouping;
+  /// `co_await loop.Regroup();` Goes on when what else has happened has come as far, or as far as
+  /// its own next Regroup. Between two kinds of work, such as reading and deciding: what one kind
+  /// needs of the processor's caches, the system's part above all, is there for all the others.
+  [[nodiscard]] Regrouping Regroup() noexcept;
+
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
 
  private:
@@ -74,12 +82,15 @@ class EventLoop {
   };
 
   static constexpr int kMostEvents = 512;  // Of one turn; more wait for the next.
+  // So many come as far before they go on: what they work on has to fit into the caches, too.
+  static constexpr unsigned kMostInGroup = 32;
 
   /// True: there was something to do.
   bool Turn(int wait_ms);
   void TellReminded();
+  void ResumeRegrouped();
   void RunPosted();
-  [[nodiscard]] int WaitMs() const;
+  [[nodiscard]] int WaitMs();
 
   FileDescriptor epoll_;
   FileDescriptor wakeup_descriptor_;
@@ -89,10 +100,33 @@ class EventLoop {
   std::span<epoll_event> untold_;     // Of this turn.
   std::vector<Pollable*> reminded_;   // Null: taken back.
   std::vector<Pollable*> reminding_;  // Those of them that are called now.
+  std::vector<std::coroutine_handle<>> regrouped_;
+  std::vector<std::coroutine_handle<>> resuming_;  // Those of them that go on now.
+  std::size_t to_resume_ = 0;                      // How many of those wait.
   std::atomic<bool> stopped_ = false;
 
   std::mutex mu_;
   std::vector<std::function<void()>> posted_;  // Guarded by mu_.
 };
+
+/// Awaitable: see Regroup.
+class [[nodiscard]] EventLoop::Regrouping {
+ public:
+  /// Whoever is alone need not wait.
+  [[nodiscard]] bool await_ready() const noexcept {
+    return loop_.untold_.empty() && loop_.to_resume_ == 0 && loop_.regrouped_.empty();
+  }
+  void await_suspend(std::coroutine_handle<> coroutine) const {
+    loop_.regrouped_.push_back(coroutine);
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  friend class EventLoop;
+  explicit Regrouping(EventLoop& loop) noexcept : loop_(loop) {}
+  EventLoop& loop_;
+};
+
+inline EventLoop::Regrouping EventLoop::Regroup() noexcept { return Regrouping(*this); }
 
 }  // namespace sluicegate::net
