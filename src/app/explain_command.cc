@@ -199,9 +199,8 @@ std::uint64_t CountAdmitted(engine::Engine& engine, const engine::Ruleset& rules
 /// "per-minute of rule api", and of which network where its clients share that.
 std::string BindingText(const policy::Policy& policy, const Decision& decision) {
   const policy::Rule& rule = policy.rules()[decision.rule];
-  const std::string limit = decision.limit == Decision::kNone
-                                ? std::string("a ban")
-                                : rule.variants()[decision.variant].limits[decision.limit].name;
+  const policy::RuleLimit* const binding = policy.BindingLimit(decision);
+  const std::string limit = binding == nullptr ? "a ban" : binding->name;
   std::string network;
   if (decision.shared_bits == Decision::kSharedByAll) {
     network = ", shared by all who find no place";

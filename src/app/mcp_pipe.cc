@@ -75,12 +75,11 @@ std::optional<http::McpAnswer> McpPipe::Decide(std::string_view text, Now now) {
 
 void McpPipe::Note(const engine::Ruleset& rules, const Decision& decision, Now now) {
   if (decision.rule == Decision::kNone) return;
-  const policy::Rule& rule = rules.policy().rules()[decision.rule];
-  DenialLog::Denial denial{
-      .verdict = decision.verdict, .rule = rule.name(), .limit = {}, .key_hash = decision.key_hash};
-  if (decision.limit != Decision::kNone) {
-    denial.limit = rule.variants()[decision.variant].limits[decision.limit].name;
-  }
+  DenialLog::Denial denial{.verdict = decision.verdict,
+                           .rule = rules.policy().rules()[decision.rule].name(),
+                           .limit = {},
+                           .key_hash = decision.key_hash};
+  if (const auto* const limit = rules.policy().BindingLimit(decision)) denial.limit = limit->name;
   denials_.Note(denial, now.engine_ns);
 }
 

@@ -40,11 +40,9 @@ void Session::NoteDecision(const engine::Ruleset& rules, const Decision& decisio
   AccessRecord& record = Noted();
   record.verdict = decision.verdict;
   if (decision.rule == Decision::kNone) return;
-  const policy::Rule& rule = rules.policy().rules()[decision.rule];
-  record.rule = rule.name();
+  record.rule = rules.policy().rules()[decision.rule].name();
   record.key_hash = decision.key_hash;
-  if (decision.limit == Decision::kNone) return;
-  record.limit = rule.variants()[decision.variant].limits[decision.limit].name;
+  if (const auto* const limit = rules.policy().BindingLimit(decision)) record.limit = limit->name;
 }
 
 void Session::NoteMessage(const Request& message, std::uint64_t bytes) {

@@ -229,15 +229,12 @@ void Worker::GiveBack(std::vector<Stamp>& leases) {
 void Worker::TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now) {
   counters_.Add(Event::kDenied);
   if (!shared_.on_denial || decision.rule == Decision::kNone) return;
-  const policy::Rule& rule = rules.policy().rules()[decision.rule];
   DenialEvent event{.verdict = decision.verdict,
-                    .rule = rule.name(),
+                    .rule = rules.policy().rules()[decision.rule].name(),
                     .limit = {},
                     .key_hash = decision.key_hash,
                     .now = now};
-  if (decision.limit != Decision::kNone) {
-    event.limit = rule.variants()[decision.variant].limits[decision.limit].name;
-  }
+  if (const auto* const limit = rules.policy().BindingLimit(decision)) event.limit = limit->name;
   shared_.on_denial(event);
 }
 

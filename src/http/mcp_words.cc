@@ -37,12 +37,10 @@ std::string WindowWords(std::uint64_t ns) {
 // Nothing: none of a rule's limits binds.
 std::optional<DenyingLimit> LimitOf(const engine::Ruleset& rules,
                                     const Decision& decision) noexcept {
-  if (decision.rule == Decision::kNone || decision.limit == Decision::kNone) return std::nullopt;
+  const policy::RuleLimit* const binding = rules.policy().BindingLimit(decision);
+  if (binding == nullptr) return std::nullopt;
   DenyingLimit limit{.quota = decision.quota, .window_ns = std::nullopt};
-  if (!CountsInFlight(rules, decision)) {
-    const policy::Rule& rule = rules.policy().rules()[decision.rule];
-    limit.window_ns = rule.variants()[decision.variant].limits[decision.limit].limit.window_ns();
-  }
+  if (!CountsInFlight(rules, decision)) limit.window_ns = binding->limit.window_ns();
   return limit;
 }
 

@@ -160,10 +160,8 @@ wire::RetryAfter RetryAfterOf(const Decision& decision) noexcept {
 }
 
 bool CountsInFlight(const engine::Ruleset& rules, const Decision& decision) noexcept {
-  if (decision.limit == Decision::kNone) return false;
-  const policy::Rule& rule = rules.policy().rules()[decision.rule];
-  const policy::RuleLimit& limit = rule.variants()[decision.variant].limits[decision.limit];
-  return limit.limit.algorithm() == Algorithm::kConcurrency;
+  const policy::RuleLimit* const limit = rules.policy().BindingLimit(decision);
+  return limit != nullptr && limit->limit.algorithm() == Algorithm::kConcurrency;
 }
 
 QuotaFields::Names::Names(std::vector<std::string> names) : plain(std::move(names)) {

@@ -13,6 +13,7 @@
 #include "policy/request.h"
 #include "policy/rule.h"
 #include "policy/settings.h"
+#include "sluicegate/decision.h"
 
 namespace sluicegate::policy {
 
@@ -32,6 +33,12 @@ class Policy {
   [[nodiscard]] const Settings& settings() const noexcept {
     return settings_;
   }  ///< What the doors need.
+  /// The limit that binds, valid as long as the policy; null: none does, as in a ban. REQUIRES: the
+  /// decision was made by this policy. Pure.
+  [[nodiscard]] const RuleLimit* BindingLimit(const Decision& decision) const noexcept {
+    if (decision.rule == Decision::kNone || decision.limit == Decision::kNone) return nullptr;
+    return &rules_[decision.rule].variants()[decision.variant].limits[decision.limit];
+  }
   /// The bytes that this request's body may have: the smallest of the policy's own bound and those
   /// of the rules that are enforced, match, and do not exempt it; 0: no bound. A policy that is not
   /// enabled has its own alone. Pure; asks no rule where none could tighten the policy's own.
