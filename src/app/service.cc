@@ -20,6 +20,9 @@ namespace {
 constexpr std::chrono::seconds kSecond{1};
 // How long clients that keep connections have to ask once more and learn that they go elsewhere.
 constexpr std::chrono::seconds kFarewell{5};
+// How long those who have connected but not asked have to do so: what others who share the port
+// could not answer for them.
+constexpr std::chrono::milliseconds kLastCall{200};
 
 // As they are called where sockets are handed down.
 constexpr const char* kGatewayDoor = "gateway";
@@ -207,7 +210,7 @@ void Service::OnStop(int number) {
   spdlog::info("stop: {}: requests in flight have {} to finish",
                number == SIGINT ? "SIGINT" : "SIGTERM", PatienceText());
   TellServiceManager("STOPPING=1");
-  Drain(std::chrono::nanoseconds(0));
+  Drain(kLastCall);
 }
 
 std::string Service::PatienceText() const {

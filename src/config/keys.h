@@ -30,8 +30,8 @@ inline constexpr std::array kClients = {K("trusted_proxies"), K("trusted_hops"),
 inline constexpr std::array kIdentity = {K("header"), K("api_keys"), K("jwt")};
 inline constexpr std::array kTokens = {K("key"), K("issuer"), K("audience"), K("claim")};
 inline constexpr std::array kState = {K("memory"), K("sketch"), K("file")};
-inline constexpr std::array kTimeouts = {K("header"),  K("idle"),  K("upstream"),
-                                         K("connect"), K("drain"), K("tunnel")};
+inline constexpr std::array kTimeouts = {K("header"), K("idle"),   K("upstream"),   K("connect"),
+                                         K("drain"),  K("tunnel"), K("half_closed")};
 inline constexpr std::array kConnections = {K("most"), K("per_client"), K("new_per_second"),
                                             K("body_rate"), K("drain_rate")};
 inline constexpr std::array kAdmin = {K("token_file")};

@@ -154,7 +154,8 @@ class Reader {
                 .upstream = map.Scalar("upstream"),
                 .connect = map.Scalar("connect"),
                 .drain = map.Scalar("drain"),
-                .tunnel = map.Scalar("tunnel")};
+                .tunnel = map.Scalar("tunnel"),
+                .half_closed = map.Scalar("half_closed")};
   }
 
   policy::McpConfig ReadMcp(const YAML::Node& node) {

@@ -176,7 +176,7 @@ TEST_F(Access, AClientThatLeavesGotNoAnswer) {
   client.Send(kGet);
   Peer upstream = Upstream();
   upstream.Head();
-  client.Close();
+  client.Reset();
   const AccessRecord gone = Next();
   EXPECT_EQ(gone.status, 0);
   EXPECT_FALSE(gone.whole);

@@ -88,6 +88,27 @@ TEST_F(Greedy, TheOneThatMadeTheLeastProgressMakesRoom) {
   AnswerOk(upstream, newcomer);
 }
 
+TEST_F(Greedy, WhoSendsLittleAtATimeMakesProgressAsWell) {
+  Serve("connections: {most: 2, per_client: off, new_per_second: off}\nrules: []");
+  Peer uploader = Client();
+  uploader.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n");
+  Peer upstream = Upstream();
+  upstream.Head();
+  Peer silent = Client();
+  Until(Event::kConnections, 2);
+  for (unsigned i = 0; i < 10; ++i) {
+    uploader.Send(std::string(99, 'x'));
+    upstream.Bytes(99);
+  }
+  Peer newcomer = Client();
+  EXPECT_EQ(silent.Rest(), "");
+  EXPECT_EQ(Count(Event::kEvictedConnections), 1U);
+  uploader.Send(std::string(10, 'x'));
+  upstream.Bytes(10);
+  upstream.Send(kOk);
+  EXPECT_THAT(uploader.Message(), StartsWith("HTTP/1.1 200 "));
+}
+
 // Those that wait for an upstream must not hide the others.
 TEST_F(Greedy, ManyThatWaitForTheUpstreamHideNobody) {
   Serve("connections: {most: 301, per_client: off, new_per_second: off}\nrules: []");

@@ -147,7 +147,7 @@ TEST_F(InFlight, AClientThatDoesNotReadHoldsItsPlace) {
   EXPECT_EQ(Left(), 2U);
 }
 
-TEST_F(InFlight, AClientThatLeavesGivesItsPlaceBackAtOnce) {
+TEST_F(InFlight, AClientThatLeavesGivesItsPlaceBack) {
   Serve(kTwo);
   Exchanged silent = Begin();  // Before a byte of the answer.
   silent.client.Close();

@@ -33,7 +33,7 @@ Session::Session(Worker& worker, net::FileDescriptor connection, const IpAddress
       peer_text_(peer.ToString()),
       deadline_(worker_.loop().timers(), [this] { OnExpiry(); }),
       drain_(worker.settings().connections.drain_rate, kDrainWindow,
-             worker.settings().timeouts.idle),
+             worker.settings().timeouts.idle, kDrainLook),
       counted_(counted) {}
 
 Session::~Session() {
@@ -45,7 +45,8 @@ Session::~Session() {
 void Session::Start() { net::Spawn(Run(), shared_from_this()); }
 
 void Session::OnDrain() {
-  if (phase_ == Phase::kIdle && deadline_.set()) socket_.Cancel();
+  // A request that came already is answered: closing would reset it.
+  if (phase_ == Phase::kIdle && deadline_.set() && !socket_.HasBytesOrEnded()) socket_.Cancel();
 }
 
 void Session::Abort() {
@@ -78,7 +79,8 @@ void Session::Await(Phase phase, std::chrono::nanoseconds wait) {
 
 void Session::OnExpiry() {
   if (phase_ == Phase::kStream) {
-    if (socket_.hung_up()) return LoseClient();
+    if (socket_.hung_up() && half_closed_ == nullptr) OnHangup();
+    if (client_gone_) return;
     RenewLeases(worker_.now());
     deadline_.Set(wait_);
     return;
@@ -102,7 +104,13 @@ void Session::LoseClient() {
 }
 
 void Session::OnHangup() {
-  if (watched_ != nullptr && !aborted_) LoseClient();  // Else whoever reads will see.
+  if (watched_ == nullptr || aborted_) return;  // Whoever reads will see.
+  const Duration wait = worker_.settings().timeouts.half_closed;
+  if (socket_.lost() || wait <= Duration::zero()) return LoseClient();
+  half_closed_ = std::make_unique<net::Deadline>(worker_.loop().timers(), [this] {
+    if (watched_ != nullptr && !aborted_) LoseClient();
+  });
+  half_closed_->Set(wait);
 }
 
 // While nothing is unread, nothing is held.
@@ -132,22 +140,23 @@ net::Task<bool> Session::Write(net::Pieces pieces) {
   co_return co_await WriteSlowly(pieces);
 }
 
-// The client may take its time, as long as it takes enough in it. What it does not take is thrown
-// away at once: the system would hold it for minutes.
+// The client may take its time, as long as it takes enough in it. What counts is what its system
+// says it has, as ours takes large lumps for it; that tells nobody, so one looks. What the client
+// does not take is thrown away at once: the system would hold it for minutes.
 net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
   for (bool done = false; !done;) {
-    const std::size_t left = pieces.bytes();
+    const std::uint64_t before = socket_.Acknowledged();
     Await(Phase::kDrain, drain_.Begin(worker_.now().engine_ns));
     int error = co_await socket_.Writable();
     AwaitNothing();
     if (error != net::kNoError && (!expired_ || aborted_)) co_return false;
-    bool keeps = error == net::kNoError || drain_.Expire();
+    const std::uint64_t taken = socket_.Acknowledged() - before;
+    NoteProgress(taken);
+    const bool keeps =
+        error == net::kNoError ? drain_.End(worker_.now().engine_ns, taken) : drain_.Expire(taken);
     if (error == net::kNoError) {
       done = pieces.TryWrite(socket_, error);
       if (error != net::kNoError) co_return false;
-      const std::size_t taken = left - pieces.bytes();
-      NoteProgress(taken);
-      keeps = drain_.End(worker_.now().engine_ns, taken);
     }
     expired_ = false;
     if (keeps) continue;
@@ -238,6 +247,7 @@ void Session::EndRequest() {
   worker_.states().Return(std::move(state_));
   worker_.blocks().Return(buffer_.GiveBack());
   buffer_.Shrink();
+  half_closed_.reset();
   worker_.NoteProgress(*this);
 }
 

@@ -113,10 +113,14 @@ class Session final : public std::enable_shared_from_this<Session>,
   [[nodiscard]] net::Task<bool> WriteAside(net::Pieces pieces);
   /// Whom to cancel when the upstream takes too long, or the client leaves; null: nobody.
   void WatchFor(UpstreamPtr upstream) { watched_ = std::move(upstream); }
-  /// From now on the client's leaving cancels what is watched. Half-closing counts as leaving. To
-  /// be called when the request was read to its end.
+  /// From now on the client's leaving cancels what is watched. Whether it left or has closed its
+  /// sending half alone cannot be told, so it is answered on for a while. To be called when the
+  /// request was read to its end.
   void WatchClient() { socket_.WatchHangup(this); }
-  void IgnoreHangup() { socket_.WatchHangup(nullptr); }
+  void IgnoreHangup() {
+    socket_.WatchHangup(nullptr);
+    half_closed_.reset();
+  }
 
   /// Whether the request takes places of limits of requests in flight.
   [[nodiscard]] bool holds_leases() const noexcept {
@@ -143,7 +147,10 @@ class Session final : public std::enable_shared_from_this<Session>,
   /// It sent or took so many bytes: whoever does is the last to go where connections run out.
   void NoteProgress(std::size_t bytes) {
     constexpr std::size_t kSome = 512;
-    if (bytes >= kSome) worker_.NoteProgress(*this);
+    progress_ += bytes;
+    if (progress_ < kSome) return;
+    progress_ = 0;
+    worker_.NoteProgress(*this);
   }
 
   /// The connection ends with what was written last; the client still sends.
@@ -259,6 +266,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::size_t chunk_bytes_ = 0;  // Of a message in chunks: the bytes behind its head.
   Now access_begun_;             // Of what is noted for the access log.
   Pace drain_;                   // Of what the client reads.
+  std::size_t progress_ = 0;     // Bytes since it was noted.
+  std::unique_ptr<net::Deadline> half_closed_;  // Until when such a client is answered on.
   shield::ConnectionCaps::Place counted_;
 };
 

@@ -128,7 +128,7 @@ void Worker::NoteProgress(Session& session) noexcept { sessions_.MoveToEnd(sessi
 void Worker::Drain(std::function<void()> on_empty) {
   on_empty_ = std::move(on_empty);
   draining_ = true;
-  for (const auto& listener : listeners_) listener->Close();
+  for (const auto& listener : listeners_) listener->Finish();
   pool_.Clear();
   TellWhenEmpty();
 }

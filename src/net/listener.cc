@@ -95,16 +95,22 @@ void Listener::Close() {
   descriptor_.Close();
 }
 
+void Listener::Finish() {
+  while (started_ && Accept()) {
+  }
+  Close();
+}
+
 void Listener::GoOn() {
   loop_.Modify(descriptor_.get(), EPOLLIN, *this);
-  Accept();
+  static_cast<void>(Accept());
 }
 
 void Listener::OnEvents(std::uint32_t /*events*/) {
-  if (!pause_.set()) Accept();
+  if (!pause_.set()) static_cast<void>(Accept());
 }
 
-void Listener::Accept() {
+bool Listener::Accept() {
   for (unsigned count = 0; count < kMostAtOnce && descriptor_.is_open(); ++count) {
     sockaddr_storage peer{};
     socklen_t size = sizeof(peer);
@@ -119,11 +125,12 @@ void Listener::Accept() {
       ++pauses_;
       loop_.Modify(descriptor_.get(), 0, *this);
       pause_.Set(kPause);
-      return;
+      return false;
     }
-    if (errno == EAGAIN) break;
+    if (errno == EAGAIN) return false;
     // A connection that is gone already is nobody's loss.
   }
+  return descriptor_.is_open();
 }
 
 }  // namespace sluicegate::net

@@ -48,6 +48,8 @@ class Listener final : private Pollable {
   /// Stops listening: new connections are refused by the system, unless another process has the
   /// socket as well, and none is handed over any more.
   void Close();
+  /// Hands over what waits already, which closing would reset, and closes.
+  void Finish();
 
  private:
   Listener(EventLoop& loop, FileDescriptor descriptor, std::uint16_t port)
@@ -56,7 +58,8 @@ class Listener final : private Pollable {
         port_(port),
         pause_(loop.timers(), [this] { GoOn(); }) {}
   void OnEvents(std::uint32_t events) override;
-  void Accept();
+  /// False: nothing waits any more, or nothing can be taken for now.
+  bool Accept();
   void GoOn();
 
   EventLoop& loop_;

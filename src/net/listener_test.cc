@@ -281,6 +281,24 @@ TEST(Listener, AClosedOneHandsNothingOverAnyMore) {
   }
 }
 
+// Closing would reset those that wait.
+TEST(Listener, AFinishedOneHandsOverWhatWaits) {
+  EventLoop loop;
+  const auto listener = Open(loop, 0, Sharing::kAlone);
+  std::vector<FileDescriptor> accepted;
+  listener->Start([&accepted](FileDescriptor connection, const IpAddress& /*peer*/) {
+    accepted.push_back(std::move(connection));
+  });
+  std::vector<std::unique_ptr<Client>> clients;
+  constexpr std::size_t kMany = 100;  // More than are taken at once.
+  for (std::size_t i = 0; i < kMany; ++i) {
+    clients.push_back(std::make_unique<Client>(listener->port()));
+  }
+  listener->Finish();
+  EXPECT_EQ(accepted.size(), kMany);
+  EXPECT_EQ(Client(listener->port()).error(), ECONNREFUSED);
+}
+
 // With no descriptor left the connection waits in the backlog; the pause is real, 100 ms.
 TEST(Listener, PausesWhileTheSystemHasNoDescriptorAndThenGoesOn) {
   EventLoop loop;

@@ -1,7 +1,7 @@
 #include "net/socket.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -17,7 +17,8 @@ namespace {
 
 // Edges: each change is told once, so a socket remembers what it was told.
 constexpr std::uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
-constexpr std::uint32_t kHangup = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t kLost = EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t kHangup = EPOLLRDHUP | kLost;
 
 Transfer Failed() noexcept { return {.bytes = 0, .error = errno}; }
 
@@ -48,7 +49,22 @@ void Socket::SubscribeWritable() {
 
 void Socket::WatchHangup(HangupListener* listener) {
   hangup_listener_ = listener;
+  hangup_told_ = loss_told_ = false;
   if (listener != nullptr && hung_up_) loop_.Remind(*this);
+}
+
+void Socket::TellHangup() {
+  if (hangup_listener_ == nullptr || !hung_up_ || (lost_ ? loss_told_ : hangup_told_)) return;
+  hangup_told_ = true;
+  loss_told_ = lost_;
+  hangup_listener_->OnHangup();
+}
+
+std::uint64_t Socket::Acknowledged() const noexcept {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  const int got = ::getsockopt(descriptor_.get(), IPPROTO_TCP, TCP_INFO, &info, &size);
+  return got == 0 ? info.tcpi_bytes_acked : 0;
 }
 
 // More bytes are told anew, those that stay are not.
@@ -81,13 +97,24 @@ Task<int> Socket::Connect(const SocketAddress& address) {
   descriptor_ =
       FileDescriptor(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!is_open()) co_return errno;
-  readable_ = hung_up_ = false;
+  readable_ = hung_up_ = lost_ = false;
   if (!address.is_unix()) {
     const int on = 1;
     ::setsockopt(descriptor_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   }
   // What is not connecting yet is told as hung up, so it is registered afterwards.
-  const int begun = ::connect(descriptor_.get(), address.data(), address.size());
+  int begun = ::connect(descriptor_.get(), address.data(), address.size());
+  // The queue of a server's Unix socket is full, and nobody tells when it no longer is.
+  Deadline again(loop_.timers(), [this] {
+    retries_ = true;
+    loop_.Remind(*this);
+  });
+  while (begun != 0 && errno == EAGAIN && address.is_unix()) {
+    again.Set(TimerWheel::kTick);
+    const int waited = co_await Writable();
+    if (waited != kNoError) co_return waited;
+    begun = ::connect(descriptor_.get(), address.data(), address.size());
+  }
   if (begun != 0 && errno != EINPROGRESS) co_return errno;
   const bool waits = begun != 0;
   if (!Register(kReadEvents | EPOLLOUT)) co_return errno;
@@ -200,18 +227,17 @@ void Socket::Wait::await_suspend(std::coroutine_handle<> coroutine) noexcept {
 void Socket::OnEvents(std::uint32_t events) {
   reads_in_turn_ = 0;
   if ((events & kHangup) != 0) hung_up_ = true;
+  if ((events & kLost) != 0) lost_ = true;
   // TLS may have to write before it can read on, and the other way round.
   const bool any = tls_ != nullptr && events != 0;
   if (any || (events & (EPOLLIN | kHangup)) != 0) readable_ = true;
   bool dead = false;
   dead_ = &dead;
-  if (hung_up_ && hangup_listener_ != nullptr) {
-    std::exchange(hangup_listener_, nullptr)->OnHangup();
-    if (dead) return;
-  }
+  TellHangup();
+  if (dead) return;
   WakeReader();
   if (dead) return;
-  WakeWriter(any || (events & (EPOLLOUT | kHangup)) != 0);
+  WakeWriter(any || std::exchange(retries_, false) || (events & (EPOLLOUT | kHangup)) != 0);
   if (dead) return;
   dead_ = nullptr;
 }

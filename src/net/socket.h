@@ -44,9 +44,14 @@ class Socket final : private Pollable {
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
   /// The peer will send no more, or the connection failed; there may still be bytes to read.
   [[nodiscard]] bool hung_up() const noexcept { return hung_up_; }
-  /// `listener` is told of the next hang-up, once; null: nobody is. One that has happened is told
-  /// before the loop's next wait.
+  /// And it takes none either: it reset the connection, or that failed.
+  [[nodiscard]] bool lost() const noexcept { return lost_; }
+  /// `listener` is told when it has hung up, and when it is lost; null: nobody is. What has
+  /// happened is told before the loop's next wait.
   void WatchHangup(HangupListener* listener);
+  /// Bytes that the peer has told it has, since the connection began, TLS's own included; of TCP
+  /// only. Costs a system call.
+  [[nodiscard]] std::uint64_t Acknowledged() const noexcept;
 
   /// The peer closed, or sent what nobody asked for. Costs a system call.
   [[nodiscard]] bool HasBytesOrEnded() const noexcept;
@@ -112,6 +117,7 @@ class Socket final : private Pollable {
   static constexpr std::uint8_t kMostReadsInTurn = 16;  // Then others get theirs.
 
   void OnEvents(std::uint32_t events) override;
+  void TellHangup();
   void WakeReader();
   void WakeWriter(bool ready);
   [[nodiscard]] bool Register(std::uint32_t events);
@@ -129,6 +135,10 @@ class Socket final : private Pollable {
   std::uint8_t reads_in_turn_ = 0;  // That did not have to wait.
   bool readable_ = false;           // The last that was seen: there may be bytes.
   bool hung_up_ = false;
+  bool lost_ = false;
+  bool hangup_told_ = false;
+  bool loss_told_ = false;
+  bool retries_ = false;  // To connect.
 };
 
 /// Awaitable: waits for one direction, and gives errno's value.

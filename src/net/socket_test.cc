@@ -193,6 +193,11 @@ TEST_F(SocketTest, AHangUpIsToldBehindBytesThatNobodyReads) {
   b_->WatchHangup(&watcher);
   loop_.RunReady();
   EXPECT_EQ(watcher.told, 2U) << "one that has happened is told as well";
+  EXPECT_FALSE(b_->lost());
+  a_->Close();
+  loop_.RunReady();
+  EXPECT_EQ(watcher.told, 3U) << "and that nobody reads either";
+  EXPECT_TRUE(b_->lost());
 }
 
 TEST_F(SocketTest, HasBytesOrEndedLooksWithoutReading) {
@@ -222,6 +227,32 @@ TEST_F(SocketTest, ConnectsToAListenerAndIsRefusedWithoutOne) {
   (*listener)->Close();
   Socket late(loop_);
   EXPECT_EQ(Await(late.Connect(address)), ECONNREFUSED);
+}
+
+// The system says at once that the queue is full, and never that it no longer is.
+TEST_F(SocketTest, WaitsForAUnixSocketWhoseQueueIsFull) {
+  const TemporaryFolder folder;
+  const auto address = SocketAddress::Unix((folder / "door").string());
+  ASSERT_TRUE(address);
+  const FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::bind(listener.get(), address->data(), address->size()), 0);
+  ASSERT_EQ(::listen(listener.get(), 0), 0);
+  Socket first(loop_);
+  EXPECT_EQ(Await(first.Connect(*address)), kNoError);
+  Socket second(loop_);
+  const auto connected = Begin(second.Connect(*address));
+  Socket third(loop_);
+  const auto canceled = Begin(third.Connect(*address));
+  loop_.RunReady();
+  EXPECT_FALSE(*connected) << "it waits";
+  third.Close();
+  loop_.RunReady();
+  EXPECT_EQ(canceled->value_or(kNoError), ECANCELED);
+  const FileDescriptor taken(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  EXPECT_TRUE(taken.is_open());
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  while (!*connected && std::chrono::steady_clock::now() < end) loop_.RunOnce(100ms);
+  EXPECT_EQ(connected->value_or(ETIMEDOUT), kNoError);
 }
 
 TEST_F(SocketTest, ConnectsToAUnixSocket) {
@@ -317,6 +348,44 @@ TEST_F(TlsTest, CarriesMuchThroughASlowReader) {
   EXPECT_EQ(got, much);
   loop_.RunReady();
   EXPECT_EQ(written->value_or(-9), kNoError);
+}
+
+// Relays what comes to an end that gets it in small packets, each of which is a read of its own.
+Task<void> RelayInPackets(Socket& from, Socket& to) {
+  constexpr std::size_t kPacket = 100;
+  std::array<char, std::size_t{32} * 1024> room{};
+  for (;;) {
+    const Transfer read = co_await from.ReadSome(room);
+    if (read.error != kNoError) co_return;
+    for (std::size_t i = 0; i < read.bytes; i += kPacket) {
+      Pieces packet(std::string_view(room.data() + i, std::min(kPacket, read.bytes - i)));
+      const int error = co_await packet.Write(to);
+      if (error != kNoError) co_return;
+    }
+  }
+}
+
+TEST_F(TlsTest, HowManyPiecesARecordComesInDoesNotMatter) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()),
+            0);
+  const auto near = std::exchange(b_, std::make_unique<Socket>(loop_, FileDescriptor(ends[0])));
+  const auto far = std::make_unique<Socket>(loop_, FileDescriptor(ends[1]));
+  const auto forth = std::make_shared<int>();  // Each lives as long as its relay.
+  Spawn(RelayInPackets(*near, *far), forth);
+  Spawn(RelayInPackets(*far, *near), forth);
+  const auto client = Client();
+  EXPECT_EQ(Greet(*client, "server.test"), std::pair(kNoError, kNoError));
+  const std::string whole(16'000, 'x');  // One record, 160 packets.
+  EXPECT_EQ(Await(Write(*a_, whole)), kNoError);
+  std::vector<char> room(whole.size());
+  const Transfer read = Await(Read(*b_, room));
+  EXPECT_EQ(read.error, kNoError);
+  EXPECT_EQ(std::string_view(room.data(), read.bytes), whole.substr(0, read.bytes));
+  EXPECT_GT(read.bytes, 0U);
+  near->Close();
+  far->Close();
+  loop_.RunReady();
 }
 
 // Whoever cuts the connection could otherwise make a part pass for the whole.

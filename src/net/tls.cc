@@ -18,9 +18,11 @@ namespace {
 constexpr std::string_view kHttp11 = "\x08http/1.1";  // As ALPN writes a list: with lengths.
 // Records without content, such as those that change keys, would keep a loop for as long as they
 // come.
-constexpr unsigned kMostReads = 2;   // Of the system, for one read of ours.
-constexpr unsigned kMostPauses = 8;  // In a row; then the peer only keeps us busy.
+constexpr unsigned kMostReads = 2;  // Of the system, for one read of ours.
 constexpr std::size_t kRecordBytes = std::size_t{16} * 1024;  // The most that one record carries.
+// That bring no content; then the peer only keeps us busy. A record of the longest kind, in however
+// many pieces it comes, has its content after a quarter of it.
+constexpr std::size_t kMostIdleBytes = std::size_t{64} * 1024;
 
 // What OpenSSL has to say of the last failure: what came first is its cause. Its queue is empty
 // afterwards.
@@ -98,6 +100,7 @@ struct TlsTransport {
     if (got == 0) ::BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
     if (got <= 0) return 0;
     *read = static_cast<std::size_t>(got);
+    session.idle_bytes_ += *read;
     return 1;
   }
 
@@ -198,6 +201,7 @@ void TlsSession::BeginReading() noexcept {
 TlsSession::Step TlsSession::Handshake() noexcept {
   BeginReading();
   const int result = ::SSL_do_handshake(ssl_);
+  idle_bytes_ = 0;  // It ends by itself.
   if (result == 1) return Step::kDone;
   switch (::SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
@@ -235,11 +239,11 @@ Transfer TlsSession::Read(std::span<char> room) noexcept {
   std::size_t got = 0;
   const int result = ::SSL_read_ex(ssl_, room.data(), room.size(), &got);
   if (result != 1) {
-    if (!paused_ || ++pauses_ < kMostPauses) return Failed(result);
+    if (idle_bytes_ < kMostIdleBytes) return Failed(result);
     failed_ = true;
     return {.bytes = 0, .error = kBrokenTls};
   }
-  pauses_ = 0;
+  idle_bytes_ = 0;
   return {.bytes = got, .error = kNoError};
 }
 

@@ -97,8 +97,8 @@ class TlsSession {
   bool drained_ = false;  // The system had fewer bytes than there was room for.
   bool failed_ = false;   // OpenSSL must not be used any more.
   bool paused_ = false;
-  unsigned reads_left_ = 0;  // Of the system, in this call.
-  unsigned pauses_ = 0;      // In a row.
+  unsigned reads_left_ = 0;     // Of the system, in this call.
+  std::size_t idle_bytes_ = 0;  // Read since the last content.
   std::string failure_;
 };
 

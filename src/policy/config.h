@@ -175,6 +175,7 @@ struct TimeoutsConfig {
   MaybeText connect;
   MaybeText drain;
   MaybeText tunnel;
+  MaybeText half_closed;
 };
 
 struct ConnectionsConfig {

@@ -102,6 +102,9 @@ struct Timeouts {
   Duration drain = std::chrono::seconds(30);   ///< For requests in flight after SIGTERM.
   Duration tunnel =
       std::chrono::hours(1);  ///< Of an upgraded connection without a byte either way.
+  /// How long a client is answered on that has closed its sending half: it may have left. 0: not at
+  /// all.
+  Duration half_closed = std::chrono::seconds(1);
 };
 
 /// How many connections the gateway has, and how slow they may be. 0: no bound.

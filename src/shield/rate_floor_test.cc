@@ -26,12 +26,12 @@ RateFloor Begun() {
 TEST(RateFloorTest, IsJudgedAtTheEndOfEachWindow) {
   RateFloor floor = Begun();
   EXPECT_EQ(floor.due_ns(), At(10));
-  floor.Count(4999);
+  floor.Count(4999, At(10) - 1);
   EXPECT_FALSE(floor.Expired(At(10) - 1));
   EXPECT_TRUE(floor.Expired(At(10)));
   floor = Begun();
-  floor.Count(4999);
-  floor.Count(1);
+  floor.Count(4999, At(10));
+  floor.Count(1, At(10));
   EXPECT_FALSE(floor.Expired(At(10)));
   EXPECT_EQ(floor.due_ns(), At(20));
 }
@@ -42,34 +42,46 @@ TEST(RateFloorTest, WhoIsIdleAtTheStartHasAWindow) {
   EXPECT_FALSE(floor.Expired(At(9)));
   EXPECT_TRUE(floor.Expired(At(10)));
   floor = Begun();
-  floor.Count(5000);  // All of it at the last moment.
+  floor.Count(5000, At(10));  // All of it at the last moment.
   EXPECT_FALSE(floor.Expired(At(10)));
 }
 
 TEST(RateFloorTest, BurstsMustBringTheFloorInEachWindow) {
   RateFloor floor = Begun();
   for (std::uint64_t window = 1; window <= 100; ++window) {
-    floor.Count(5000);
+    floor.Count(5000, At(10 * window));
     EXPECT_FALSE(floor.Expired(At(10 * window)));
   }
   EXPECT_TRUE(floor.Expired(At(1010)));
 }
 
-TEST(RateFloorTest, ABurstBuysOneWindow) {
+TEST(RateFloorTest, ABurstBuysOneWindowFromThenOn) {
   RateFloor floor = Begun();
-  floor.Count(1'000'000'000);
+  floor.Count(1'000'000'000, At(4));
   EXPECT_FALSE(floor.Expired(At(10)));
-  EXPECT_TRUE(floor.Expired(At(20))) << "what was beyond the floor counts for no later window";
+  EXPECT_EQ(floor.due_ns(), At(14));
+  EXPECT_FALSE(floor.Expired(At(14) - 1));
+  EXPECT_TRUE(floor.Expired(At(14))) << "what was beyond the floor counts for nothing later";
+}
+
+TEST(RateFloorTest, ATrickleBehindABurstBuysWhatItPaysFor) {
+  RateFloor floor = Begun();
+  floor.Count(1'000'000, kStart);
+  for (std::uint64_t second = 1; second < 10; ++second) floor.Count(50, At(second));
+  // 450 bytes, or 900 ms.
+  EXPECT_FALSE(floor.Expired(At(10)));
+  EXPECT_FALSE(floor.Expired(At(10) + 9 * kSecond / 10 - 1));
+  EXPECT_TRUE(floor.Expired(At(10) + 9 * kSecond / 10));
 }
 
 TEST(RateFloorTest, JudgedLateItAsksForAllTheWindows) {
   RateFloor floor = Begun();
-  floor.Count(3 * 5000 - 1);
+  floor.Count(3 * 5000 - 1, At(35));
   EXPECT_TRUE(floor.Expired(At(35)));
   floor = Begun();
-  floor.Count(3 * 5000);
+  floor.Count(3 * 5000, At(35));
   EXPECT_FALSE(floor.Expired(At(35)));
-  EXPECT_EQ(floor.due_ns(), At(45)) << "and the next window is a whole one";
+  EXPECT_EQ(floor.due_ns(), At(40)) << "for as long as all that came pays";
 }
 
 TEST(RateFloorTest, EndedItExpectsNothing) {
@@ -96,8 +108,8 @@ TEST(RateFloorTest, SmallWindowsAndLargeRatesRoundUp) {
   EXPECT_TRUE(floor.Expired(kStart + 1)) << "a part of a byte is one";
   floor = RateFloor(~std::uint32_t{0}, std::chrono::hours(24 * 365));
   floor.Begin(kStart);
-  floor.Count(~std::uint64_t{0});
-  floor.Count(1);
+  floor.Count(~std::uint64_t{0}, kStart + 366 * 24 * 3600 * kSecond);
+  floor.Count(1, kStart + 366 * 24 * 3600 * kSecond);
   EXPECT_FALSE(floor.Expired(kStart + 366 * 24 * 3600 * kSecond));
 }
 
@@ -115,8 +127,8 @@ TEST(RateFloorTest, AccusesTheSlowAndThemAlone) {
     RateFloor slow = Begun();
     bool found = false;
     for (std::uint64_t second = 1; second <= 200; ++second) {
-      honest.Count(500);
-      slow.Count(random() % 250);  // Below half of it in each second.
+      honest.Count(500, At(second));
+      slow.Count(random() % 250, At(second));  // Below half of it in each second.
       if (random() % 4 != 0) continue;
       const bool due = At(second) >= slow.due_ns();
       EXPECT_FALSE(honest.Expired(At(second)));

@@ -5,9 +5,11 @@ succeed, and what a slow connection costs in memory is told. The caps of connect
 here, as all of them come from one address; a test of its own shows what they leave of an attack.
 """
 
+import contextlib
 import os
 import pathlib
 import resource
+import select
 import shutil
 import socket
 import subprocess
@@ -21,6 +23,7 @@ CONNECTIONS = int(os.environ.get("SLUICEGATE_SLOW_CONNECTIONS", "4000"))
 RULES = "rules:\n  - {name: all, key: [client], limits: [100000000/minute]}\n"
 OPEN = "connections: {per_client: off, new_per_second: off}\ntimeouts: {idle: 30s}\n" + RULES
 LARGE = b"x" * 300_000  # More than the system takes for a client that does not read.
+VAST = b"x" * 20_000_000  # Likewise with ordinary buffers.
 
 
 UNPACKED = pathlib.Path(__file__).parents[2] / "build/tools/usr/sbin/nginx"
@@ -38,6 +41,38 @@ def resident_bytes(pid):
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("no VmRSS")
+
+
+class Reader(threading.Thread):
+    """Asks for much and reads it at its pace, from a network with ordinary packets, until it has it or is cut off."""
+
+    def __init__(self, port, bytes_per_second, buffer=None):
+        super().__init__(daemon=True)
+        self.port, self.rate, self.buffer = port, bytes_per_second, buffer
+        self.got = self.lasted = 0
+        self.start()
+
+    def run(self):
+        client = socket.socket()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
+        if self.buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer)
+        client.connect(("127.0.0.1", self.port))
+        client.sendall(b"GET /vast HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        begun = time.monotonic()
+        cut_off = select.poll()
+        cut_off.register(client, select.POLLERR)
+        with client, contextlib.suppress(OSError):
+            head = b""
+            while self.rate and b"\r\n\r\n" not in head:
+                head += client.recv(1)
+            while self.got < len(VAST) and not cut_off.poll(0):
+                if self.rate:
+                    # Half a second's worth; the rest is fast, or it would take minutes.
+                    fast = time.monotonic() - begun > 30
+                    self.got += len(client.recv(65536 if fast else self.rate // 2))
+                time.sleep(0.01 if self.rate and time.monotonic() - begun > 30 else 0.5)
+        self.lasted = time.monotonic() - begun
 
 
 class Honest(threading.Thread):
@@ -80,6 +115,7 @@ class SlowClients(EndToEnd):
         place = self.folder / "nginx"
         place.mkdir()
         (place / "large").write_bytes(LARGE)
+        (place / "vast").write_bytes(VAST)
         os.chmod(self.folder, 0o755)
         port, inner = free_port(), free_port()
         (place / "nginx.conf").write_text(
@@ -88,7 +124,7 @@ class SlowClients(EndToEnd):
             f"http {{ access_log off; client_body_temp_path {place}/b; proxy_temp_path {place}/p;\n"
             f"fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;\n"
             f"server {{ listen 127.0.0.1:{inner}; location / {{ return 200 'hello'; }} }}\n"
-            f"server {{ listen 127.0.0.1:{port} backlog=4096; location /large {{ root {place}; }}\n"
+            f"server {{ listen 127.0.0.1:{port} backlog=4096; location /large {{ root {place}; }} location /vast {{ root {place}; }}\n"
             f"location / {{ proxy_pass http://127.0.0.1:{inner}; }} }} }}\n"
         )
         process = subprocess.Popen([NGINX, "-p", place, "-c", place / "nginx.conf"], stderr=subprocess.DEVNULL)
@@ -153,6 +189,18 @@ class SlowClients(EndToEnd):
         self.attack(
             "slow readers (-X)", door, "-X", "-w", "512", "-y", "1024", "-n", "5", "-z", "32", path="/large", deadline=20
         )
+
+    # Ordinary buffers take much at once, before the client has read a byte.
+    def test_what_the_systems_buffers_take_is_not_read(self):
+        door = self.gateway(OPEN, upstream=self.upstream)
+        silent = Reader(door.port, bytes_per_second=0)
+        slow = Reader(door.port, bytes_per_second=5000, buffer=16384)
+        silent.join(40)
+        self.assertFalse(silent.is_alive(), "it is still served")
+        self.assertGreater(silent.lasted, 19)
+        self.assertLess(silent.lasted, 27)
+        slow.join(60)
+        self.assertEqual(slow.got, len(VAST), "a slow but steady reader gets everything")
 
     def test_the_caps_leave_little_of_an_attack(self):
         door = self.gateway(
