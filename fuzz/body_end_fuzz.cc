@@ -1,9 +1,12 @@
-// Where a response's body ends: however its bytes are cut, at the same place; never behind it. The
-// input is a response, head and body, and perhaps what a hostile upstream sends behind it.
+// Where a response's body ends, and its trailers begin: however its bytes are cut, at the same
+// place; never behind it; and what goes on of the trailers ends the body and names nothing else.
+// The input is a response, head and body, and perhaps what a hostile upstream sends behind it.
 #include <algorithm>
+#include <string>
 
 #include "fuzz_target.h"
 #include "wire/body_end.h"
+#include "wire/trailers.h"
 
 using sluicegate::fuzz::Require;
 namespace wire = sluicegate::wire;
@@ -13,6 +16,7 @@ namespace {
 struct End {
   wire::ParseState state = wire::ParseState::kNeedMore;
   std::size_t body = 0;
+  std::size_t trailers = 0;
   bool done_at_close = false;
   friend bool operator==(const End&, const End&) = default;
 };
@@ -24,18 +28,21 @@ End Follow(const wire::MessageHead& head, std::string_view bytes, std::size_t st
   while (end.state == wire::ParseState::kNeedMore && end.body < bytes.size()) {
     const std::string_view piece = bytes.substr(end.body, step);
     const auto advanced = body.Advance(piece);
-    Require(advanced.body <= piece.size());
+    Require(advanced.body <= piece.size() && advanced.trailers <= advanced.body);
+    // Behind the first trailer nothing but trailers comes.
+    Require(end.trailers == 0 || advanced.trailers == advanced.body);
     // What is not the body's stays unread only behind its end.
     Require(advanced.state != wire::ParseState::kNeedMore || advanced.body == piece.size());
     end.state = advanced.state;
     end.body += advanced.body;
+    end.trailers += advanced.trailers;
   }
   end.done_at_close = body.DoneAtClose();
   Require((end.state == wire::ParseState::kRefused) == static_cast<bool>(body.refusal()));
   if (end.state == wire::ParseState::kNeedMore) return end;
   // It stays where it is, whatever comes then.
   const auto again = body.Advance("0\r\n\r\n");
-  Require(again.state == end.state && again.body == 0);
+  Require(again.state == end.state && again.body == 0 && again.trailers == 0);
   return end;
 }
 
@@ -61,8 +68,29 @@ End Expected(const wire::MessageHead& head, std::string_view bytes) {
     end.state = read.state;
     end.body += read.consumed;
   }
+  end.trailers = decoder.trailer_bytes();
   end.done_at_close = end.state == wire::ParseState::kDone;
   return end;
+}
+
+// What goes on of a whole section, `0\r\n` before it: a decoder takes it, and it lacks what it
+// must.
+void CheckTrailers(const wire::MessageHead& head, std::string_view section) {
+  wire::Trailers trailers(head);
+  trailers.Add(section);
+  const std::string kept(trailers.Filter("x-request-id"));
+  Require(kept.size() <= section.size() && kept.ends_with("\r\n"));
+  wire::ChunkedDecoder decoder;
+  const std::string body = "0\r\n" + kept;
+  const auto read = decoder.Read(body);
+  Require(read.state == wire::ParseState::kDone && read.consumed == body.size());
+  for (std::string_view rest = kept; rest != "\r\n";) {
+    const std::string_view line = rest.substr(0, rest.find("\r\n") + 2);
+    const std::string_view name = line.substr(0, line.find(':'));
+    Require(section.contains(line) && wire::MayTrail(name));
+    Require(!wire::EqualsIgnoreCase(name, "x-request-id"));
+    rest.remove_prefix(line.size());
+  }
 }
 
 }  // namespace
@@ -75,4 +103,6 @@ SG_FUZZ_TARGET(body_end) {
   const End whole = Follow(head, body, body.size() + 1);
   Require(whole == Expected(head, body));
   Require(Follow(head, body, 1) == whole && Follow(head, body, 7) == whole);
+  if (whole.state != wire::ParseState::kDone || whole.trailers == 0) return;
+  CheckTrailers(head, body.substr(whole.body - whole.trailers, whole.trailers));
 }

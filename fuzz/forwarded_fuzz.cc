@@ -1,7 +1,9 @@
 // The elements of X-Forwarded-For and Forwarded: cutting a list up ends, loses nothing but the
-// commas and blanks, and what is read as an address is that address however it is spelled.
+// commas and blanks, and what is read as an address is that address however it is spelled. Behind a
+// well-formed Forwarded an element of ours stays an element, also to who reads from the left.
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "fuzz_target.h"
 #include "wire/client_address.h"
@@ -31,6 +33,39 @@ std::size_t CountElements(std::string_view bytes, Take take) {
   return count;
 }
 
+// The elements of a list as one finds them from the left, blank ones too.
+std::vector<std::string_view> FromLeft(std::string_view list) {
+  std::vector<std::string_view> elements;
+  bool quoted = false;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < list.size(); ++at) {
+    if (quoted && list[at] == '\\') {
+      ++at;
+    } else if (list[at] == '"') {
+      quoted = !quoted;
+    } else if (list[at] == ',' && !quoted) {
+      elements.push_back(wire::syntax::Trim(list.substr(begin, at - begin)));
+      begin = at + 1;
+    }
+  }
+  Require(!quoted);
+  elements.push_back(wire::syntax::Trim(list.substr(begin)));
+  return elements;
+}
+
+void CheckContinued(std::string_view bytes) {
+  constexpr std::string_view kOwn = "for=192.0.2.1;host=\"t\";proto=http";
+  const std::string continued = std::string(bytes).append(", ").append(kOwn);
+  Require(wire::IsForwardedList(continued));
+  auto elements = FromLeft(continued);
+  Require(elements.back() == kOwn);
+  for (std::string_view list = continued; !list.empty(); elements.pop_back()) {
+    Require(wire::TakeLastQuotedElement(list) == elements.back());
+  }
+  // A comma at the front leaves an empty list behind, as above.
+  Require(elements.empty() || (elements.size() == 1 && elements.front().empty()));
+}
+
 void CheckNode(const IpAddress& address) {
   const std::string text = address.ToString();
   const std::string node = address.is_v4() ? text : "[" + text + "]";
@@ -50,6 +85,7 @@ SG_FUZZ_TARGET(forwarded) {
   Require(plain == (bytes.empty() ? 0 : commas + (bytes.starts_with(',') ? 0U : 1U)));
   Require(CountElements(bytes, wire::TakeLastQuotedElement) <= commas + 1);
 
+  if (wire::IsForwardedList(bytes)) CheckContinued(bytes);
   if (const auto address = wire::ParseNode(bytes)) CheckNode(*address);
   const auto address = wire::ParseForwardedElement(bytes);
   if (!address) return;

@@ -3,6 +3,7 @@
 // dropped. The input is what a client sends on one connection.
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct Forwarded {
   std::string target;
   std::vector<std::string> fields;  // "name: value" of the client's head.
   std::vector<std::string> named;   // What Connection named.
+  std::optional<std::uint64_t> max_forwards;
   std::string body;
   bool whole = false;
 };
@@ -70,6 +72,7 @@ class Connection {
     wire::RequestParser parser;
     wire::RequestHead head;
     if (parser.Parse(bytes_, head) != wire::ParseState::kDone) return false;
+    if (head.max_forwards == 0U) return false;  // It goes no further, nor does this test.
     if (IsWebSocket(head))
       return false;  // Another protocol may follow, which is no reader's matter.
     std::string path;
@@ -101,6 +104,7 @@ class Connection {
     Forwarded& request = requests_.emplace_back();
     request.method = head.method;
     request.target = target;
+    request.max_forwards = head.max_forwards;
     for (const wire::Field& field : head.fields()) {
       request.fields.push_back(Line(field.name, field.value));
     }
@@ -184,7 +188,7 @@ bool EndsHere(std::string_view name, bool peer_trusted) {
   const std::string folded = Folded(name);
   if (std::ranges::find(kNever, folded) != kNever.end() || folded == "forwarded") return true;
   const bool guarded = folded.starts_with("x-forwarded-") || folded == kIdentity;
-  if (wire::EqualsIgnoreCase(name, kRequestId)) return true;
+  if (folded == kRequestId) return true;
   return guarded && (!peer_trusted || name.contains('_') || folded == "x-forwarded-for");
 }
 
@@ -201,6 +205,10 @@ void CheckFields(const ReadMessage& read, const Forwarded& sent, bool peer_trust
     const std::string line = Line(name, value);
     const bool from_client = std::ranges::find(sent.fields, line) != sent.fields.end();
     if (IsOwn(name) || IsOwnVia(name, value)) continue;
+    if (sent.max_forwards && folded == "max-forwards" && name.contains('-')) {
+      Require(value == std::to_string(*sent.max_forwards - 1));
+      continue;
+    }
     Require(from_client && !EndsHere(name, peer_trusted));
   }
   // A trusted peer may repeat X-Forwarded-Proto; nobody else may repeat any of them.

@@ -1,6 +1,7 @@
 // What a client gets of an upstream's bytes, read by a second parser: it finds one answer, with the
-// same status and body, that is whole exactly if we say so. The first byte of the input chooses the
-// request's method and version, the others are what the upstream sends until it closes.
+// same status and body, that is whole exactly if we say so, and no trailer that may not go on. The
+// first byte of the input chooses the request's method and version, the others are what the
+// upstream sends until it closes.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "wire/body_end.h"
 #include "wire/chunked.h"
 #include "wire/hop_by_hop.h"
+#include "wire/trailers.h"
 
 using sluicegate::fuzz::ReadMessage;
 using sluicegate::fuzz::Require;
@@ -20,12 +22,14 @@ namespace wire = sluicegate::wire;
 
 namespace {
 
+constexpr std::string_view kRequestId = "x-request-id";
+
 /// An answer as the gateway read it, and as its client gets it.
 struct Relayed {
   int status = 0;
   std::string head;   // As the gateway wrote it.
   std::string body;   // Without its framing.
-  std::string raw;    // The body's bytes as they came.
+  std::string raw;    // The body's bytes as they came, its trailers filtered.
   std::string anew;   // The body's bytes, framed anew.
   bool plain = true;  // In chunks: neither extensions nor trailers.
   bool whole = false;
@@ -74,9 +78,14 @@ std::optional<Relayed> Relay(std::string_view bytes, bool to_head, unsigned clie
   const bool dechunk = chunked && client_minor == 0;
   Relayed relayed;
   relayed.status = head->status;
-  relayed.raw = bytes.substr(0, step.body);
+  relayed.raw = bytes.substr(0, step.body - step.trailers);
   relayed.whole = step.state == wire::ParseState::kDone ||
                   (step.state == wire::ParseState::kNeedMore && end.DoneAtClose());
+  if (step.state == wire::ParseState::kDone && step.trailers > 0) {
+    wire::Trailers trailers(*head);
+    trailers.Add(bytes.substr(step.body - step.trailers, step.trailers));
+    relayed.raw += trailers.Filter(kRequestId);
+  }
   if (chunked) {
     ReadChunks(relayed.raw, relayed);
   } else {
@@ -91,7 +100,7 @@ std::optional<Relayed> Relay(std::string_view bytes, bool to_head, unsigned clie
                                        .draft03 = "",
                                        .remaining = 1},
                              .date = head->Find("date") ? "" : "Fri, 27 Nov 2026 00:00:00 GMT",
-                             .request_id_header = "x-request-id",
+                             .request_id_header = kRequestId,
                              .request_id = "1",
                              .chunked = chunked && !dechunk,
                              .keep_alive = !until_close,
@@ -116,6 +125,9 @@ void CheckFields(const ReadMessage& read) {
     }
   }
   Require(framing <= 1 && connection <= 1);
+  for (const auto& [name, value] : read.trailers) {
+    Require(wire::MayTrail(name) && !wire::EqualsIgnoreCase(name, kRequestId));
+  }
 }
 
 // `body`: the bytes behind the head. True: the reader took them.

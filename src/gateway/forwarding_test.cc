@@ -72,6 +72,21 @@ TEST_F(Forwarding, AStrangersForwardedIsNotContinued) {
               HasSubstr("\r\nForwarded: for=127.0.0.1;host=\"t\";proto=http\r\n"));
 }
 
+TEST_F(Forwarding, AMalformedForwardedIsNotContinued) {
+  Serve("clients: {trusted_proxies: [127.0.0.1], forwarded: forwarded}\nrules: []");
+  const auto forwarded = [this](std::string_view fields) {
+    const std::string seen = Seen("GET / HTTP/1.1\r\nHost: t\r\n" + std::string(fields) + "\r\n");
+    const std::size_t at = seen.find("\r\nForwarded: ") + 13;
+    return seen.substr(at, seen.find(";host=", at) - at);
+  };
+  EXPECT_EQ(forwarded("Forwarded: for=6.6.6.6, for=\"x\r\n"), "for=127.0.0.1");
+  EXPECT_EQ(
+      forwarded("Forwarded: for=6.6.6.6\r\nForwarded: for=\"x\r\nForwarded: for=192.0.2.9\r\n"),
+      "for=192.0.2.9, for=127.0.0.1");
+  EXPECT_EQ(forwarded("Forwarded: for=192.0.2.9;by=\"a,\\\"\"\r\nForwarded:\r\n"),
+            "for=192.0.2.9;by=\"a,\\\"\", for=127.0.0.1");
+}
+
 TEST_F(Forwarding, ARequestIsNamedAndAStrangersNameIsNotTaken) {
   Serve();
   const std::string seen = Seen("GET / HTTP/1.1\r\nHost: t\r\nX-Request-Id: mine\r\n\r\n");
@@ -91,10 +106,21 @@ TEST_F(Forwarding, ATrustedProxysNameIsTaken) {
               ContainsRegex("x-request-id: [0-9a-f]{32}\r\n"));
 }
 
+// Servers behind CGI and its like would read it as the request's name.
+TEST_F(Forwarding, ANameInOtherClothesIsNotTaken) {
+  Serve("clients: {trusted_proxies: [127.0.0.1]}\nrequest_id: x-trace-id\nrules: []");
+  const std::string seen = Seen(
+      "GET / HTTP/1.1\r\nHost: t\r\nX_Trace_Id: mine\r\nX-Trace_ID: mine\r\n"
+      "X_Request_Id: 1\r\nX_Trace_Ids: 2\r\n\r\n");
+  EXPECT_THAT(seen, ContainsRegex("\r\nx-trace-id: [0-9a-f]{32}\r\n"));
+  EXPECT_THAT(seen, Not(HasSubstr("mine")));
+  EXPECT_THAT(seen, HasSubstr("X_Request_Id: 1\r\nX_Trace_Ids: 2\r\n"));
+}
+
 TEST_F(Forwarding, NamesMayBeOff) {
   Serve("request_id: off\nrules: []");
-  EXPECT_THAT(Seen("GET / HTTP/1.1\r\nHost: t\r\nX-Request-Id: mine\r\n\r\n"),
-              HasSubstr("X-Request-Id: mine\r\n"));
+  EXPECT_THAT(Seen("GET / HTTP/1.1\r\nHost: t\r\nX-Request-Id: mine\r\nX_Request_Id: 2\r\n\r\n"),
+              HasSubstr("X-Request-Id: mine\r\nX_Request_Id: 2\r\n"));
   EXPECT_THAT(answer_, Not(HasSubstr("x-request-id")));
 }
 

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 
 #include "base/text_writer.h"
+#include "wire/forwarded.h"
 #include "wire/hop_by_hop.h"
 #include "wire/problem.h"
 
@@ -100,7 +102,8 @@ Fate FateOfGuarded(std::string_view name) {
 }
 
 Fate FateOf(std::string_view name, const ForwardedRequest& request) {
-  if (EqualsIgnoreCase(name, request.request_id_header)) return Fate::kDrop;  // Written anew.
+  const std::string_view id = request.request_id_header;
+  if (name.size() == id.size() && IsAlike(name, id)) return Fate::kDrop;  // Written anew.
   const std::string_view identity = request.identity_header;
   if (!identity.empty() && IsAlike(name, identity)) {
     return EqualsIgnoreCase(name, identity) ? Fate::kForwardIfTrusted : Fate::kDrop;
@@ -123,13 +126,25 @@ void PutForwardedFor(const ForwardedRequest& request, TextWriter& out) {
   out.Put("\r\n");
 }
 
+// The fields behind the last malformed Forwarded. A quote that it leaves open would take in the
+// elements behind it, ours among them; and for what stands before it nobody vouches.
+std::span<const Field> FieldsBehindMalformed(std::span<const Field> fields) {
+  for (std::size_t at = fields.size(); at > 0; --at) {
+    const Field& field = fields[at - 1];
+    if (!EqualsIgnoreCase(field.name, "forwarded")) continue;
+    if (!wire::IsForwardedList(field.value)) return fields.subspan(at);
+  }
+  return fields;
+}
+
 // RFC 7239: what holds a colon stands in quotes. Neither an address nor an authority has any.
 void PutForwarded(const ForwardedRequest& request, TextWriter& out) {
   out.Put("Forwarded: ");
   // A proxy that is trusted for one of the two fields may relay a stranger's in the other.
-  for (const Field& field : request.head.fields()) {
-    if (!request.peer_trusted || !EqualsIgnoreCase(field.name, "forwarded")) continue;
-    if (field.value.empty()) continue;
+  std::span<const Field> relayed;
+  if (request.peer_trusted) relayed = FieldsBehindMalformed(request.head.fields());
+  for (const Field& field : relayed) {
+    if (!EqualsIgnoreCase(field.name, "forwarded") || field.value.empty()) continue;
     out.Put(field.value);
     out.Put(", ");
   }
@@ -214,6 +229,12 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& to) {
   bool has_host = false;
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
+    if (head.max_forwards && EqualsIgnoreCase(field.name, "max-forwards")) {
+      out.Put("Max-Forwards: ");
+      out.PutNumber(*head.max_forwards - 1);
+      out.Put("\r\n");
+      continue;
+    }
     const Fate fate = FateOf(field.name, request);
     if (fate == Fate::kForward || (fate == Fate::kForwardIfTrusted && request.peer_trusted)) {
       PutRelayed(field, out);

@@ -34,6 +34,7 @@ struct ForwardedRequest {
 
 /// The request's head as the upstream gets it: no hop-by-hop fields, framing anew, and of the
 /// fields that say who the client is only what a trusted proxy said or the gateway knows.
+/// REQUIRES: head.max_forwards is not 0.
 void AppendUpstreamHead(const ForwardedRequest& request, std::string& out);
 
 /// The head of an upstream's response as the client gets it. The origin's own fields stay, but of

@@ -6,6 +6,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/heads.h"
+#include "wire/trailers.h"
 
 namespace sluicegate::gateway {
 namespace {
@@ -195,15 +196,23 @@ net::Task<Exchange::Outcome> Exchange::Relay() {
   const bool upstream_keep_alive = head.keep_alive;
   patient_ = IsEventStream(head);
   wire::BodyEnd end(head);
+  wire::Trailers trailers(head);
   std::string_view head_bytes = session_.out();
   session_.ResetUnlessWhole(ends_by_close_);
   if (regroups()) co_await worker_.loop().Regroup();
   for (;;) {
     const std::string_view bytes = upstream.unread();
     const wire::BodyEnd::Step step = end.Advance(bytes);
-    const std::string_view body = bytes.substr(0, step.body);
+    std::string_view body = bytes.substr(0, step.body - step.trailers);
+    if (step.trailers > 0) trailers.Add(bytes.substr(body.size(), step.trailers));
     const bool last = step.state == ParseState::kDone && !ends_by_close_;
     Outcome sent = Outcome::kDone;
+    if (last && !trailers.empty()) {
+      sent = co_await RelayPiece(head_bytes, body);
+      if (sent != Outcome::kDone) co_return sent;
+      head_bytes = {};
+      body = trailers.Filter(worker_.settings().request_id);
+    }
     if (last && session_.holds_leases()) {
       sent = co_await RelayLast(head_bytes, body);
     } else {

@@ -444,7 +444,7 @@ Session::Next Session::Judge() {
          false);
     return Next::kAnswer;
   }
-  return Next::kForward;
+  return state_->head.max_forwards == 0U ? AnswerAsLast(now) : Next::kForward;
 }
 
 // Whether the denied request's body is out of the way, so that the next one can be read.

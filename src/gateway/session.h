@@ -202,6 +202,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   /// kForward: the path, and `query`, are known.
   [[nodiscard]] Next Locate(std::string_view& query);
   [[nodiscard]] Next Judge();
+  /// By its Max-Forwards the request ends here (last_hop.cc).
+  [[nodiscard]] Next AnswerAsLast(Now now);
   void TakeRequestId(std::string_view header);
   [[nodiscard]] Request ReadRequest(const engine::Ruleset& rules, Now now);
   // Messages of MCP (mcp_message.cc): their bodies are read before anything is decided.

@@ -36,6 +36,7 @@ TEST(CompileTest, Defaults) {
   EXPECT_EQ(settings.timeouts.idle, seconds(60));
   EXPECT_EQ(settings.timeouts.upstream, seconds(30));
   EXPECT_EQ(settings.timeouts.tunnel, std::chrono::hours(1));
+  EXPECT_EQ(settings.timeouts.half_closed, seconds(1));
   EXPECT_EQ(settings.access_log, "");
   EXPECT_EQ(settings.request_id, "x-request-id");
   EXPECT_EQ(settings.clients.forwarded, ForwardedSource::kXForwardedFor);
@@ -64,7 +65,8 @@ TEST(CompileTest, EverySettingIsRead) {
                      .upstream = Written("3s"),
                      .connect = Written("4s"),
                      .drain = Written("5s"),
-                     .tunnel = Written("6s")};
+                     .tunnel = Written("6s"),
+                     .half_closed = Written("off")};
   config.max_body = Written("1MiB");
   config.admin_token_file = Written("/run/token");
   config.access_log = Written("-");
@@ -90,6 +92,7 @@ TEST(CompileTest, EverySettingIsRead) {
   EXPECT_EQ(settings.timeouts.connect, seconds(4));
   EXPECT_EQ(settings.timeouts.drain, seconds(5));
   EXPECT_EQ(settings.timeouts.tunnel, seconds(6));
+  EXPECT_EQ(settings.timeouts.half_closed, seconds(0));
   EXPECT_EQ(settings.max_body, 1U << 20U);
   EXPECT_EQ(settings.admin_token_file, "/run/token");
   EXPECT_EQ(settings.access_log, "-");

@@ -37,6 +37,7 @@ BodyEnd::Step BodyEnd::AdvanceChunks(std::string_view bytes) noexcept {
     step.body += read.consumed;
     step.state = read.state;
   }
+  step.trailers = std::min(step.body, chunks_.trailer_bytes());
   done_ = step.state == ParseState::kDone;
   return step;
 }

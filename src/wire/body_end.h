@@ -1,4 +1,4 @@
-// Finds where a message's body ends while its bytes are relayed as they are.
+// Finds where a message's body ends while its bytes are relayed as they are, all but its trailers.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,10 @@ class BodyEnd {
 
   struct Step {
     ParseState state = ParseState::kNeedMore;
-    std::size_t body = 0;  ///< Bytes from the front that belong to the body: relay them.
+    std::size_t body = 0;  ///< Bytes from the front that belong to the body: relay them,
+    /// but for so many, the last of them: they are its trailers' (trailers.h). An empty trailer
+    /// section, as most are, is none.
+    std::size_t trailers = 0;
   };
 
   /// Looks at the next bytes. On kDone those behind `body` are not this message's: an anomaly on an

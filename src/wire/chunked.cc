@@ -49,7 +49,9 @@ ParseState ChunkedDecoder::Eat(char c) noexcept {
       return Expect(c, '\n', At::kSize);
     case At::kEndLf: {
       const ParseState state = Expect(c, '\n', At::kEnd);
-      return state == ParseState::kNeedMore ? ParseState::kDone : state;
+      if (state == ParseState::kRefused) return state;
+      ++trailer_bytes_;
+      return ParseState::kDone;
     }
     case At::kPayload:  // Dealt with in Read.
     case At::kEnd:
@@ -60,7 +62,9 @@ ParseState ChunkedDecoder::Eat(char c) noexcept {
     case At::kTrailerLf:
       break;
   }
-  return EatTrailer(c);
+  const ParseState state = EatTrailer(c);
+  if (state == ParseState::kNeedMore) ++trailer_bytes_;
+  return state;
 }
 
 ParseState ChunkedDecoder::Expect(char c, char wanted, At next) noexcept {
@@ -108,7 +112,7 @@ ParseState ChunkedDecoder::EatExtension(char c) noexcept {
 }
 
 ParseState ChunkedDecoder::EatTrailer(char c) noexcept {
-  if (++trailer_bytes_ > kMaxTrailerBytes) return Refuse("The trailers exceed 8 KiB; send fewer.");
+  if (trailer_bytes_ == kMaxTrailerBytes) return Refuse("The trailers exceed 8 KiB; send fewer.");
   switch (at_) {
     case At::kTrailerBegin:
       if (c == '\r') {
@@ -116,6 +120,7 @@ ParseState ChunkedDecoder::EatTrailer(char c) noexcept {
         return ParseState::kNeedMore;
       }
       if (!syntax::IsToken(c)) break;
+      has_trailers_ = true;
       at_ = At::kTrailerName;
       return ParseState::kNeedMore;
     case At::kTrailerName:

@@ -20,7 +20,7 @@ inline constexpr std::size_t kMaxTrailerBytes =
     std::size_t{8} * 1024;  ///< All lines, their CRLFs too.
 
 /// Reads one chunked body in pieces of any size. Every line ends in CRLF; no white space around a
-/// size; sizes below 2^63. Extensions and trailers are checked and dropped. Bound to one
+/// size; sizes below 2^63. Extensions and trailers are checked, and no payload. Bound to one
 /// connection; owns nothing.
 ///
 ///     while (!bytes.empty()) {
@@ -41,6 +41,12 @@ class ChunkedDecoder {
   /// and consumed < bytes.size(): call again with the rest. On kDone the bytes behind `consumed`
   /// belong to the next message. Not to be called after kDone or kRefused.
   [[nodiscard]] Step Read(std::string_view bytes) noexcept;
+
+  /// Bytes of the trailer section that were read, the empty line behind it included: they are the
+  /// last ones that were. 0: the body has no trailers, or they are still to come.
+  [[nodiscard]] std::size_t trailer_bytes() const noexcept {
+    return has_trailers_ ? trailer_bytes_ : 0;
+  }
 
   /// Why Read answered kRefused.
   [[nodiscard]] const Refusal& refusal() const noexcept { return refusal_; }
@@ -69,6 +75,7 @@ class ChunkedDecoder {
   ParseState Refuse(std::string_view detail) noexcept;
 
   At at_ = At::kSize;
+  bool has_trailers_ = false;
   std::uint8_t digits_ = 0;
   std::uint64_t left_ = 0;  // The size read so far, then the payload bytes to come.
   std::size_t extension_bytes_ = 0;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "wire/forwarded.h"
+
 namespace sluicegate::wire {
 namespace {
 
@@ -146,6 +148,23 @@ TEST(ClientAddressTest, ReadsForwarded) {
   EXPECT_EQ(ByForwarded("for=1.1.1.1, for=192.0.2.60, for=10.1.1.1"), "192.0.2.60");
   EXPECT_EQ(ByForwarded("for=192.0.2.60;host=\"a,b\", for=10.1.1.1"), "192.0.2.60");
   EXPECT_EQ(ByForwarded(R"(for=192.0.2.60;host="a\",\\", for=10.1.1.1)"), "192.0.2.60");
+}
+
+TEST(ForwardedList, IsWellFormedToItsEnd) {
+  for (const std::string good :
+       {R"(for=192.0.2.60;proto=http;by=203.0.113.43)",
+        R"(for=1.1.1.1, for="[2001:db8::1]:80",for=_x)", R"(For="a\"b\\c, d;e" ; by=x)",
+        R"(for="")", R"(, for=x;;by=y; ,)", " \t", ""}) {
+    EXPECT_TRUE(IsForwardedList(good)) << good;
+  }
+  for (const std::string bad :
+       {R"(for=1.1.1.1, for="x)", R"(for="x\")", R"(for="x\)", R"(")", R"(for="x"y)", "for",
+        "for=", "=x", "for= x", "for =x", "for=x y", "for=x by=y", R"(for=x")", "for=[::1]",
+        "for=1.1.1.1:80", "for=\"\n\"", "for=\"\\\x7f\"", "for=x/y", "(for=x)"}) {
+    EXPECT_FALSE(IsForwardedList(bad)) << bad;
+    EXPECT_FALSE(IsForwardedList("for=y, " + bad)) << bad;
+    EXPECT_FALSE(IsForwardedList(bad + ";by=z")) << bad;
+  }
 }
 
 TEST(ClientAddressTest, ForwardedStopsAtWhatIsNoAddress) {

@@ -59,6 +59,28 @@ bool TakePair(std::string_view& rest, Pair& pair) noexcept {
   return syntax::IsToken(pair.value);
 }
 
+// Takes what is a token off the front. False: nothing is.
+bool TakeToken(std::string_view& rest) noexcept {
+  const auto* const end =
+      std::ranges::find_if_not(rest.begin(), rest.end(), [](char c) { return syntax::IsToken(c); });
+  const auto size = static_cast<std::size_t>(end - rest.begin());
+  rest.remove_prefix(size);
+  return size > 0;
+}
+
+// Likewise a quoted string.
+bool TakeQuoted(std::string_view& rest) noexcept {
+  std::size_t at = 1;
+  while (at < rest.size() && rest[at] != '"') {
+    if (rest[at] == '\\') ++at;  // What it stands before is taken as it is.
+    if (at == rest.size() || !syntax::IsFieldValue(rest[at])) return false;
+    ++at;
+  }
+  if (at >= rest.size()) return false;
+  rest.remove_prefix(at + 1);
+  return true;
+}
+
 // Digits, or an obfuscated port of RFC 7239.
 bool IsPort(std::string_view port) noexcept {
   constexpr std::size_t kMaxPortDigits = 5;
@@ -83,6 +105,22 @@ std::string_view TakeLastQuotedElement(std::string_view& list) noexcept {
     at = open;
   }
   return CutBehind(std::string_view::npos, list);
+}
+
+bool IsForwardedList(std::string_view list) noexcept {
+  for (;;) {
+    list = syntax::Trim(list);
+    if (TakeToken(list)) {
+      if (!list.starts_with('=')) return false;
+      list.remove_prefix(1);
+      const bool taken = list.starts_with('"') ? TakeQuoted(list) : TakeToken(list);
+      if (!taken) return false;
+      list = syntax::Trim(list);
+    }
+    if (list.empty()) return true;
+    if (list.front() != ',' && list.front() != ';') return false;
+    list.remove_prefix(1);
+  }
 }
 
 std::optional<IpAddress> ParseForwardedElement(std::string_view element) noexcept {

@@ -80,6 +80,9 @@ struct RequestHead : MessageHead {
   /// Empty only for HTTP/1.0 without either.
   std::string_view authority;
   bool expect_continue = false;  ///< Answer 100 before reading the body. Never with HTTP/1.0.
+  /// How often an OPTIONS or TRACE may go on, by its Max-Forwards; nothing: there is none, or the
+  /// method is another. Numbers of 2^64 and more are 2^64 - 1.
+  std::optional<std::uint64_t> max_forwards;
 };
 
 struct ResponseHead : MessageHead {
@@ -169,8 +172,9 @@ class HeadParser {
 
 /// Reads a request's head. Refused with 400 beyond the grammar: Content-Length with
 /// Transfer-Encoding or twice; Transfer-Encoding other than `chunked`, or with HTTP/1.0; a second
-/// or missing Host; bytes that servers disagree about (bare CR or LF, folding, controls, a space
-/// before the colon). One empty line before the request is skipped (RFC 9112 section 2.2).
+/// or missing Host; Max-Forwards twice or no number, where it counts; bytes that servers disagree
+/// about (bare CR or LF, folding, controls, a space before the colon). One empty line before the
+/// request is skipped (RFC 9112 section 2.2).
 class RequestParser : public HeadParser {
  public:
   /// `buffer` is every byte since the head's first; it may have moved and grown since the last
@@ -190,6 +194,7 @@ class RequestParser : public HeadParser {
   bool FinishTarget(RequestHead& head) noexcept;
   bool FinishAbsolute(RequestHead& head) noexcept;
   bool FinishFraming(RequestHead& head) noexcept;
+  bool FinishForwards(RequestHead& head) noexcept;
 
   StartLine start_;
 };

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 #include "wire/authority.h"
 #include "wire/http_head.h"
@@ -100,7 +102,7 @@ bool RequestParser::Finish(std::string_view buffer, RequestHead& head) noexcept 
   head.method = buffer.substr(start_.method.begin, start_.method.size);
   head.target = buffer.substr(start_.target.begin, start_.target.size);
   head.minor_version = start_.minor_version;
-  return Fill(buffer, head) && FinishTarget(head) && FinishFraming(head);
+  return Fill(buffer, head) && FinishTarget(head) && FinishFraming(head) && FinishForwards(head);
 }
 
 bool RequestParser::FinishTarget(RequestHead& head) noexcept {
@@ -187,6 +189,25 @@ bool RequestParser::FinishFraming(RequestHead& head) noexcept {
     return refuse(417, "Expect asks for what is not known here; send `100-continue` or none.");
   }
   head.expect_continue = head.framing != Framing::kNone;
+  return true;
+}
+
+// RFC 9110 section 7.6.2. To the other methods the field means nothing.
+bool RequestParser::FinishForwards(RequestHead& head) noexcept {
+  head.max_forwards.reset();
+  if (head.method != "OPTIONS" && head.method != "TRACE") return true;
+  for (const Field& field : head.fields()) {
+    if (!EqualsIgnoreCase(field.name, "max-forwards")) continue;
+    const std::string_view value = field.value;
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(value.begin(), value.end(), number);
+    if (head.max_forwards || error == std::errc::invalid_argument || end != value.end()) {
+      Refuse(400, "Max-Forwards is no number, or is sent more than once; send one number.");
+      return false;
+    }
+    const bool huge = error == std::errc::result_out_of_range;
+    head.max_forwards = huge ? std::numeric_limits<std::uint64_t>::max() : number;
+  }
   return true;
 }
 
