@@ -43,7 +43,7 @@ std::unexpected<std::string> Refuse(const std::string& path, const std::string& 
 }
 
 /// Empty if the file may hold a secret, else what is wrong and the mend.
-std::string FaultOf(int fd, const std::string& path) {
+std::string FaultOf(int fd, const std::string& path, AdminToken::Owner owner) {
   struct stat about{};
   if (fstat(fd, &about) != 0) return std::string("cannot be looked at: ") + std::strerror(errno);
   if (!S_ISREG(about.st_mode)) return "is not a regular file. Name a file that holds the token.";
@@ -51,7 +51,8 @@ std::string FaultOf(int fd, const std::string& path) {
     return "its mode is 0" + Octal(about.st_mode) +
            ", so other users may reach it. Run: chmod 600 '" + path + "'";
   }
-  if (about.st_uid != geteuid() && about.st_uid != 0) {
+  const bool theirs = about.st_uid == geteuid() || about.st_uid == 0;
+  if (!theirs && owner == AdminToken::Owner::kThisUser) {
     return "belongs to another user, who could change it. Run: chown \"$(id -u)\" '" + path + "'";
   }
   return {};
@@ -65,13 +66,14 @@ std::array<std::uint8_t, 32> DigestOf(std::string_view text) noexcept {
 
 }  // namespace
 
-std::expected<AdminToken, std::string> AdminToken::Load(const std::string& path) {
+std::expected<AdminToken, std::string> AdminToken::Load(const std::string& path, Owner owner) {
   const File file(path);
   if (file.fd() < 0) {
     return Refuse(path, std::string("cannot be opened: ") + std::strerror(errno) +
                             ". Make one with: (umask 077; openssl rand -hex 32 > FILE)");
   }
-  if (std::string fault = FaultOf(file.fd(), path); !fault.empty()) return Refuse(path, fault);
+  if (std::string fault = FaultOf(file.fd(), path, owner); !fault.empty())
+    return Refuse(path, fault);
   std::array<char, kMaxBytes + 2> buffer{};
   const ssize_t got = read(file.fd(), buffer.data(), buffer.size());
   if (got < 0) return Refuse(path, std::string("cannot be read: ") + std::strerror(errno));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -79,6 +80,19 @@ TEST_F(AdminTokenTest, APipeDoesNotHang) {
   const std::string path = (folder_ / "pipe").string();
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
   EXPECT_THAT(ErrorOf(path), HasSubstr("not a regular file"));
+}
+
+// Where root looks for the user of the service, as `check` does.
+TEST_F(AdminTokenTest, AnotherUsersFileIsGoodForWhoLooksForThatUser) {
+  const std::string path = Write(kSecret);
+  constexpr uid_t kNobody = 65534;
+  if (::geteuid() != 0 || ::chown(path.c_str(), kNobody, kNobody) != 0) {
+    GTEST_SKIP() << "only root may give files away";
+  }
+  EXPECT_THAT(ErrorOf(path), HasSubstr("belongs to another user"));
+  EXPECT_TRUE(AdminToken::Load(path, AdminToken::Owner::kAnybody));
+  ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
+  EXPECT_FALSE(AdminToken::Load(path, AdminToken::Owner::kAnybody));
 }
 
 }  // namespace

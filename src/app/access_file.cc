@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 namespace sluicegate::app {
@@ -26,7 +27,31 @@ std::string MendOf(int error) {
   }
 }
 
+std::unexpected<std::string> Refuse(const std::string& path, int error) {
+  return std::unexpected(
+      fmt::format("{} cannot be opened: {}. {}", path, std::strerror(error), MendOf(error)));
+}
+
+bool MayUse(const std::string& path, int how) {
+  return ::faccessat(AT_FDCWD, path.c_str(), how, AT_EACCESS) == 0;
+}
+
 }  // namespace
+
+std::expected<void, std::string> AccessFile::Check(const std::string& path) {
+  if (path.empty() || path == "-") return {};
+  struct stat about{};
+  if (::stat(path.c_str(), &about) == 0) {
+    if (S_ISDIR(about.st_mode)) return Refuse(path, EISDIR);
+    if (!MayUse(path, W_OK)) return Refuse(path, errno);
+    return {};
+  }
+  if (errno != ENOENT) return Refuse(path, errno);
+  const std::string parent = std::filesystem::path(path).parent_path();
+  const std::string folder = parent.empty() ? "." : parent;
+  if (!MayUse(folder, W_OK | X_OK)) return Refuse(path, errno);
+  return {};
+}
 
 std::expected<std::shared_ptr<AccessFile>, std::string> AccessFile::Open(const std::string& path) {
   if (path.empty()) return nullptr;
@@ -37,10 +62,7 @@ std::expected<std::shared_ptr<AccessFile>, std::string> AccessFile::Open(const s
   // Without O_NONBLOCK a pipe would be waited for.
   net::FileDescriptor file(::open(
       path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, kMode));
-  if (!file.is_open()) {
-    return std::unexpected(
-        fmt::format("{} cannot be opened: {}. {}", path, std::strerror(errno), MendOf(errno)));
-  }
+  if (!file.is_open()) return Refuse(path, errno);
   return std::make_shared<AccessFile>(path, std::move(file));
 }
 

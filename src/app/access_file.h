@@ -18,6 +18,9 @@ class AccessFile {
   /// that nobody reads. The error says what is wrong, and the mend.
   [[nodiscard]] static std::expected<std::shared_ptr<AccessFile>, std::string> Open(
       const std::string& path);
+  /// Whether Open would do, as far as can be told without making a file or opening a pipe. The
+  /// error is that of Open.
+  [[nodiscard]] static std::expected<void, std::string> Check(const std::string& path);
   /// Writes to standard output, or to `descriptor` if that is open.
   AccessFile(std::string name, net::FileDescriptor descriptor);
   AccessFile(const AccessFile&) = delete;

@@ -4,12 +4,11 @@
 #include <cstdio>
 
 #include "app/commands.h"
+#include "app/configuration.h"
 #include "app/live_state.h"
 #include "app/policy_source.h"
 #include "app/state_text.h"
 #include "app/words.h"
-#include "config/identity_files.h"
-#include "config/tls_files.h"
 #include "policy/capacity.h"
 
 namespace sluicegate::app {
@@ -84,12 +83,12 @@ int Check(const std::string& file) {
   const PolicySource source(file);
   const auto policy = source.Load();
   if (!policy) return TellMistakes(source, policy.error());
-  const auto identities = config::LoadIdentities((*policy)->settings().clients.identity);
-  if (!identities) return TellMistakes(source, identities.error());
-  const auto tls_files = config::CheckTlsFiles((*policy)->settings());
-  if (!tls_files) return TellMistakes(source, tls_files.error());
+  const policy::Settings& settings = (*policy)->settings();
+  const Lines mistakes = Configuration::FindMistakes(settings);
+  if (!mistakes.empty()) return TellMistakes(source, mistakes);
   const Lines warnings = source.Warnings(**policy);
   TellLines("warning: ", warnings);
+  TellLines("note: ", Configuration::FindMissing(source, settings));
   fmt::print("{}: good. {} rule(s), {} warning(s){}.\n", source.name(), (*policy)->rules().size(),
              warnings.size(),
              (*policy)->enabled() ? "" : "; enabled: false, so nothing is limited");

@@ -25,6 +25,13 @@ struct Configuration {
   /// for each mistake.
   [[nodiscard]] static std::expected<Configuration, Lines> Load(
       const PolicySource& source, const Configuration* before = nullptr);
+
+  /// Why Load would refuse this policy, as far as can be told without opening or making anything
+  /// and without the network: reads the files that it names. A line for each mistake.
+  [[nodiscard]] static Lines FindMistakes(const policy::Settings& settings);
+  /// What Load misses that the command line may give. A line for each, with the flag.
+  [[nodiscard]] static Lines FindMissing(const PolicySource& source,
+                                         const policy::Settings& settings);
 };
 
 }  // namespace sluicegate::app

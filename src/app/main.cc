@@ -106,11 +106,13 @@ void AddRun(CLI::App& app, ServeOptions& options, Command& chosen) {
 }
 
 void AddCheck(CLI::App& app, std::string& file, Command& chosen) {
-  CLI::App* const command =
-      app.add_subcommand("check", "Tell every mistake of a policy file, and what it can hold");
+  CLI::App* const command = app.add_subcommand(
+      "check",
+      "Tell every mistake of a policy file and of the files that it names, and what it can hold");
   command->add_option("FILE", file, "The policy file; - reads standard input")->required();
   command->footer(
-      "Exit status 0: it is good (warnings may be told); 1: it has mistakes.\n\n"
+      "Nothing is opened, made or looked up. Run it as the user who starts the program.\n"
+      "Exit status 0: it is good (warnings and notes may be told); 1: it has mistakes.\n\n"
       "Example:\n"
       "  sluicegate check sluicegate.yaml");
   command->callback([&file, &chosen] { chosen = [&file] { return Check(file); }; });

@@ -146,6 +146,7 @@ std::expected<void, std::string> Service::OpenAdmin() {
 
 void Service::Run() {
   WarnOfListeners();
+  WarnOfFiles();
   gateway_->Start();
   AwaitSignal();
   if (state_ != nullptr) state_->Keep(clock_.Read());  // From now on what it has counts.
@@ -184,6 +185,19 @@ void Service::WarnOfListeners() const {
     if (!listener.tls) WarnOfListener("gateway", listener.endpoint);
   }
   if (opened_.admin) WarnOfListener("admin door", *opened_.admin);
+}
+
+// Where a policy wants as few, it has what it wants.
+void Service::WarnOfFiles() const {
+  constexpr std::uint32_t kFew = 256;
+  const std::uint32_t left = gateway_->most_connections();
+  const std::uint32_t wanted = now_.policy->settings().connections.most;
+  if (left >= kFew || (wanted != 0 && wanted <= left)) return;
+  spdlog::warn(
+      "start: the limit of open files leaves {} connection(s) of clients at once, and when more "
+      "come, those that wait make room. Raise it: ulimit -n 65536, or LimitNOFILE=65536 in the "
+      "unit",
+      left);
 }
 
 void Service::AwaitSignal() {

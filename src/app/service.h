@@ -65,6 +65,7 @@ class Service final : private admin::Host {
   [[nodiscard]] std::expected<void, std::string> OpenGateway();
   [[nodiscard]] std::expected<void, std::string> OpenAdmin();
   void WarnOfListeners() const;
+  void WarnOfFiles() const;
   void AwaitSignal();
   void OnSignal(int number);
   void OnStop(int number);

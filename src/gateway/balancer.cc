@@ -1,6 +1,7 @@
 #include "gateway/balancer.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace sluicegate::gateway {
@@ -17,24 +18,20 @@ void Balancer::Take(const std::shared_ptr<const UpstreamGroup>& group) {
   next_ = 0;
 }
 
+// In turn also where all rest: none is known to be better, and one alone would get everything.
 TargetPtr Balancer::Choose(std::uint64_t now_ns, std::uint64_t& tried) {
-  const Server* resting = nullptr;
+  std::optional<std::size_t> chosen;
   for (std::size_t i = 0; i < servers_.size(); ++i) {
     const std::size_t place = (next_ + i) % servers_.size();
-    const std::uint64_t bit = std::uint64_t{1} << place;
-    if ((tried & bit) != 0) continue;
-    const Server& server = servers_[place];
-    if (server.rests_until_ns > now_ns) {
-      if (resting == nullptr || server.rests_until_ns < resting->rests_until_ns) resting = &server;
-      continue;
-    }
-    next_ = place + 1;
-    tried |= bit;
-    return server.target;
+    if ((tried & (std::uint64_t{1} << place)) != 0) continue;
+    const bool rests = servers_[place].rests_until_ns > now_ns;
+    if (!rests || !chosen) chosen = place;
+    if (!rests) break;
   }
-  if (resting == nullptr) return nullptr;
-  tried |= std::uint64_t{1} << static_cast<std::size_t>(resting - servers_.data());
-  return resting->target;
+  if (!chosen) return nullptr;
+  next_ = *chosen + 1;
+  tried |= std::uint64_t{1} << *chosen;
+  return servers_[*chosen].target;
 }
 
 Balancer::Server* Balancer::Find(const UpstreamTarget& target) {
@@ -44,10 +41,14 @@ Balancer::Server* Balancer::Find(const UpstreamTarget& target) {
 }
 
 bool Balancer::Rest(Server& server, std::uint64_t now_ns) const {
-  const bool rested = server.rests_until_ns > now_ns;
+  const bool known = alone() ? server.failing : server.rests_until_ns > now_ns;
   server.failures = 0;
-  server.rests_until_ns = now_ns + static_cast<std::uint64_t>(group_->rest.count());
-  return !rested;
+  if (!alone()) server.rests_until_ns = now_ns + static_cast<std::uint64_t>(group_->rest.count());
+  if (known || server.quiet_until_ns > now_ns) return false;
+  server.failing = true;
+  const Duration quiet = std::max(group_->rest, kQuiet);
+  server.quiet_until_ns = now_ns + static_cast<std::uint64_t>(quiet.count());
+  return true;
 }
 
 bool Balancer::NoteUnreachable(const UpstreamTarget& target, std::uint64_t now_ns) {
@@ -64,6 +65,7 @@ void Balancer::NoteAnswer(const UpstreamTarget& target) {
   Server* const server = Find(target);
   if (server == nullptr) return;
   server->failures = 0;
+  server->failing = false;
   server->rests_until_ns = 0;
 }
 

@@ -16,9 +16,10 @@ struct Certificates {
   /// In the listeners' order; null: plain. A listener beyond them is plain.
   std::vector<std::shared_ptr<const net::TlsContext>> listeners;
 
-  /// Reads the files. The error names the one at fault, and the mend.
-  [[nodiscard]] static std::expected<std::shared_ptr<const Certificates>, std::string> Load(
-      std::span<const policy::GatewayListener> listeners);
+  /// Reads the files. The error has a line for each listener whose files cannot be used: the
+  /// setting and the listener's address, the file at fault, and the mend.
+  [[nodiscard]] static std::expected<std::shared_ptr<const Certificates>, std::vector<std::string>>
+  Load(std::span<const policy::GatewayListener> listeners);
 };
 
 }  // namespace sluicegate::gateway

@@ -80,19 +80,29 @@ net::Task<bool> Exchange::Run() {
   }
 }
 
-// What the attempt says of its server, unless it was the client that left.
+// What the attempt says of its server, unless it was the client that left. That it closed before it
+// answered may be the request's doing, and is held against nobody yet.
 void Exchange::NoteHealth(Outcome outcome) {
   if (session_.client_gone()) return;
   if (outcome == Outcome::kTimeout) worker_.TellFailure(*target_, "it took too long");
-  if (outcome == Outcome::kLost) worker_.TellFailure(*target_, "it closed before it answered");
+  if (outcome == Outcome::kLost) lost_.push_back(target_);
   if (outcome == Outcome::kBroken) {
     worker_.TellFailure(*target_, "it broke off or answered nonsense");
   }
 }
 
-// Whether the request is sent once more: to the same server, or to one that was not tried yet.
+// The server answers, so it was not the request's doing that others closed.
+void Exchange::NoteAnswer() {
+  worker_.balancer().NoteAnswer(*target_);
+  for (const TargetPtr& lost : lost_) worker_.TellFailure(*lost, "it closed before it answered");
+}
+
+// Whether the request is sent once more: to the same server, or to one that was not tried yet. What
+// several servers close on is no good for the others either, and is not to cost each of them.
 bool Exchange::TakesAnother(Outcome outcome) {
+  constexpr std::size_t kMostLost = 3;
   if (outcome != Outcome::kLost) return outcome == Outcome::kStale;
+  if (lost_.size() >= kMostLost) return false;
   TargetPtr next = worker_.balancer().Choose(worker_.now().engine_ns, tried_);
   if (next == nullptr) return false;
   target_ = std::move(next);
@@ -161,7 +171,7 @@ net::Task<Exchange::Outcome> Exchange::Attempt() {
   if (body_done_) session_.WatchClient();
   outcome = co_await ReadResponseHead();
   if (outcome == Outcome::kDone) {
-    worker_.balancer().NoteAnswer(*target_);
+    NoteAnswer();
     if (IsUpgraded()) {
       outcome = co_await Tunnel();
     } else {

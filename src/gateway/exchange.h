@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/session.h"
 #include "gateway/upstream_pool.h"
@@ -43,6 +45,7 @@ class Exchange {
 
   [[nodiscard]] net::Task<Outcome> Connect(bool fresh);
   void NoteHealth(Outcome outcome);
+  void NoteAnswer();
   [[nodiscard]] bool TakesAnother(Outcome outcome);
   [[nodiscard]] net::Task<Outcome> ConnectTo(const TargetPtr& target);
   [[nodiscard]] net::Task<Outcome> Attempt();
@@ -91,8 +94,9 @@ class Exchange {
   const unsigned client_minor_;
 
   TargetPtr target_;
-  std::uint64_t tried_ = 0;  // Servers by their place in the group.
-  std::string trouble_;      // Why the last could not be used, for people.
+  std::uint64_t tried_ = 0;      // Servers by their place in the group.
+  std::vector<TargetPtr> lost_;  // Those that closed before they answered.
+  std::string trouble_;          // Why the last could not be used, for people.
   UpstreamPtr upstream_;
   std::uint64_t body_left_ = 0;  // kLength: bytes of the body that are not sent yet.
   std::size_t first_body_ = 0;   // Of it, bytes that lay in the buffer behind the head.

@@ -154,6 +154,8 @@ std::span<const std::uint16_t> Gateway::ports() const noexcept { return impl_->p
 
 std::vector<std::vector<int>> Gateway::sockets() const { return impl_->sockets; }
 
+std::uint32_t Gateway::most_connections() const noexcept { return impl_->shared.most_connections; }
+
 void Gateway::Start() {
   for (const auto& worker : impl_->workers) {
     impl_->threads.emplace_back([&loop = worker->loop()] { loop.Run(); });

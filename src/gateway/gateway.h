@@ -58,7 +58,8 @@ class Gateway {
     Reloadable with;
     unsigned threads = 1;
     std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
-    /// For people: a server of the upstream that failed rests. Called from any loop; thread-safe.
+    /// For people: a server of the upstream that failed rests, or begins to fail where it is the
+    /// only one. Called from any loop; thread-safe.
     std::function<void(const std::string&)> on_alarm = {};
     /// Of each request that is over, while the policy's access_log is on: it is to copy what it
     /// keeps, and never to wait. Called from any loop; thread-safe.
@@ -80,6 +81,8 @@ class Gateway {
   /// The sockets that listen, by the listener's place, to hand them down. They stay the gateway's.
   /// REQUIRES: Drain was not called.
   [[nodiscard]] std::vector<std::vector<int>> sockets() const;
+  /// Connections of clients that the limit of open files leaves, all loops together. Constant.
+  [[nodiscard]] std::uint32_t most_connections() const noexcept;
   /// Begins to serve.
   void Start();
 

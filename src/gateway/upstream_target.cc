@@ -34,6 +34,14 @@ std::expected<void, std::string> LookUp(const policy::UpstreamServer& server,
                          ::gai_strerror(error) + ". Check its name, or write its address.");
 }
 
+/// Null where no server is reached by TLS.
+std::expected<std::shared_ptr<const net::TlsContext>, std::string> MakeContext(
+    const policy::Upstream& upstream) {
+  if (std::ranges::none_of(upstream.servers, &policy::UpstreamServer::tls)) return nullptr;
+  return net::TlsContext::ForClient(
+      {.ca_file = upstream.tls.ca_file, .verify = upstream.tls.verify});
+}
+
 std::expected<TargetPtr, std::string> ResolveOne(
     const policy::UpstreamServer& server, const policy::UpstreamTls& tls,
     const std::shared_ptr<const net::TlsContext>& context) {
@@ -64,15 +72,10 @@ std::expected<std::shared_ptr<const UpstreamGroup>, std::string> UpstreamGroup::
     const policy::Upstream& upstream, const UpstreamGroup* before) {
   auto group = std::make_shared<UpstreamGroup>();
   group->rest = upstream.rest;
-  std::shared_ptr<const net::TlsContext> context;
-  if (std::ranges::any_of(upstream.servers, &policy::UpstreamServer::tls)) {
-    auto made = net::TlsContext::ForClient(
-        {.ca_file = upstream.tls.ca_file, .verify = upstream.tls.verify});
-    if (!made) return std::unexpected(std::move(made.error()));
-    context = *std::move(made);
-  }
+  const auto context = MakeContext(upstream);
+  if (!context) return std::unexpected(context.error());
   for (const policy::UpstreamServer& server : upstream.servers) {
-    auto target = ResolveOne(server, upstream.tls, context);
+    auto target = ResolveOne(server, upstream.tls, *context);
     if (!target) return std::unexpected(std::move(target.error()));
     const auto same = [&made = **target](const TargetPtr& known) {
       return known->tls == nullptr && made.tls == nullptr && known->url == made.url &&
@@ -85,6 +88,11 @@ std::expected<std::shared_ptr<const UpstreamGroup>, std::string> UpstreamGroup::
     group->targets.push_back(*std::move(target));
   }
   return group;
+}
+
+std::expected<void, std::string> UpstreamGroup::CheckTls(const policy::Upstream& upstream) {
+  if (const auto context = MakeContext(upstream); !context) return std::unexpected(context.error());
+  return {};
 }
 
 }  // namespace sluicegate::gateway

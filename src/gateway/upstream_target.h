@@ -31,6 +31,8 @@ struct UpstreamGroup {
   /// the same as in `before` is taken from there, so that connections to it can be used on.
   [[nodiscard]] static std::expected<std::shared_ptr<const UpstreamGroup>, std::string> Resolve(
       const policy::Upstream& upstream, const UpstreamGroup* before = nullptr);
+  /// Reads certificates as Resolve does, and looks nothing up. The error is that of Resolve.
+  [[nodiscard]] static std::expected<void, std::string> CheckTls(const policy::Upstream& upstream);
 };
 
 }  // namespace sluicegate::gateway

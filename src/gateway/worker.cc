@@ -249,8 +249,10 @@ void Worker::NameRequest(std::string& id) {
 }
 
 void Worker::TellRest(const UpstreamTarget& target, std::string_view why) const {
-  if (shared_.on_alarm)
-    shared_.on_alarm(target.url + " rests, others stand in: " + std::string(why));
+  if (!shared_.on_alarm) return;
+  const char* const what =
+      balancer_.alone() ? " fails, and no other stands in: " : " rests, others stand in: ";
+  shared_.on_alarm(target.url + what + std::string(why));
 }
 
 void Worker::TellUnreachable(const UpstreamTarget& target, std::string_view why) {

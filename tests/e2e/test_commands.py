@@ -79,6 +79,22 @@ class Check(EndToEnd):
         self.assertIn("listen.gateway.tls.certificate: none.pem: ", result.stderr)
         self.assertIn("2 mistakes to mend", result.stderr)
 
+    def test_the_access_log_is_looked_for_and_not_made(self):
+        log = self.folder / "access.log"
+        self.assertEqual(run("check", "-", stdin=f"access_log: {log}\n" + GOOD).returncode, 0)
+        self.assertFalse(log.exists())
+        result = run("check", "-", stdin=f"access_log: {self.folder}/none/access.log\n" + GOOD)
+        self.assertEqual(result.returncode, 1, result)
+        self.assertIn("Make its folder first.", result.stderr)
+
+    def test_what_flags_may_give_is_noted_and_no_mistake(self):
+        result = run("check", "-", stdin=GOOD)
+        self.assertEqual(result.returncode, 0, result)
+        self.assertRegex(result.stderr, r"(?m)^note: .* pass --listen HOST:PORT\.$")
+        self.assertRegex(result.stderr, r"(?m)^note: .* pass --upstream URL\.$")
+        doors = "listen: {gateway: 127.0.0.1:8080}\nupstream: {url: 'http://127.0.0.1:8000'}\n"
+        self.assertNotIn("note: ", run("check", "-", stdin=doors + GOOD).stderr)
+
     def test_what_is_no_configuration_is_refused(self):
         for text in ("", "[]", "a: [", "\x00\x01", "&a [*a, *a]", "- " * 5000, "{" * 5000):
             with self.subTest(text=text[:20]):

@@ -1,15 +1,17 @@
 """What a newcomer types first, and what the program says when something is wrong."""
 
 import http.client
+import os
 import re
 import signal
 import socket
 import shutil
 import subprocess
 import unittest
+from unittest import mock
 
 import harness
-from harness import EndToEnd, run
+from harness import PROGRAM, EndToEnd, run
 
 
 class TwoCommands(EndToEnd):
@@ -58,6 +60,19 @@ class TwoCommands(EndToEnd):
         gateway = self.gateway(args=["--admin", "0.0.0.0:0"], admin="127.0.0.1:0")
         gateway.wait_for_log("0.0.0.0")
         self.assertRegex(gateway.log(), r"warning .*not loopback")
+
+    def test_a_small_limit_of_open_files_is_warned_of(self):
+        limited = self.file("limited.sh", f'#!/bin/sh\nulimit -n "$FILES"\nexec {PROGRAM} "$@"\n')
+        limited.chmod(0o755)
+        for files, policy, left in (("130", "", 1), ("300", "", 86), ("1024", "", None),
+                                    ("300", "connections: {most: 50}\n", None)):
+            environment = mock.patch.dict(os.environ, FILES=files)
+            with environment, mock.patch.object(harness, "PROGRAM", str(limited)):
+                gateway = self.gateway(policy + "rules: []\n")
+            gateway.wait_for_log("start: gateway on")
+            told = re.findall(r"warning start: the limit of open files leaves (\d+) .*LimitNOFILE=", gateway.log())
+            self.assertEqual(told, [] if left is None else [str(left)], gateway.log())
+            gateway.close()
 
     def test_several_listeners_have_a_line_each_in_the_port_file(self):
         config = "listen: {gateway: [127.0.0.1:0, {address: 127.0.0.2:0}]}\nrules: []\n"

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import WAIT_SECONDS, EndToEnd, wait_until
+from harness import WAIT_SECONDS, EndToEnd, run, wait_until
 
 RULES = "rules:\n  - {name: a, key: [client], limits: [100000/minute]}\n"
 
@@ -93,6 +93,29 @@ class Clients(EndToEnd):
         with contextlib.suppress(ConnectionResetError):
             self.assertNotIn(b"hello", connection.recv(65536))
         self.assertEqual(self.curl().stdout, "hello\n")
+
+
+class Check(EndToEnd):
+    def test_it_refuses_what_a_start_refuses_and_says_which_listener(self):
+        certificate, key = make_certificate(self.folder, "first")
+        _, other_key = make_certificate(self.folder, "other")
+        junk = self.file("junk.pem", "junk\n")
+        origin = f"upstream: {{url: '{self.origin().url}'}}\n"
+        vouched = f"upstream: {{url: 'https://127.0.0.1:1', tls: {{ca: {junk}}}}}\n"
+        door = "listen.gateway 127.0.0.1:0: "
+        for config, says in (
+            (listening(certificate, other_key) + origin, f"{door}the key {other_key} cannot be used"),
+            (listening(junk, key) + origin, f"{door}the certificate {junk} cannot be used"),
+            (listening(certificate, key) + vouched, f"upstream: the file of certificate authorities {junk}"),
+        ):
+            path = str(self.file("policy.yaml", config + RULES))
+            for command in (["check", path], ["run", "--config", path]):
+                told = run(*command)
+                self.assertEqual(told.returncode, 1, (command, told))
+                self.assertIn(says, told.stderr)
+        path = str(self.file("policy.yaml", listening(certificate, key) + origin + RULES))
+        told = run("check", path)
+        self.assertEqual((told.returncode, told.stderr), (0, ""))
 
 
 class Reload(EndToEnd):
