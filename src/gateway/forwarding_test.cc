@@ -177,44 +177,6 @@ TEST_F(Forwarding, TrailersOfAnswersGoOn) {
   AnswerOk(upstream, client);
 }
 
-TEST_F(Forwarding, AClientThatClosesItsSendingHalfIsAnswered) {
-  Serve("timeouts: {half_closed: 1h}\n");
-  Peer client = Client();
-  client.Send(std::string(kGet) + std::string(kGet));
-  client.Finish();
-  Peer upstream = Upstream();
-  for (int i = 0; i < 2; ++i) {
-    upstream.Head();
-    upstream.Send(kOk);
-    EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
-  }
-  EXPECT_EQ(client.Rest(), "");
-}
-
-TEST_F(Forwarding, AClientThatClosedItsSendingHalfCountsAsGoneInTheEnd) {
-  for (const std::string& wait : {std::string("1ms"), std::string("off")}) {
-    Serve("timeouts: {half_closed: " + wait + "}\n");
-    Peer client = Client();
-    client.Send(kGet);
-    Peer upstream = Upstream();
-    upstream.Head();
-    client.Finish();
-    EXPECT_EQ(upstream.Rest(), "");
-    EXPECT_EQ(client.Rest(), "");
-  }
-}
-
-TEST_F(Forwarding, AClientThatResetsTheConnectionIsGoneAtOnce) {
-  Serve("timeouts: {half_closed: 1h}\n");
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
-  client.Finish();
-  client.Reset();
-  EXPECT_EQ(upstream.Rest(), "");
-}
-
 TEST_F(Forwarding, AnUpstreamThatClosesItsSendingHalfAnsweredWhole) {
   Serve();
   Peer client = Client();

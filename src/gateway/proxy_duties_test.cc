@@ -1,5 +1,5 @@
-// What HTTP asks of whoever stands between two ends: which trailers of an answer go on, and what
-// becomes of a request that counts its forwards.
+// What HTTP asks of whoever stands between two ends: which trailers of an answer go on, what
+// becomes of a request that counts its forwards, and of a client that closes its sending half.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -173,6 +173,44 @@ TEST_F(ProxyDuties, ForwardsThatAreNoNumberAreRefusedAndChargedOnNothing) {
     EXPECT_THAT(client.Rest(), StartsWith("HTTP/1.1 400 ")) << request;
   }
   EXPECT_THAT(Seen(kGet), StartsWith("GET /a "));
+}
+
+TEST_F(ProxyDuties, AClientThatClosesItsSendingHalfIsAnswered) {
+  Serve("timeouts: {half_closed: 1h}\n");
+  Peer client = Client();
+  client.Send(std::string(kGet) + std::string(kGet));
+  client.Finish();
+  Peer upstream = Upstream();
+  for (int i = 0; i < 2; ++i) {
+    upstream.Head();
+    upstream.Send(kOk);
+    EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
+  }
+  EXPECT_EQ(client.Rest(), "");
+}
+
+TEST_F(ProxyDuties, AClientThatClosedItsSendingHalfCountsAsGoneInTheEnd) {
+  for (const std::string& wait : {std::string("1ms"), std::string("off")}) {
+    Serve("timeouts: {half_closed: " + wait + "}\n");
+    Peer client = Client();
+    client.Send(kGet);
+    Peer upstream = Upstream();
+    upstream.Head();
+    client.Finish();
+    EXPECT_EQ(upstream.Rest(), "");
+    EXPECT_EQ(client.Rest(), "");
+  }
+}
+
+TEST_F(ProxyDuties, AClientThatResetsTheConnectionIsGoneAtOnce) {
+  Serve("timeouts: {half_closed: 1h}\n");
+  Peer client = Client();
+  client.Send(kGet);
+  Peer upstream = Upstream();
+  upstream.Head();
+  client.Finish();
+  client.Reset();
+  EXPECT_EQ(upstream.Rest(), "");
 }
 
 }  // namespace
