@@ -83,7 +83,7 @@ class EventLoop {
 
   static constexpr int kMostEvents = 512;  // Of one turn; more wait for the next.
   // So many come as far before they go on: what they work on has to fit into the caches, too.
-  static constexpr unsigned kMostInGroup = 32;
+  static constexpr unsigned kMostInGroup = 16;
 
   /// True: there was something to do.
   bool Turn(int wait_ms);
