@@ -131,22 +131,23 @@ ParseState HeadParser::ParseFields(std::string_view buffer) noexcept {
 }
 
 void HeadParser::TakeFields(std::string_view buffer) noexcept {
-  const char* const end = buffer.data() + std::min(buffer.size(), fields_begin_ + kMaxFieldBytes);
-  const char* line = buffer.data() + line_begin_;
+  const char* const begin = buffer.data();
+  const char* const end = begin + std::min(buffer.size(), fields_begin_ + kMaxFieldBytes);
+  const char* line = begin + line_begin_;
   while (span_count_ < kMaxFields) {
     const char* const colon = SkipName(line, end);
     if (colon == line || colon == end || *colon != ':') break;
     const char* value = colon + 1;
     if (value != end && *value == ' ') ++value;  // In most lines all there is.
     while (value != end && syntax::IsBlank(*value)) ++value;
-    const char* const line_end = SkipValue(buffer.data(), value, end);
+    const char* const line_end = SkipValue(begin, value, end);
     if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') break;
     const char* value_end = line_end;
     while (value_end != value && syntax::IsBlank(value_end[-1])) --value_end;
     TakeField(buffer, {line, colon}, {value, value_end});
     line = line_end + 2;
   }
-  line_begin_ = static_cast<std::size_t>(line - buffer.data());
+  line_begin_ = static_cast<std::size_t>(line - begin);
   searched_ = std::max(searched_, line_begin_);
 }
 
