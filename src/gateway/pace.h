@@ -13,7 +13,7 @@ namespace sluicegate::gateway {
 
 inline constexpr Duration kBodyWindow = std::chrono::seconds(10);
 inline constexpr Duration kDrainWindow = std::chrono::seconds(20);
-inline constexpr Duration kDrainLook = std::chrono::seconds(1);
+inline constexpr Duration kDrainLook = std::chrono::milliseconds(500);
 
 class Pace {
  public:
