@@ -144,13 +144,14 @@ net::Task<bool> Session::Write(net::Pieces pieces) {
 // says it has, as ours takes large lumps for it; that tells nobody, so one looks. What the client
 // does not take is thrown away at once: the system would hold it for minutes.
 net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
+  std::uint64_t acknowledged = socket_.Acknowledged();
   for (bool done = false; !done;) {
-    const std::uint64_t before = socket_.Acknowledged();
     Await(Phase::kDrain, drain_.Begin(worker_.now().engine_ns));
     int error = co_await socket_.Writable();
     AwaitNothing();
     if (error != net::kNoError && (!expired_ || aborted_)) co_return false;
-    const std::uint64_t taken = socket_.Acknowledged() - before;
+    const std::uint64_t taken = std::max(socket_.Acknowledged(), acknowledged) - acknowledged;
+    acknowledged += taken;
     NoteProgress(taken);
     const bool keeps =
         error == net::kNoError ? drain_.End(worker_.now().engine_ns, taken) : drain_.Expire(taken);
