@@ -129,7 +129,7 @@ net::Task<Session::Next> Session::ReadMessageBody(std::uint64_t max_bytes) {
     const std::size_t bytes = buffer_.unread().size() - before;
     NoteProgress(bytes);
     if (filled && pace.End(worker_.now().engine_ns, bytes)) continue;
-    if (!filled && expired && pace.Expire(0)) continue;
+    if (!filled && expired && pace.Expire(worker_.now().engine_ns, 0)) continue;
     if (!filled && !expired) {
       co_return RefuseMessage(400, "The message ended before its end. Send all of it.");
     }

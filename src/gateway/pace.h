@@ -37,12 +37,17 @@ class Pace {
   }
   /// It ended with so many bytes. False: the client is too slow.
   [[nodiscard]] bool End(std::uint64_t now_ns, std::uint64_t bytes) noexcept {
-    return Note(Duration(now_ns - std::min(since_ns_, now_ns)), bytes);
+    return Note(Elapsed(now_ns), bytes);
   }
-  /// It took as long as it may, with so many bytes. False: the client is too slow.
-  [[nodiscard]] bool Expire(std::uint64_t bytes) noexcept { return Note(wait_, bytes); }
+  /// It took as long as it may, or longer, with so many bytes. False: the client is too slow.
+  [[nodiscard]] bool Expire(std::uint64_t now_ns, std::uint64_t bytes) noexcept {
+    return Note(std::max(wait_, Elapsed(now_ns)), bytes);
+  }
 
  private:
+  [[nodiscard]] Duration Elapsed(std::uint64_t now_ns) const noexcept {
+    return Duration(now_ns - std::min(since_ns_, now_ns));
+  }
   [[nodiscard]] bool Note(Duration waited, std::uint64_t bytes) noexcept {
     waited_ns_ += static_cast<std::uint64_t>(waited.count());
     silent_ = bytes > 0 ? Duration::zero() : silent_ + waited;

@@ -153,8 +153,9 @@ net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
     const std::uint64_t taken = std::max(socket_.Acknowledged(), acknowledged) - acknowledged;
     acknowledged += taken;
     NoteProgress(taken);
+    const std::uint64_t now_ns = worker_.now().engine_ns;
     const bool keeps =
-        error == net::kNoError ? drain_.End(worker_.now().engine_ns, taken) : drain_.Expire(taken);
+        error == net::kNoError ? drain_.End(now_ns, taken) : drain_.Expire(now_ns, taken);
     if (error == net::kNoError) {
       done = pieces.TryWrite(socket_, error);
       if (error != net::kNoError) co_return false;

@@ -121,7 +121,7 @@ net::Task<Exchange::Outcome> Exchange::NextBodyBytes() {
     session_.SetUploadWaits(false);
     if (filled) break;
     if (!upload_expired_ || ending_) co_return Outcome::kClientGone;
-    if (!upload_pace_.Expire(0)) co_return Outcome::kClientSlow;
+    if (!upload_pace_.Expire(worker_.now().engine_ns, 0)) co_return Outcome::kClientSlow;
   }
   const std::size_t bytes = session_.buffer().unread().size() - before;
   session_.NoteProgress(bytes);
