@@ -174,7 +174,7 @@ class PolicyCompiler {
     read(config_.timeouts.connect, "timeouts.connect", timeouts.connect);
     read(config_.timeouts.drain, "timeouts.drain", timeouts.drain);
     read(config_.timeouts.tunnel, "timeouts.tunnel", timeouts.tunnel);
-    if (config_.timeouts.half_closed && config_.timeouts.half_closed->value == "off") {
+    if (config_.timeouts.half_closed && IsOff(*config_.timeouts.half_closed)) {
       timeouts.half_closed = Duration::zero();
     } else {
       read(config_.timeouts.half_closed, "timeouts.half_closed", timeouts.half_closed);
