@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/siphash.h"
 #include "identity/forgery_guard.h"
 #include "identity/openssl.h"
 
@@ -34,6 +33,7 @@ struct TokenCache::Entry {
 };
 
 struct TokenCache::Memory {
+  explicit Memory(const HashSecret& by) : secret(by), guard(by) {}
   [[nodiscard]] bool DigestOf(const TokenVerifier& verifier, std::string_view token, Digest& into);
   [[nodiscard]] std::span<Entry> SetOf(const Digest& digest);
   [[nodiscard]] std::string_view Put(std::span<Entry> set, const Digest& digest,
@@ -42,17 +42,17 @@ struct TokenCache::Memory {
   // Looked up once: OpenSSL's one-shot functions look the algorithm up each time.
   const HashPtr sha256{::EVP_MD_fetch(nullptr, "SHA256", nullptr)};
   const HashContextPtr context{::EVP_MD_CTX_new()};
-  const HashSecret secret = HashSecret::Random();
+  const HashSecret secret;
   std::vector<Entry> entries{kSets * kWays};
   std::uint64_t uses = 0;
-  ForgeryGuard guard{HashSecret::Random()};
+  ForgeryGuard guard;
 };
 
-TokenCache::TokenCache() = default;
+TokenCache::TokenCache(const HashSecret& secret) : secret_(secret) {}
 TokenCache::~TokenCache() = default;
 
 TokenCache::Memory& TokenCache::memory() {
-  if (memory_ == nullptr) memory_ = std::make_unique<Memory>();
+  if (memory_ == nullptr) memory_ = std::make_unique<Memory>(secret_);
   return *memory_;
 }
 

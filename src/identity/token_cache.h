@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "base/ip.h"
+#include "base/siphash.h"
 #include "identity/token_verifier.h"
 #include "sluicegate/time.h"
 
@@ -26,7 +27,8 @@ class TokenCache {
  public:
   static constexpr std::size_t kWays = 8;
   static constexpr std::size_t kSets = 2048;
-  TokenCache();
+  /// `secret`: what places of tokens and clients are chosen with.
+  explicit TokenCache(const HashSecret& secret = HashSecret::Random());
   ~TokenCache();
   TokenCache(const TokenCache&) = delete;
   TokenCache& operator=(const TokenCache&) = delete;
@@ -41,6 +43,7 @@ class TokenCache {
   struct Memory;
   [[nodiscard]] Memory& memory();
 
+  const HashSecret secret_;
   std::unique_ptr<Memory> memory_;  // Null: nobody has shown a token yet.
 };
 
