@@ -19,9 +19,7 @@ std::uint64_t RequestsToLimit(const policy::Policy& policy) {
                         .headers = no_headers};
   std::uint64_t fewest = kMostPatience;
   for (const policy::Rule& rule : policy.rules()) {
-    if (rule.mode() != policy::Mode::kEnforce || !rule.Matches(request) || rule.Exempts(request)) {
-      continue;
-    }
+    if (!rule.Binds(request)) continue;
     const std::uint64_t cost = rule.CostOf(request);
     if (cost == 0) continue;
     for (const policy::RuleLimit& limit : rule.variants()[rule.VariantOf(request)].limits) {

@@ -9,7 +9,6 @@
 namespace sluicegate::engine {
 namespace {
 
-using policy::Mode;
 using policy::Rule;
 
 // What all requests together ask of one key under one rule's limits.
@@ -44,9 +43,7 @@ std::optional<Excess> FindExcess(const Ruleset& rules, std::span<const Request> 
   for (const Request& request : requests) {
     for (const std::uint16_t index : rules.lock_order()) {
       const Rule& rule = rules.policy().rules()[index];
-      if (rule.mode() != Mode::kEnforce || !rule.Matches(request) || rule.Exempts(request)) {
-        continue;
-      }
+      if (!rule.Binds(request)) continue;
       const std::uint8_t variant = rule.VariantOf(request);
       const policy::KeyHashes hashes = rule.HashKeys(secret, request, variant);
       auto sum = std::ranges::find_if(sums, [&](const Sum& other) {

@@ -312,10 +312,7 @@ std::optional<Decision> Engine::FindBan(const Ruleset& rules, const Request& req
   for (const std::uint16_t index : rules.lock_order()) {
     const Rule& rule = rules.policy().rules()[index];
     const RuleState& state = rules.state(index);
-    if (state.bans == nullptr || rule.mode() != Mode::kEnforce || !rule.Matches(request) ||
-        rule.Exempts(request)) {
-      continue;
-    }
+    if (state.bans == nullptr || !rule.Binds(request)) continue;
     const std::uint8_t variant = rule.VariantOf(request);
     const policy::KeyHashes hashes = rule.HashKeys(secret_, request, variant);
     const std::uint64_t left_ns = state.bans->Find(hashes.client, now).left_ns;

@@ -14,19 +14,19 @@ namespace sluicegate::gateway {
 enum class Event : std::uint8_t {
   kConnections,  ///< Accepted.
   kConnectionsClosed,
-  kRequests,            ///< Heads read, refused ones included.
-  kRefusedFraming,      ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
-  kRefusedBody,         ///< 413.
-  kRefusedMessages,     ///< Of MCP: no JSON, no message, or not what their headers say.
-  kHeaderTimeouts,      ///< Heads that took too long.
-  kHandshakesFailed,    ///< TLS that could not be agreed on.
-  kSlowBodies,          ///< Clients that sent a request's body too slowly.
-  kSlowReaders,         ///< Clients that took an answer too slowly.
-  kRefusedConnections,  ///< Clients that had too many, or opened them too fast; or there was no
-                        ///< room.
-  kEvictedConnections,  ///< Slow or idle ones that made room for others.
-  kIdleTimeouts,  ///< Connections that were silent too long, or stopped within a request's body.
-  kDenied,        ///< By the policy.
+  kRequests,              ///< Heads read, refused ones included.
+  kRefusedFraming,        ///< Requests that no server should read: 400, 414, 417, 431, 501, 505.
+  kRefusedBody,           ///< 413.
+  kRefusedMessages,       ///< Of MCP: no JSON, no message, or not what their headers say.
+  kHeaderTimeouts,        ///< Heads that took too long.
+  kHandshakesFailed,      ///< TLS that could not be agreed on.
+  kSlowBodies,            ///< Clients that sent a request's body too slowly.
+  kSlowReaders,           ///< Clients that took an answer too slowly.
+  kRefusedConnections,    ///< Clients that had too many, or opened them too fast; or there was no
+                          ///< room.
+  kEvictedConnections,    ///< Slow or idle ones that made room for others.
+  kIdleTimeouts,          ///< Connections that were silent too long between requests.
+  kDenied,                ///< By the policy.
   kUpstreamConnects,      ///< Connections made to the upstream.
   kUpstreamReuses,        ///< Requests sent on a pooled one.
   kUpstreamStaleRetries,  ///< Pooled connections that turned out to be closed; tried anew once.

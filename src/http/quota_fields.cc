@@ -249,9 +249,7 @@ void QuotaFields::Gather(const engine::Ruleset& rules, const Request& request,
   const auto all = rules.policy().rules();
   for (std::size_t i = 0; i < all.size(); ++i) {
     const policy::Rule& rule = all[i];
-    if (rule.mode() != policy::Mode::kEnforce || !rule.Matches(request) || rule.Exempts(request)) {
-      continue;
-    }
+    if (!rule.Binds(request)) continue;
     const Set& set = rules_[i][i == decision.rule ? decision.variant : rule.VariantOf(request)];
     applied_.push_back(request.client.is_v4() ? &set.v4 : &set.v6);
   }

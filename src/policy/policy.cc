@@ -8,7 +8,7 @@ std::uint64_t Policy::SmallestMaxBody(const Request& request) const noexcept {
   std::uint64_t smallest = settings_.max_body;
   for (const Rule& rule : rules_) {
     // Whether it could tighten the bound is the cheaper question.
-    if (!rule.Tightens(smallest) || !rule.Matches(request) || rule.Exempts(request)) continue;
+    if (!rule.Tightens(smallest) || !rule.Binds(request)) continue;
     smallest = rule.max_body();
   }
   return smallest;

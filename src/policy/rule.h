@@ -159,6 +159,11 @@ class Rule {
     return match_.Holds(request);
   }
   [[nodiscard]] bool Exempts(const Request& request) const noexcept { return exempt_.Any(request); }
+  /// Whether the request must keep to the rule: the rule is enforced, matches, and does not exempt
+  /// it.
+  [[nodiscard]] bool Binds(const Request& request) const noexcept {
+    return mode_ == Mode::kEnforce && Matches(request) && !Exempts(request);
+  }
   /// Whether the request takes units of the rule's rates, not places of it alone. A stream of MCP
   /// does under the rules that are built in for it or name its method.
   [[nodiscard]] bool AsksRates(const Request& request) const noexcept {
