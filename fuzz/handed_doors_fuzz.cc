@@ -2,12 +2,12 @@
 // once, behind the standard ones.
 #include <set>
 
-#include "app/handed_doors.h"
 #include "fuzz_target.h"
+#include "handover/handed_doors.h"
 
-using sluicegate::app::HandedDoor;
-using sluicegate::app::HandedDoors;
 using sluicegate::fuzz::Require;
+using sluicegate::handover::HandedDoor;
+using sluicegate::handover::HandedDoors;
 
 SG_FUZZ_TARGET(handed_doors) {
   const auto handed = HandedDoors::Parse(bytes);

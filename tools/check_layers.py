@@ -30,8 +30,10 @@ ARROWS = CORE | {
     "http": {"base", "engine", "identity", "limit", "policy", "table", "wire"},
     "gateway": {"base", "engine", "http", "identity", "policy", "shield", "wire", "net"},  # policy: the settings that a ruleset carries.
     "admin": {"base", "engine", "policy", "wire", "net"},
+    "pipe": {"base", "engine", "http", "wire"},
+    "handover": {"base", "net", "policy"},
     "app": {"base", "limit", "table", "policy", "shield", "engine", "identity", "config", "wire", "http", "net",
-            "gateway", "admin"},
+            "gateway", "admin", "pipe", "handover"},
 }
 # The core does no I/O, reads no clock, starts no thread, logs nothing and throws nothing.
 FORBIDDEN = {

@@ -17,8 +17,8 @@ void DenialLog::BeginSecond(std::uint64_t now_ns) {
   }
 }
 
-void DenialLog::Note(const Denial& denial, std::uint64_t now_ns) {
-  BeginSecond(now_ns);
+void DenialLog::Note(const http::DenialEvent& denial) {
+  BeginSecond(denial.now.engine_ns);
   if (noted_.fetch_add(1, std::memory_order_relaxed) >= kLinesPerSecond) return;
   sink_(fmt::format("denied: verdict={} rule={} limit={} client={:08x}",
                     VerdictName(denial.verdict), denial.rule,

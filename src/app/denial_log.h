@@ -9,10 +9,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
 
 #include "app/pseudonyms.h"
-#include "sluicegate/decision.h"
+#include "http/denial.h"
 
 namespace sluicegate::app {
 
@@ -20,21 +19,16 @@ class DenialLog {
  public:
   static constexpr std::uint64_t kLinesPerSecond = 5;
 
-  struct Denial {
-    Verdict verdict = Verdict::kLimited;
-    std::string_view rule;
-    std::string_view limit;      ///< Empty: a ban.
-    std::uint64_t key_hash = 0;  ///< Never logged as it is.
-  };
   using Sink = std::function<void(const std::string& line)>;
 
   /// REQUIRES: `sink` is thread-safe.
   explicit DenialLog(Sink sink, Pseudonyms names = {}) : names_(names), sink_(std::move(sink)) {}
 
-  /// Logs or counts one denial. `now_ns` is engine time.
-  void Note(const Denial& denial, std::uint64_t now_ns);
+  /// Logs or counts one denial.
+  void Note(const http::DenialEvent& denial);
 
-  /// Tells how many were not logged, once their second is over. Call about once a second.
+  /// Tells how many were not logged, once their second is over. Call about once a second. `now_ns`
+  /// is engine time.
   void Flush(std::uint64_t now_ns);
 
  private:

@@ -35,35 +35,44 @@ class Lines {
   std::vector<std::string> lines_;
 };
 
-const DenialLog::Denial kDenial = {
-    .verdict = Verdict::kLimited, .rule = "per-client", .limit = "burst", .key_hash = 0xabc};
+http::DenialEvent DenialAt(std::uint64_t now_ns) {
+  return {.verdict = Verdict::kLimited,
+          .rule = "per-client",
+          .limit = "burst",
+          .key_hash = 0xabc,
+          .now = {.engine_ns = now_ns, .unix_ns = 0}};
+}
 
 TEST(DenialLogTest, ALineNamesRuleLimitAndAPseudonym) {
   Lines lines;
   DenialLog log(lines.sink());
-  log.Note(kDenial, 7 * kSecond);
-  log.Note(kDenial, 8 * kSecond);
+  log.Note(DenialAt(7 * kSecond));
+  log.Note(DenialAt(8 * kSecond));
   EXPECT_THAT(
       lines.get(),
       Each(MatchesRegex("denied: verdict=limited rule=per-client limit=burst client=[0-9a-f]{8}")));
   EXPECT_EQ(lines.get()[0], lines.get()[1]) << "one client has one pseudonym";
   EXPECT_THAT(lines.get()[0], Not(HasSubstr("00000abc"))) << "the hash names a bucket";
   DenialLog other(lines.sink());
-  other.Note(kDenial, 9 * kSecond);
+  other.Note(DenialAt(9 * kSecond));
   EXPECT_NE(lines.get()[0], lines.get()[2]) << "and another one in another run";
 }
 
 TEST(DenialLogTest, ABanHasNoLimit) {
   Lines lines;
   DenialLog log(lines.sink());
-  log.Note({.verdict = Verdict::kBanned, .rule = "r", .limit = {}, .key_hash = 1}, kSecond);
+  log.Note({.verdict = Verdict::kBanned,
+            .rule = "r",
+            .limit = {},
+            .key_hash = 1,
+            .now = {.engine_ns = kSecond, .unix_ns = 0}});
   EXPECT_THAT(lines.get(), ElementsAre(HasSubstr("verdict=banned rule=r limit=- ")));
 }
 
 TEST(DenialLogTest, AFloodIsCountedNotWritten) {
   Lines lines;
   DenialLog log(lines.sink());
-  for (int i = 0; i < 1000; ++i) log.Note(kDenial, 7 * kSecond + 5);
+  for (int i = 0; i < 1000; ++i) log.Note(DenialAt(7 * kSecond + 5));
   EXPECT_EQ(lines.get().size(), DenialLog::kLinesPerSecond);
   log.Flush(8 * kSecond);
   EXPECT_THAT(lines.get().back(), HasSubstr("995 more"));
@@ -76,7 +85,7 @@ TEST(DenialLogTest, TheSecondThatRunsIsNotToldYet) {
   DenialLog log(lines.sink());
   log.Flush(7 * kSecond);
   EXPECT_THAT(lines.get(), IsEmpty());
-  for (int i = 0; i < 7; ++i) log.Note(kDenial, 7 * kSecond);
+  for (int i = 0; i < 7; ++i) log.Note(DenialAt(7 * kSecond));
   log.Flush(7 * kSecond + 999'999'999);
   EXPECT_EQ(lines.get().size(), DenialLog::kLinesPerSecond);
 }
@@ -85,8 +94,8 @@ TEST(DenialLogTest, AClockThatLagsDoesNotOpenANewSecond) {
   Lines lines;
   DenialLog log(lines.sink());
   for (int i = 0; i < 100; ++i) {
-    log.Note(kDenial, 8 * kSecond);
-    log.Note(kDenial, 7 * kSecond);
+    log.Note(DenialAt(8 * kSecond));
+    log.Note(DenialAt(7 * kSecond));
   }
   EXPECT_EQ(lines.get().size(), DenialLog::kLinesPerSecond);
 }
@@ -98,7 +107,7 @@ TEST(DenialLogTest, ThreadsTogetherStayBelowTheBoundAndLoseNoCount) {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
-        for (int i = 0; i < 1000; ++i) log.Note(kDenial, kSecond);
+        for (int i = 0; i < 1000; ++i) log.Note(DenialAt(kSecond));
       });
     }
   }

@@ -249,7 +249,7 @@ int Run(int argc, char** argv) {
       "  sluicegate check sluicegate.yaml                       is this policy file good?\n"
       "  sluicegate explain --client 203.0.113.7 GET /search    what would be decided?\n\n"
       "'sluicegate COMMAND --help' tells more.");
-  ServeOptions serve{.invocation = Invocation::Of(argc, argv)};
+  ServeOptions serve{.invocation = handover::Invocation::Of(argc, argv)};
   ExplainOptions explain;
   DescribeOptions describe;
   McpStdioOptions mcp_stdio;

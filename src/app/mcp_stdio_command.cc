@@ -13,20 +13,20 @@
 #include <utility>
 
 #include "app/alarm_log.h"
-#include "app/child_process.h"
 #include "app/commands.h"
 #include "app/denial_log.h"
 #include "app/log.h"
-#include "app/mcp_pipe.h"
 #include "app/open_state.h"
 #include "app/pipe_policy.h"
 #include "app/policy_source.h"
-#include "app/signal_feed.h"
 #include "app/state_guard.h"
-#include "app/stdio_pump.h"
 #include "base/json_string.h"
 #include "engine/engine.h"
 #include "engine/tool_statistics.h"
+#include "pipe/child_process.h"
+#include "pipe/mcp_gate.h"
+#include "pipe/signal_feed.h"
+#include "pipe/stdio_pump.h"
 #include "table/state_file.h"
 
 namespace sluicegate::app {
@@ -35,7 +35,7 @@ namespace {
 constexpr int kUsage = 2;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
-using Ended = std::expected<ChildProcess::End, int>;  // Or the status of a refusal.
+using Ended = std::expected<pipe::ChildProcess::End, int>;  // Or the status of a refusal.
 
 int Refuse(const Lines& lines, int status) {
   TellLines("sluicegate: mcp-stdio: ", lines);
@@ -135,23 +135,25 @@ void TellStatistics(const engine::ToolStatistics& tools) {
 
 Ended Wrap(const McpStdioOptions& options) {
   OpenStandardStreams();
-  SignalFeed signals;  // Before there are threads.
+  pipe::SignalFeed signals;  // Before there are threads.
   const Log log(options.log_level);
   const auto counting = Counting::Start(options.config);
   if (counting == nullptr) return std::unexpected(1);
 
-  auto server = ChildProcess::Start(options.command, [&signals] { signals.Restore(); });
+  auto server = pipe::ChildProcess::Start(options.command, [&signals] { signals.Restore(); });
   if (!server) return std::unexpected(Refuse({server.error().what}, server.error().status));
-  McpPipe pipe(counting->engine(), counting->denials(), counting->tools(),
-               [&counting](Now now) { counting->OnSecond(now); });
-  StdioPump pump({.client_in = STDIN_FILENO,
-                  .client_out = STDOUT_FILENO,
-                  .longest_line = McpPipe::kLongestLine},
-                 **server, signals, pipe, counting->clock());
-  const ChildProcess::End end = pump.Run();
+  pipe::McpGate gate(
+      counting->engine(), counting->tools(),
+      [&counting](const http::DenialEvent& event) { counting->denials().Note(event); },
+      [&counting](Now now) { counting->OnSecond(now); });
+  pipe::StdioPump pump({.client_in = STDIN_FILENO,
+                        .client_out = STDOUT_FILENO,
+                        .longest_line = pipe::McpGate::kLongestLine},
+                       **server, signals, gate, counting->clock());
+  const pipe::ChildProcess::End end = pump.Run();
 
   const Now now = counting->clock().Read();
-  pipe.End(now);
+  gate.End(now);
   counting->denials().Flush(now.engine_ns + kSecondNs);
   if (options.statistics) TellStatistics(counting->tools());
   return end;
@@ -175,7 +177,7 @@ int McpStdio(const McpStdioOptions& options) {
     return Refuse({"--config: standard input is the client's. Name a file."}, kUsage);
   }
   const Ended ended = Wrap(options);
-  return ended ? EndLike(*ended) : ended.error();
+  return ended ? pipe::EndLike(*ended) : ended.error();
 }
 
 }  // namespace sluicegate::app

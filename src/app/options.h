@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "app/invocation.h"
+#include "handover/invocation.h"
 
 namespace sluicegate::app {
 
@@ -20,7 +20,7 @@ struct ServeOptions {
   std::string log_level = "info";
   /// The `gateway` command: listeners have defaults, and without an upstream a demo is started.
   bool defaults = false;
-  Invocation invocation = {};  ///< How to start the program again, in this one's place.
+  handover::Invocation invocation = {};  ///< How to start the program again, in this one's place.
 };
 
 struct ExplainOptions {

@@ -21,10 +21,10 @@
 #include "app/open_state.h"
 #include "app/overrides.h"
 #include "app/policy_source.h"
-#include "app/predecessor.h"
 #include "app/service.h"
 #include "app/words.h"
 #include "gateway/demo_upstream.h"
+#include "handover/predecessor.h"
 #include "table/state_file.h"
 
 namespace sluicegate::app {
@@ -106,7 +106,8 @@ void ShowBanner(const Service& service, const Configuration& first, const Policy
   std::fflush(out);
 }
 
-std::expected<void, Refusal> Serve(const ServeOptions& options, Predecessor& predecessor) {
+std::expected<void, Refusal> Serve(const ServeOptions& options,
+                                   handover::Predecessor& predecessor) {
   constexpr int kUsage = 2;
   auto overrides = Overrides::Read(options);
   if (!overrides) return Refuse(overrides.error(), kUsage);
@@ -158,7 +159,7 @@ std::expected<void, Refusal> Serve(const ServeOptions& options, Predecessor& pre
 }  // namespace
 
 int Serve(const ServeOptions& options) {
-  Predecessor predecessor = Predecessor::FromEnvironment();
+  handover::Predecessor predecessor = handover::Predecessor::FromEnvironment();
   const std::expected<void, Refusal> served = Serve(options, predecessor);
   if (served) return 0;
   TellLines("sluicegate: ", served.error().lines);

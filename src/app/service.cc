@@ -106,13 +106,7 @@ std::expected<std::unique_ptr<Service>, std::string> Service::Open(Options optio
 }
 
 std::expected<void, std::string> Service::OpenGateway() {
-  const auto log_denial = [this](const gateway::DenialEvent& event) {
-    denials_.Note({.verdict = event.verdict,
-                   .rule = event.rule,
-                   .limit = event.limit,
-                   .key_hash = event.key_hash},
-                  event.now.engine_ns);
-  };
+  const auto log_denial = [this](const http::DenialEvent& event) { denials_.Note(event); };
   const auto warn = [](const std::string& line) { spdlog::warn("upstream: {}", line); };
   const auto note_access = [this](const gateway::AccessRecord& record) { accesses_.Note(record); };
   std::vector<std::vector<net::FileDescriptor>> inherited;
@@ -248,7 +242,7 @@ void Service::OnHandover() {
     spdlog::warn("handover: SIGUSR2: this process is stopping");
     return;
   }
-  HandedDoors handed;
+  handover::HandedDoors handed;
   const auto hand = [&handed](const char* name, const policy::Endpoint& asked,
                               std::vector<int> sockets) {
     handed.doors.push_back({.name = name,

@@ -19,13 +19,13 @@
 #include "app/alarm_log.h"
 #include "app/configuration.h"
 #include "app/denial_log.h"
-#include "app/handover.h"
-#include "app/invocation.h"
 #include "app/policy_source.h"
-#include "app/predecessor.h"
 #include "app/state_guard.h"
 #include "engine/engine.h"
 #include "gateway/gateway.h"
+#include "handover/handover.h"
+#include "handover/invocation.h"
+#include "handover/predecessor.h"
 #include "sluicegate/time.h"
 #include "table/state_file.h"
 
@@ -39,8 +39,8 @@ class Service final : private admin::Host {
     unsigned threads = 1;                     ///< Of the gateway.
     const Clock& clock;                       ///< Must outlive the service.
     std::shared_ptr<table::StateFile> state;  ///< Null: in memory. The clock is its.
-    Predecessor& predecessor;                 ///< Must outlive the service.
-    Invocation invocation;                    ///< To start the program anew.
+    handover::Predecessor& predecessor;       ///< Must outlive the service.
+    handover::Invocation invocation;          ///< To start the program anew.
   };
 
   /// Takes the memory and opens the doors. The error says which setting is to blame, and the mend.
@@ -87,7 +87,7 @@ class Service final : private admin::Host {
   // Constant after construction.
   const PolicySource source_;
   const Clock& clock_;
-  Predecessor& predecessor_;
+  handover::Predecessor& predecessor_;
   const std::shared_ptr<table::StateFile> state_;
   const unsigned threads_;
   const Now start_;
@@ -107,7 +107,7 @@ class Service final : private admin::Host {
   std::unique_ptr<gateway::Gateway> gateway_;
   boost::asio::io_context loop_;
   std::unique_ptr<admin::Server> admin_;
-  Handover handover_;
+  handover::Handover handover_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer second_;
   std::jthread drainer_;

@@ -391,7 +391,7 @@ TEST_F(Proxy, AStoppedGatewayDoesNotAskTheUpstreamAgain) {
 TEST_F(Proxy, AClientThatLeavesWhileTheGatewayStopsIsHarmless) {
   std::binary_semaphore entered(0);
   std::binary_semaphore go(0);
-  Serve(kOne, [&](const DenialEvent&) {
+  Serve(kOne, [&](const http::DenialEvent&) {
     entered.release();
     go.acquire();
   });

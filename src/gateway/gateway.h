@@ -6,13 +6,11 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
@@ -21,22 +19,13 @@
 #include "gateway/certificates.h"
 #include "gateway/counters.h"
 #include "gateway/upstream_target.h"
+#include "http/denial.h"
 #include "identity/identities.h"
 #include "net/file_descriptor.h"
 #include "policy/settings.h"
-#include "sluicegate/decision.h"
 #include "sluicegate/time.h"
 
 namespace sluicegate::gateway {
-
-/// A denied request, for the log. The names are the policy's; views live for the call.
-struct DenialEvent {
-  Verdict verdict = Verdict::kLimited;
-  std::string_view rule;
-  std::string_view limit;  ///< Empty: a ban.
-  std::uint64_t key_hash = 0;
-  Now now;
-};
 
 /// What a gateway works with and a reload replaces.
 struct Reloadable {
@@ -57,7 +46,8 @@ class Gateway {
     std::vector<std::vector<net::FileDescriptor>> inherited = {};
     Reloadable with;
     unsigned threads = 1;
-    std::function<void(const DenialEvent&)> on_denial = {};  ///< Called from any loop; thread-safe.
+    /// Called from any loop; thread-safe.
+    std::function<void(const http::DenialEvent&)> on_denial = {};
     /// For people: a server of the upstream that failed rests, or begins to fail where it is the
     /// only one. Called from any loop; thread-safe.
     std::function<void(const std::string&)> on_alarm = {};

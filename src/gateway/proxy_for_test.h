@@ -182,7 +182,7 @@ class Proxy : public testing::Test {
   }
 
   void Serve(std::string_view yaml = "rules: []",
-             std::function<void(const DenialEvent&)> on_denial = {}) {
+             std::function<void(const http::DenialEvent&)> on_denial = {}) {
     auto policy = Compile(yaml);
     ASSERT_NE(policy, nullptr);
     auto engine = engine::Engine::Create(std::move(policy), HashSecret{});

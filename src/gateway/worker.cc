@@ -228,14 +228,8 @@ void Worker::GiveBack(std::vector<Stamp>& leases) {
 
 void Worker::TellDenial(const engine::Ruleset& rules, const Decision& decision, Now now) {
   counters_.Add(Event::kDenied);
-  if (!shared_.on_denial || decision.rule == Decision::kNone) return;
-  DenialEvent event{.verdict = decision.verdict,
-                    .rule = rules.policy().rules()[decision.rule].name(),
-                    .limit = {},
-                    .key_hash = decision.key_hash,
-                    .now = now};
-  if (const auto* const limit = rules.policy().BindingLimit(decision)) event.limit = limit->name;
-  shared_.on_denial(event);
+  if (!shared_.on_denial) return;
+  if (const auto event = http::EventOf(rules.policy(), decision, now)) shared_.on_denial(*event);
 }
 
 void Worker::NameRequest(std::string& id) {

@@ -46,7 +46,7 @@ struct Shared {
   Snapshot<UpstreamGroup> upstream;
   Snapshot<identity::Identities> identities;
   Snapshot<Certificates> certificates;
-  const std::function<void(const DenialEvent&)> on_denial;
+  const std::function<void(const http::DenialEvent&)> on_denial;
   const std::function<void(const std::string&)> on_alarm;
   const std::function<void(const AccessRecord&)> on_access;
   const std::uint32_t most_connections;  ///< What the limit of open files leaves.

@@ -48,4 +48,15 @@ bool IsDropped(const engine::Ruleset& rules, const Decision& decision) noexcept 
          rules.policy().rules()[decision.rule].penalty()->drop;
 }
 
+std::optional<DenialEvent> EventOf(const policy::Policy& policy, const Decision& decision,
+                                   Now now) {
+  if (decision.rule == Decision::kNone) return std::nullopt;
+  const policy::RuleLimit* const limit = policy.BindingLimit(decision);
+  return DenialEvent{.verdict = decision.verdict,
+                     .rule = policy.rules()[decision.rule].name(),
+                     .limit = limit == nullptr ? std::string_view() : limit->name,
+                     .key_hash = decision.key_hash,
+                     .now = now};
+}
+
 }  // namespace sluicegate::http
