@@ -157,10 +157,7 @@ TEST_F(Access, AServerThatIsGoneOrSilentOrBreaksOff) {
     EXPECT_TRUE(broken.whole);
     EXPECT_EQ(broken.verdict, Verdict::kAllowed);
   }
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
   upstream.Close();
   client.Rest();
@@ -172,10 +169,7 @@ TEST_F(Access, AServerThatIsGoneOrSilentOrBreaksOff) {
 
 TEST_F(Access, AClientThatLeavesGotNoAnswer) {
   Serve(kTwo);
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   client.Reset();
   const AccessRecord gone = Next();
   EXPECT_EQ(gone.status, 0);
@@ -238,12 +232,9 @@ TEST_F(Access, BodiesInChunksAreCountedAsTheyComeAndMessagesNamed) {
 
 TEST_F(Access, AWebSocketIsToldAtItsEnd) {
   Serve("access_log: \"-\"\nrules: []");
-  Peer client = Client();
-  client.Send(
-      "GET /chat HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] =
+      Ask("GET /chat HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
   upstream.Send(
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");

@@ -105,10 +105,7 @@ TEST_F(Proxy, AReloadLetsGoOfTheOldUpstreamAlsoWhereNoRequestComes) {
 
 TEST_F(Proxy, AnAnswerHasABodyWhateverTheRequestsBodySaid) {
   Serve(kShort);
-  Peer client = Client();
-  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n");
   client.Send("HEAD");
   upstream.Bytes(4);
   const std::string answer = client.Message();
@@ -118,10 +115,7 @@ TEST_F(Proxy, AnAnswerHasABodyWhateverTheRequestsBodySaid) {
 
 TEST_F(Proxy, AnAnswerAfterHeadHasABodyAgain) {
   Serve("timeouts: {header: 200ms}\nrules: []");
-  Peer client = Client();
-  client.Send("HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n");
   upstream.Send("HTTP/1.1 204 No Content\r\n\r\n");
   client.Head();
   // Longer than the buffer, so that it moves.
@@ -133,10 +127,7 @@ TEST_F(Proxy, AnAnswerAfterHeadHasABodyAgain) {
 
 TEST_F(Proxy, ABodyThatEndsWithAFailureDoesNotPassForWhole) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send("HTTP/1.1 200 OK\r\n\r\npart");
   client.Until("part");
   upstream.Reset();
@@ -147,10 +138,7 @@ TEST_F(Proxy, ABodyThatEndsWithAFailureDoesNotPassForWhole) {
 
 TEST_F(Proxy, AChunkedBodyThatBreaksOffDoesNotPassForWholeAtHttp10) {
   Serve("timeouts: {idle: 200ms}\nrules: []");
-  Peer client = Client();
-  client.Send("GET / HTTP/1.0\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("GET / HTTP/1.0\r\n\r\n");
   upstream.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n");
   client.Until("part");
   EXPECT_EQ(client.Rest(), "");
@@ -159,10 +147,7 @@ TEST_F(Proxy, AChunkedBodyThatBreaksOffDoesNotPassForWholeAtHttp10) {
 
 TEST_F(Proxy, AnUpstreamMayAnswerWhileTheBodyStillComes) {
   Serve();
-  Peer client = Client();
-  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 8\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 8\r\n\r\n");
   upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
   client.Head();
   for (const std::string piece : {"ab", "cdef", "gh"}) {
@@ -176,10 +161,8 @@ TEST_F(Proxy, AnUpstreamMayAnswerWhileTheBodyStillComes) {
 
 TEST_F(Proxy, AnInterimAnswerDoesNotEndTheUpload) {
   Serve();
-  Peer client = Client();
-  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] =
+      Ask("POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
   upstream.Send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
   EXPECT_EQ(upstream.Until("a\r\n"), "1\r\na\r\n");
   client.Send("2\r\nbc\r\n0\r\n\r\n");
@@ -191,10 +174,7 @@ TEST_F(Proxy, AnInterimAnswerDoesNotEndTheUpload) {
 
 TEST_F(Proxy, AfterAnUploadTheUpstreamsSilenceCounts) {
   Serve("timeouts: {upstream: 200ms}\nrules: []");
-  Peer client = Client();
-  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n");
   client.Send("body");
   upstream.Bytes(4);
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 504 "));
@@ -202,10 +182,7 @@ TEST_F(Proxy, AfterAnUploadTheUpstreamsSilenceCounts) {
 
 TEST_F(Proxy, AnAnswerThatOnlyTheEndOfTheConnectionEndsIsNotCutUnnoticed) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send("HTTP/1.1 200 OK\r\n\r\npart");
   client.Until("part");
   EXPECT_FALSE(gateway_->Drain(std::chrono::milliseconds(50)));
@@ -216,10 +193,7 @@ TEST_F(Proxy, AnAnswerThatOnlyTheEndOfTheConnectionEndsIsNotCutUnnoticed) {
 
 TEST_F(Proxy, AnAnswerThatOnlyTheEndOfTheConnectionEndsIsWholeWhenItEnds) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send("HTTP/1.1 200 OK\r\n\r\nall");
   upstream.Close();
   EXPECT_THAT(client.Rest(), EndsWith("\r\n\r\nall"));
@@ -228,10 +202,7 @@ TEST_F(Proxy, AnAnswerThatOnlyTheEndOfTheConnectionEndsIsWholeWhenItEnds) {
 
 TEST_F(Proxy, LongInterimHeadsLeaveRoomForTheLast) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send("HTTP/1.1 103 Early Hints\r\nLink: " + std::string(20'000, 'l') +
                 "\r\n\r\nHTTP/1.1 200 OK\r\nX: " + std::string(30'000, 'x') +
                 "\r\nContent-Length: 2\r\n\r\nok");
@@ -241,10 +212,7 @@ TEST_F(Proxy, LongInterimHeadsLeaveRoomForTheLast) {
 
 TEST_F(Proxy, AClientThatLeavesASilentStreamIsNoticedBehindItsNextBytes) {
   Serve("timeouts: {idle: 200ms}\nrules: []");
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(kEvents);
   client.Head();
   client.Send("G");
@@ -330,10 +298,7 @@ TEST_F(Proxy, ARuleBoundsTheBodiesOfWhatItMatches) {
 
 TEST_F(Proxy, EmptyLinesBetweenRequestsAreNoRequest) {
   Serve("timeouts: {header: 200ms, idle: 200ms}\nrules: []");
-  Peer client = Client();
-  client.Send(std::string(kGet) + "\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(std::string(kGet) + "\r\n");
   upstream.Send(kOk);
   client.Message();
   EXPECT_EQ(client.Rest(), "") << "idle, not a head that is late";

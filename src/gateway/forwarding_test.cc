@@ -134,10 +134,7 @@ TEST_F(Forwarding, TheTraceGoesOn) {
 
 TEST_F(Forwarding, InterimAnswersGoOnToThoseWhoKnowThem) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X\r\nX: 1\r\n\r\n");
   EXPECT_EQ(client.Head(), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
   upstream.Send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
@@ -153,10 +150,7 @@ TEST_F(Forwarding, InterimAnswersGoOnToThoseWhoKnowThem) {
 
 TEST_F(Forwarding, TooManyInterimAnswersAreNonsense) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   for (unsigned i = 0; i < 17; ++i) upstream.Send("HTTP/1.1 103 Early Hints\r\n\r\n");
   for (unsigned i = 0; i < 16; ++i) EXPECT_THAT(client.Head(), StartsWith("HTTP/1.1 103 "));
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 502 "));
@@ -164,10 +158,7 @@ TEST_F(Forwarding, TooManyInterimAnswersAreNonsense) {
 
 TEST_F(Forwarding, TrailersOfAnswersGoOn) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Digest\r\n\r\n"
       "2\r\nok\r\n0\r\nDigest: x\r\n\r\n");
@@ -179,10 +170,7 @@ TEST_F(Forwarding, TrailersOfAnswersGoOn) {
 
 TEST_F(Forwarding, AnUpstreamThatClosesItsSendingHalfAnsweredWhole) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(kOk);
   upstream.Finish();
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 200 "));
@@ -226,10 +214,7 @@ TEST_F(Forwarding, WebSocketGoesBothWaysUntilEitherEndCloses) {
 // The head came alone, so nothing of the buffer behind it was read yet.
 TEST_F(Forwarding, AWebSocketsFirstFrameMayComeAfterItsHead) {
   Serve();
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send(kSwitching);
   client.Head();
   upstream.Send("first");
@@ -241,10 +226,7 @@ TEST_F(Forwarding, AWebSocketsFirstFrameMayComeAfterItsHead) {
 
 TEST_F(Forwarding, AWebSocketEndsWhenItsServerCloses) {
   Serve();
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send(std::string(kSwitching) + "bye");
   upstream.Close();
   client.Head();
@@ -253,10 +235,7 @@ TEST_F(Forwarding, AWebSocketEndsWhenItsServerCloses) {
 
 TEST_F(Forwarding, ASilentTunnelEnds) {
   Serve("timeouts: {tunnel: 200ms}\nrules: []");
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send(kSwitching);
   client.Head();
   EXPECT_EQ(client.Rest(), "");
@@ -266,10 +245,7 @@ TEST_F(Forwarding, ASilentTunnelEnds) {
 // A byte of the other direction is no reason to wait for ever.
 TEST_F(Forwarding, ATunnelWhoseClientDoesNotReadEndsThoughItSends) {
   Serve("timeouts: {tunnel: 300ms, idle: 2s}\nrules: []");
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send(kSwitching);
   client.Head();
   upstream.SendUntilFull(std::size_t{64} << 20U);
@@ -280,10 +256,7 @@ TEST_F(Forwarding, ATunnelWhoseClientDoesNotReadEndsThoughItSends) {
 
 TEST_F(Forwarding, AnInterimAnswerDuringAnUploadBeginsNoWait) {
   Serve("timeouts: {connect: 100ms, header: 100ms}\nrules: []");
-  Peer client = Client();
-  client.Send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n12");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n12");
   upstream.Send("HTTP/1.1 103 Early Hints\r\n\r\n");
   EXPECT_THAT(client.Head(), StartsWith("HTTP/1.1 103 "));
   std::this_thread::sleep_for(std::chrono::milliseconds(400));
@@ -309,10 +282,7 @@ TEST_F(Forwarding, SmallChunksLeaveTogether) {
 
 TEST_F(Forwarding, AServerThatDoesNotSwitchAnswersAsUsual) {
   Serve();
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n");
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 426 "));
   client.Send(kGet);  // Decided and forwarded as a request, not as a frame.
@@ -331,20 +301,14 @@ TEST_F(Forwarding, ASwitchThatNobodyOfferedOrToSomethingElseIsNonsense) {
     upstream.Send(kSwitching);
     EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 502 "));
   }
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send("HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 502 "));
 }
 
 TEST_F(Forwarding, AWebSocketHoldsItsPlaceUntilItEnds) {
   Serve("rules: [{name: r, key: [client], limits: [{concurrency: 1}]}]");
-  Peer client = Client();
-  client.Send(kHandshake);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kHandshake);
   upstream.Send(kSwitching);
   client.Head();
   Peer other = Client();

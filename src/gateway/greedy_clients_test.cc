@@ -142,10 +142,7 @@ constexpr std::string_view kLargeBody =
 
 TEST_F(Greedy, ABodyThatDripsIs408) {
   Serve();
-  Peer client = Client();
-  client.Send(kLargeBody);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kLargeBody);
   for (unsigned i = 0; i < 2; ++i) {
     clock_.Advance(4s);
     client.Send("x");
@@ -159,10 +156,7 @@ TEST_F(Greedy, ABodyThatDripsIs408) {
 
 TEST_F(Greedy, ABodyThatKeepsTheRateMayTakeLong) {
   Serve();
-  Peer client = Client();
-  client.Send(kLargeBody);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kLargeBody);
   const std::string some(5000, 'x');
   for (unsigned i = 0; i < 20; ++i) {
     clock_.Advance(9s);
@@ -175,10 +169,7 @@ TEST_F(Greedy, ABodyThatKeepsTheRateMayTakeLong) {
 
 TEST_F(Greedy, TheRateMayBeOff) {
   Serve("connections: {body_rate: off}\nrules: []");
-  Peer client = Client();
-  client.Send(kLargeBody);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask(kLargeBody);
   for (unsigned i = 0; i < 5; ++i) {
     clock_.Advance(9s);
     client.Send("x");

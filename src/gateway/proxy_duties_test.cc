@@ -77,10 +77,7 @@ TEST_F(ProxyDuties, TrailersOfWhichNoneGoesOnEndTheAnswer) {
 
 TEST_F(ProxyDuties, TrailersThatComeWithTheirHeadAreFiltered) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
       "2\r\nok\r\n0\r\nDate: now\r\nA: b\r\n\r\n");
@@ -112,10 +109,7 @@ TEST_F(ProxyDuties, NoPartOfATrailerSectionGoesOnThatBreaksOff) {
 
 TEST_F(ProxyDuties, AnOldClientGetsNoTrailers) {
   Serve();
-  Peer client = Client();
-  client.Send("GET / HTTP/1.0\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("GET / HTTP/1.0\r\n\r\n");
   upstream.Send(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nDigest: x\r\n\r\n");
   client.Head();
@@ -204,10 +198,7 @@ TEST_F(ProxyDuties, AClientThatClosedItsSendingHalfCountsAsGoneInTheEnd) {
 
 TEST_F(ProxyDuties, AClientThatResetsTheConnectionIsGoneAtOnce) {
   Serve("timeouts: {half_closed: 1h}\n");
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   client.Finish();
   client.Reset();
   EXPECT_EQ(upstream.Rest(), "");

@@ -211,6 +211,18 @@ class Proxy : public testing::Test {
     EXPECT_GE(fd, 0) << "the gateway made no connection";
     return Peer(fd);
   }
+  struct Ends {
+    Peer client;
+    Peer upstream;
+  };
+  /// A client sends a request, and the upstream has read its head.
+  Ends Ask(std::string_view request = kGet) {
+    Peer client = Client();
+    client.Send(request);
+    Peer upstream = Upstream();
+    upstream.Head();
+    return {.client = std::move(client), .upstream = std::move(upstream)};
+  }
   /// The upstream answers the next request, and the client reads that.
   static void AnswerOk(Peer& upstream, Peer& client) {
     upstream.Head();

@@ -81,10 +81,7 @@ TEST_F(Proxy, RequestChunksAreFramedAnew) {
 
 TEST_F(Proxy, AnEventArrivesBeforeTheStreamEnds) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(
       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
       "Transfer-Encoding: chunked\r\n\r\n");
@@ -97,10 +94,7 @@ TEST_F(Proxy, AnEventArrivesBeforeTheStreamEnds) {
 
 TEST_F(Proxy, AClientThatDoesNotReadStopsTheUpstream) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   constexpr std::size_t kLarge = std::size_t{256} << 20U;
   upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(kLarge) + "\r\n\r\n");
   // What went lies in the system's socket buffers: at most some MiB each.
@@ -109,20 +103,14 @@ TEST_F(Proxy, AClientThatDoesNotReadStopsTheUpstream) {
 
 TEST_F(Proxy, AClientThatLeavesReachesTheUpstream) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   client.Close();
   EXPECT_EQ(upstream.Rest(), "");
 }
 
 TEST_F(Proxy, AClientThatLeavesWithinItsBodyReachesTheUpstream) {
   Serve();
-  Peer client = Client();
-  client.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\na");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\na");
   client.Close();
   EXPECT_EQ(upstream.Rest(), "a");
 }
@@ -175,10 +163,7 @@ TEST_F(Proxy, AnUpstreamThatIsDownIs502AndTheClientStays) {
 
 TEST_F(Proxy, AnUpstreamThatIsSilentIs504) {
   Serve(kShort);
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   EXPECT_THAT(client.Message(), StartsWith("HTTP/1.1 504 "));
   EXPECT_EQ(upstream.Rest(), "");
 }
@@ -205,10 +190,7 @@ TEST_F(Proxy, ABodyThatStopsComingIsClosed) {
 
 TEST_F(Proxy, AnHttp10ClientGetsAChunkedResponseWhole) {
   Serve();
-  Peer client = Client();
-  client.Send("GET / HTTP/1.0\r\nHost: t\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("GET / HTTP/1.0\r\nHost: t\r\n\r\n");
   upstream.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
   upstream.Send("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n");
   const std::string answer = client.Rest();
@@ -218,10 +200,7 @@ TEST_F(Proxy, AnHttp10ClientGetsAChunkedResponseWhole) {
 
 TEST_F(Proxy, AnswersWithoutBodyEndAtTheirHead) {
   Serve();
-  Peer client = Client();
-  client.Send("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n");
   upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
   EXPECT_THAT(client.Head(), HasSubstr("Content-Length: 99\r\n"));
   for (const std::string status : {"204 No Content", "304 Not Modified"}) {
@@ -262,10 +241,8 @@ TEST_F(Proxy, BodiesBeyondTheBoundAre413) {
 
 TEST_F(Proxy, AnEarlyAnswerReachesTheClientAndEndsBothConnections) {
   Serve();
-  Peer client = Client();
-  client.Send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nstart");
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] =
+      Ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nstart");
   upstream.Send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
   const std::string answer = client.Message();
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 403 "));
@@ -275,10 +252,7 @@ TEST_F(Proxy, AnEarlyAnswerReachesTheClientAndEndsBothConnections) {
 
 TEST_F(Proxy, ADenialHasTheProblemAndTheFieldsAndTheConnectionStays) {
   Serve(kTwo);
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(kOk);
   const std::string first = client.Message();
   EXPECT_THAT(first, HasSubstr("RateLimit-Policy: \"per-minute\";q=2;w=60\r\n"));
@@ -344,10 +318,7 @@ TEST_F(Proxy, HopByHopFieldsEndHere) {
 
 TEST_F(Proxy, AReloadChangesTheLimitsAndDropsNobody) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   upstream.Send(kOk);
   EXPECT_THAT(client.Message(), Not(HasSubstr("RateLimit")));
   ASSERT_TRUE(engine_->Publish(Compile(kTwo), clock_.Read()));
@@ -379,10 +350,7 @@ TEST_F(Proxy, SeveralListenersAreOneGateway) {
 TEST_F(Proxy, DrainingFinishesWhatIsInFlightAndClosesTheIdle) {
   Serve();
   Peer idle = Client();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   auto drained =
       std::async(std::launch::async, [this] { return gateway_->Drain(std::chrono::seconds(10)); });
   EXPECT_EQ(idle.Rest(), "");
@@ -393,10 +361,7 @@ TEST_F(Proxy, DrainingFinishesWhatIsInFlightAndClosesTheIdle) {
 
 TEST_F(Proxy, DrainingCutsWhatDoesNotFinish) {
   Serve();
-  Peer client = Client();
-  client.Send(kGet);
-  Peer upstream = Upstream();
-  upstream.Head();
+  auto [client, upstream] = Ask();
   EXPECT_FALSE(gateway_->Drain(std::chrono::milliseconds(50)));
   gateway_.reset();
   EXPECT_EQ(client.Rest(), "");
