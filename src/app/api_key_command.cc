@@ -11,7 +11,7 @@ int MakeApiKey(const std::string& id) {
   const auto made = ApiKey::Make(id);
   if (!made) {
     fmt::print(stderr, "sluicegate: api-key: {}\n", made.error());
-    return 1;
+    return kUsage;
   }
   fmt::print(
       "The key, shown only this once. Its owner sends it as 'X-API-Key: KEY' or as\n"

@@ -51,7 +51,7 @@ std::string Banner(const BannerFacts& facts) {
   }
   if (!facts.admin.empty()) {
     text += "Where the metrics are:\n";
-    text += fmt::format("  curl -s http://{}/metrics\n", facts.admin);
+    text += fmt::format("  curl -s {}/metrics\n", facts.admin);
   }
   text += "\nStop it with Ctrl-C.\n";
   return text;

@@ -10,7 +10,7 @@ namespace sluicegate::app {
 
 struct BannerFacts {
   std::string gateway;                  ///< http://ADDRESS:PORT, as a client can reach it.
-  std::string admin;                    ///< ADDRESS:PORT; empty: no admin door.
+  std::string admin;                    ///< http://ADDRESS:PORT; empty: no admin door.
   std::string upstream;                 ///< Its servers, like http://HOST:PORT.
   bool demo = false;                    ///< The upstream is the demo server.
   std::string policy;                   ///< The file's name; empty: the built-in policy.

@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 const BannerFacts kFacts = {.gateway = "http://127.0.0.1:8080",
-                            .admin = "127.0.0.1:9180",
+                            .admin = "http://127.0.0.1:9180",
                             .upstream = "http://127.0.0.1:8000",
                             .demo = false,
                             .policy = {},

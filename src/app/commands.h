@@ -1,5 +1,5 @@
-// The commands of the program. Each returns its exit status: 0 done, 1 refused (what, where and the
-// mend are on standard error).
+// The commands of the program. Each returns its exit status: 0 done, 1 refused, kUsage (what, where
+// and the mend are on standard error).
 #pragma once
 
 #include <string>
@@ -7,6 +7,9 @@
 #include "app/options.h"
 
 namespace sluicegate::app {
+
+/// The status for a command line that makes no sense, as shells have it.
+inline constexpr int kUsage = 2;
 
 /// `gateway` and `run`: opens the doors and serves until a signal says stop.
 int Serve(const ServeOptions& options);

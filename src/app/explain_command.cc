@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "app/commands.h"
@@ -24,6 +25,17 @@
 namespace sluicegate::app {
 namespace {
 
+/// Why there is nothing to explain, and the exit status.
+struct Unexplained {
+  std::string why;
+  int status = kUsage;
+};
+using Taken = std::expected<void, Unexplained>;
+
+std::unexpected<Unexplained> Misused(std::string why) {
+  return std::unexpected(Unexplained{.why = std::move(why)});
+}
+
 /// A request as the command line has it, in the form that the gateway would give to the engine.
 /// `request` holds views of the other members.
 struct Asked {
@@ -33,13 +45,12 @@ struct Asked {
   Request request;
 };
 
-std::expected<void, std::string> TakeHeaders(const ExplainOptions& options,
-                                             const policy::Policy& policy, Asked& asked) {
+Taken TakeHeaders(const ExplainOptions& options, const policy::Policy& policy, Asked& asked) {
   asked.header_values.assign(policy.asked_headers().size(), {});
   for (const std::string& header : options.headers) {
     const std::size_t colon = header.find(':');
     if (colon == std::string::npos || colon == 0) {
-      return std::unexpected("--header wants NAME:VALUE, for example --header x-tenant:acme");
+      return Misused("--header wants NAME:VALUE, for example --header x-tenant:acme");
     }
     const std::string_view name = std::string_view(header).substr(0, colon);
     std::string_view value = std::string_view(header).substr(colon + 1);
@@ -51,19 +62,64 @@ std::expected<void, std::string> TakeHeaders(const ExplainOptions& options,
   return {};
 }
 
-std::expected<void, std::string> TakeRequest(const ExplainOptions& options,
-                                             const policy::Policy& policy, Asked& asked) {
+/// The path and the host, as the gateway reads them.
+Taken Locate(const ExplainOptions& options, Asked& asked) {
+  // Only HTTP/1.0 may leave the host out.
+  const std::string host = options.host.empty() ? "" : "Host: " + options.host + "\r\n";
+  const std::string text =
+      fmt::format("{} {} HTTP/1.0\r\n{}\r\n", options.method, options.target, host);
+  const auto refused = [](const wire::Refusal& refusal) {
+    return std::unexpected(Unexplained{
+        .why = fmt::format("the gateway would answer {}: {}", refusal.status, refusal.detail),
+        .status = 1});
+  };
+  wire::RequestParser parser;
+  wire::RequestHead head;
+  const wire::ParseState state = parser.Parse(text, head);
+  if (state == wire::ParseState::kRefused) return refused(parser.refusal());
+  // A line end within the words is the end of a request.
+  if (state != wire::ParseState::kDone || head.size != text.size() ||
+      head.method != options.method) {
+    return Misused("METHOD and TARGET are a word each, for example GET /search");
+  }
+  if (const auto query = wire::LocateTarget(head, asked.path); !query)
+    return refused(query.error());
+  wire::AppendRuleHost(head.authority, asked.host);
+  return {};
+}
+
+/// What the body says, if it is a message of MCP.
+Taken TakeMessage(const ExplainOptions& options, const policy::Mcp& mcp, Asked& asked) {
+  constexpr std::string_view kCall = "tools/call";
+  Request& request = asked.request;
+  const bool call = options.mcp_method.empty() && !options.mcp_tool.empty();
+  request.mcp_method = call ? kCall : std::string_view(options.mcp_method);
+  request.mcp_tool = options.mcp_tool;
+  if (!request.mcp_tool.empty() && request.mcp_method != kCall) {
+    return Misused(fmt::format("only {} has a tool: leave --tool or --mcp-method out", kCall));
+  }
+  const bool is_endpoint = mcp.IsAt(asked.path);
+  if (request.mcp_method.empty()) {
+    if (is_endpoint) mcp.Classify(request, true);
+    return {};
+  }
+  if (request.method != "POST" || !is_endpoint) {
+    return Misused("a message of MCP comes by POST on one of mcp.paths, for example POST /mcp");
+  }
+  request.mcp_class = mcp.ClassOf(request.mcp_method);
+  request.places_only = request.mcp_class == McpClass::kStream;
+  return {};
+}
+
+Taken TakeRequest(const ExplainOptions& options, const policy::Policy& policy, Asked& asked) {
   const std::optional<IpAddress> client = IpAddress::Parse(options.client);
   if (!client) {
-    return std::unexpected("--client wants an address, for example 203.0.113.7 or 2001:db8::1");
+    return Misused("--client wants an address, for example 203.0.113.7 or 2001:db8::1");
   }
-  const auto query = wire::NormalizePath(options.target, asked.path);
-  if (!query) {
-    return std::unexpected(fmt::format("the gateway would answer {} to this target: {}",
-                                       query.error().status, query.error().detail));
-  }
+  if (auto located = Locate(options, asked); !located) return located;
   if (auto headers = TakeHeaders(options, policy, asked); !headers) return headers;
-  wire::AppendRuleHost(options.host, asked.host);
+  const policy::Mcp& mcp = policy.settings().mcp;
+  if (std::string folded; mcp.Fold(asked.path, folded)) asked.path = std::move(folded);
   asked.request.client = *client;
   asked.request.method = options.method;
   asked.request.path = asked.path;
@@ -71,21 +127,26 @@ std::expected<void, std::string> TakeRequest(const ExplainOptions& options,
   asked.request.user = options.user;
   asked.request.api_key_id = options.api_key;
   asked.request.headers = asked.header_values;
-  const policy::Mcp& mcp = policy.settings().mcp;
-  const bool call = options.mcp_method.empty() && !options.mcp_tool.empty();
-  asked.request.mcp_method = call ? "tools/call" : std::string_view(options.mcp_method);
-  asked.request.mcp_tool = options.mcp_tool;
-  if (!asked.request.mcp_method.empty()) {
-    if (options.method != "POST" || !mcp.IsAt(asked.path)) {
-      return std::unexpected(
-          "a message of MCP comes by POST on one of mcp.paths, for example POST /mcp");
-    }
-    asked.request.mcp_class = mcp.ClassOf(asked.request.mcp_method);
-    asked.request.places_only = asked.request.mcp_class == McpClass::kStream;
-  } else if (mcp.IsAt(asked.path)) {
-    mcp.Classify(asked.request, true);
+  return TakeMessage(options, mcp, asked);
+}
+
+/// What makes the answer one about another request than the one that was meant.
+void TellDoubts(const policy::Policy& policy, const Request& request) {
+  const policy::Settings& settings = policy.settings();
+  const bool posts = request.method == "POST" && settings.mcp.IsAt(request.path);
+  if (posts && request.mcp_method.empty()) {
+    fmt::print(stderr,
+               "note: what a POST there asks for stands in its body: name it with --tool or "
+               "--mcp-method.\n");
   }
-  return {};
+  const policy::Identity& identity = settings.clients.identity;
+  const bool nobody = (!request.user.empty() && !identity.names_users()) ||
+                      (!request.api_key_id.empty() && identity.api_keys_file.empty());
+  if (nobody) {
+    fmt::print(stderr,
+               "note: by this policy the gateway verifies no such user or API key: see "
+               "clients.identity.\n");
+  }
 }
 
 /// The client as keys have it: an IPv6 client is its /64.
@@ -291,8 +352,8 @@ int Explain(const ExplainOptions& options) {
   }
   Asked asked;
   if (const auto taken = TakeRequest(options, **policy, asked); !taken) {
-    fmt::print(stderr, "sluicegate: explain: {}\n", taken.error());
-    return 1;
+    fmt::print(stderr, "sluicegate: explain: {}\n", taken.error().why);
+    return taken.error().status;
   }
   const auto asked_state = AskState(*policy);
   if (!asked_state) {
@@ -301,6 +362,7 @@ int Explain(const ExplainOptions& options) {
   }
   engine::Engine& engine = *asked_state->engine;
   fmt::print("{} {} from {}, by {}\n", options.method, asked.path, options.client, source.name());
+  TellDoubts(**policy, asked.request);
   for (const policy::Rule& rule : (*policy)->rules()) TellRule(rule, asked.request);
   const auto rules = engine.rulesets().Get();
   const Decision decision = Decide(engine, *rules, asked.request, asked_state->now);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +17,11 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "app/version.h"
+#include "policy/words.h"
 
 namespace sluicegate::app {
 namespace {
 
-/// The status for a command line that makes no sense, as shells have it.
-constexpr int kUsage = 2;
 constexpr unsigned kMaxThreads = 256;
 
 using Command = std::function<int()>;
@@ -87,7 +87,8 @@ void AddGateway(CLI::App& app, ServeOptions& options, Command& chosen) {
       "  sluicegate gateway --upstream http://127.0.0.1:8000\n"
       "  sluicegate gateway --config sluicegate.yaml --listen 0.0.0.0:80\n\n"
       "Signals: SIGHUP reads the file again; SIGUSR2 starts the program anew in this one's place;\n"
-      "SIGTERM and SIGINT finish what is in flight and stop, a second one stops at once.");
+      "SIGTERM and SIGINT finish what is in flight and stop, a second one stops at once.\n"
+      "Exit status 0: stopped by a signal; 1: it could not start; 2: these flags make no sense.");
   command->callback([&options, &chosen] {
     options.defaults = true;
     chosen = [&options] { return Serve(options); };
@@ -99,16 +100,17 @@ void AddRun(CLI::App& app, ServeOptions& options, Command& chosen) {
   command->add_option("--config", options.config, "The policy file")->type_name("FILE")->required();
   AddServeFlags(*command, options);
   command->footer(
-      "A door that the file does not name under 'listen:' is not opened.\n\n"
+      "A door that the file does not name under 'listen:' is not opened. Signals and exit status\n"
+      "are those of 'sluicegate gateway'.\n\n"
       "Example:\n"
       "  sluicegate run --config /etc/sluicegate.yaml");
   command->callback([&options, &chosen] { chosen = [&options] { return Serve(options); }; });
 }
 
 void AddCheck(CLI::App& app, std::string& file, Command& chosen) {
-  CLI::App* const command = app.add_subcommand(
-      "check",
-      "Tell every mistake of a policy file and of the files that it names, and what it can hold");
+  CLI::App* const command = app.add_subcommand("check",
+                                               "Tell every mistake of a policy file, or else of "
+                                               "the files that it names, and what it can hold");
   command->add_option("FILE", file, "The policy file; - reads standard input")->required();
   command->footer(
       "Nothing is opened, made or looked up. Run it as the user who starts the program.\n"
@@ -123,7 +125,9 @@ void AddExplain(CLI::App& app, ExplainOptions& options, Command& chosen) {
                                                "Which rules a request meets, and what would be "
                                                "decided: on the counters of the policy's state "
                                                "file if it is there, else on fresh ones");
-  command->add_option("--config", options.config, "The policy file (default: the built-in policy)")
+  command
+      ->add_option("--config", options.config,
+                   "The policy file; - reads standard input (default: the built-in policy)")
       ->type_name("FILE");
   command->add_option("--client", options.client, "The client's address")
       ->type_name("ADDRESS")
@@ -144,6 +148,9 @@ void AddExplain(CLI::App& app, ExplainOptions& options, Command& chosen) {
   command->add_option("METHOD", options.method, "GET, POST, ...")->required();
   command->add_option("TARGET", options.target, "The path, as a client would send it")->required();
   command->footer(
+      "Exit status 0: told; 1: the policy has mistakes, or the gateway would refuse such a "
+      "request;\n"
+      "2: these words make no sense.\n\n"
       "Examples:\n"
       "  sluicegate explain --client 203.0.113.7 GET /search\n"
       "  sluicegate explain --config sluicegate.yaml --client 2001:db8::1 --user acme POST "
@@ -236,6 +243,16 @@ int CutCommand(int argc, char** argv, std::vector<std::string>& command) {
   return static_cast<int>(dashes - argv);
 }
 
+/// What to say where the first word is none of the commands; nothing: it is one, or an option.
+std::optional<std::string> UnknownCommand(const CLI::App& app, std::string_view word) {
+  std::vector<std::string> names;
+  for (const CLI::App* const command : app.get_subcommands({}))
+    names.push_back(command->get_name());
+  if (word.starts_with('-') || std::ranges::find(names, word) != names.end()) return std::nullopt;
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  return fmt::format("{} is no command. {}", policy::Quoted(word), policy::Suggest(word, known));
+}
+
 int Run(int argc, char** argv) {
   CLI::App app("Sluicegate: rate limiting and DDoS protection for HTTP APIs and MCP servers",
                "sluicegate");
@@ -270,6 +287,10 @@ int Run(int argc, char** argv) {
   try {
     app.parse(CutCommand(argc, argv, mcp_stdio.command), argv);
   } catch (const CLI::ParseError& error) {
+    if (const auto said = UnknownCommand(app, argv[1])) {
+      fmt::print(stderr, "sluicegate: {}\nRun with --help for more information.\n", *said);
+      return kUsage;
+    }
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   return Flushed(chosen());

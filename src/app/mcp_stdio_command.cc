@@ -32,7 +32,6 @@
 namespace sluicegate::app {
 namespace {
 
-constexpr int kUsage = 2;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
 using Ended = std::expected<pipe::ChildProcess::End, int>;  // Or the status of a refusal.

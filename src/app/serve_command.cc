@@ -95,7 +95,7 @@ std::expected<void, std::string> WritePortFile(const std::string& path, const Se
 void ShowBanner(const Service& service, const Configuration& first, const PolicySource& source,
                 bool demo) {
   const std::string banner = Banner({.gateway = service.gateway_url(),
-                                     .admin = service.admin_address().value_or(""),
+                                     .admin = service.admin_url(),
                                      .upstream = ServersText(*first.policy->settings().upstream),
                                      .demo = demo,
                                      .policy = source.built_in() ? "" : source.name(),
@@ -108,7 +108,6 @@ void ShowBanner(const Service& service, const Configuration& first, const Policy
 
 std::expected<void, Refusal> Serve(const ServeOptions& options,
                                    handover::Predecessor& predecessor) {
-  constexpr int kUsage = 2;
   auto overrides = Overrides::Read(options);
   if (!overrides) return Refuse(overrides.error(), kUsage);
   if (options.config == "-") {
@@ -151,7 +150,8 @@ std::expected<void, Refusal> Serve(const ServeOptions& options,
       return Refuse({wrote.error()});
     }
   }
-  ShowBanner(**service, *first, source, *demo != nullptr);
+  // A service manager has no shell to paste anything into.
+  if (options.defaults) ShowBanner(**service, *first, source, *demo != nullptr);
   (*service)->Run();
   return {};
 }

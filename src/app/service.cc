@@ -160,18 +160,25 @@ void Service::Run() {
 Lines Service::gateway_addresses() const {
   Lines addresses;
   for (std::size_t i = 0; i < opened_.gateway.size(); ++i) {
-    addresses.push_back(ReachableText(opened_.gateway[i].endpoint.address, gateway_->ports()[i]));
+    addresses.push_back(AddressText(opened_.gateway[i].endpoint.address, gateway_->ports()[i]));
   }
   return addresses;
 }
 
-std::string Service::gateway_url() const {
-  return (opened_.gateway.front().tls ? "https://" : "http://") + gateway_addresses().front();
-}
-
 std::optional<std::string> Service::admin_address() const {
   if (admin_ == nullptr) return std::nullopt;
-  return ReachableText(opened_.admin->address, admin_->port());
+  return AddressText(opened_.admin->address, admin_->port());
+}
+
+std::string Service::gateway_url() const {
+  const policy::GatewayListener& first = opened_.gateway.front();
+  return (first.tls ? "https://" : "http://") +
+         ReachableText(first.endpoint.address, gateway_->ports().front());
+}
+
+std::string Service::admin_url() const {
+  if (admin_ == nullptr) return {};
+  return "http://" + ReachableText(opened_.admin->address, admin_->port());
 }
 
 void Service::WarnOfListeners() const {

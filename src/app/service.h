@@ -57,8 +57,10 @@ class Service final : private admin::Host {
   /// Where a client reaches the doors: ADDRESS:PORT, the gateway's listeners in their order, and
   /// the first of them as a URL. Constant while the service lives.
   [[nodiscard]] Lines gateway_addresses() const;
-  [[nodiscard]] std::string gateway_url() const;
   [[nodiscard]] std::optional<std::string> admin_address() const;  ///< Absent: not open.
+  /// Of the first gateway, as a client on this machine can reach it.
+  [[nodiscard]] std::string gateway_url() const;
+  [[nodiscard]] std::string admin_url() const;  ///< As gateway_url; empty: not open.
 
  private:
   explicit Service(Options options);

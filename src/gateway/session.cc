@@ -10,20 +10,6 @@
 #include "wire/path.h"
 
 namespace sluicegate::gateway {
-namespace {
-
-// Some servers take `post` for POST, which rules do not.
-bool IsDisguised(std::string_view method) {
-  static constexpr std::string_view kKnown[] = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
-                                                "OPTIONS", "TRACE", "PATCH", "CONNECT"};
-  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  if (std::ranges::none_of(method, lower)) return false;
-  return std::ranges::any_of(
-      kKnown, [method](std::string_view known) { return wire::EqualsIgnoreCase(method, known); });
-}
-
-}  // namespace
-
 Session::Session(Worker& worker, net::FileDescriptor connection, const IpAddress& peer,
                  const Door& door, shield::ConnectionCaps::Place counted)
     : worker_(worker),
@@ -411,20 +397,12 @@ std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
 
 Session::Next Session::Locate(std::string_view& query) {
   state_->path.clear();
-  if (IsDisguised(state_->head.method)) {
-    Refuse({.status = 501, .detail = "Methods are written in capitals. Send POST for post."});
-    return Next::kAnswer;
-  }
-  if (state_->head.form == wire::TargetForm::kAsterisk) {
-    state_->path = "*";
+  const auto located = wire::LocateTarget(state_->head, state_->path);
+  if (located) {
+    query = *located;
     return Next::kForward;
   }
-  const auto normal = wire::NormalizePath(state_->head.path_and_query, state_->path);
-  if (normal) {
-    query = *normal;
-    return Next::kForward;
-  }
-  Refuse(normal.error());
+  Refuse(located.error());
   return Next::kAnswer;
 }
 

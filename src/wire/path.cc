@@ -144,6 +144,15 @@ bool IsNormalized(std::string_view path) noexcept {
   return true;
 }
 
+bool IsDisguised(std::string_view method) {
+  static constexpr std::string_view kKnown[] = {"GET",     "HEAD",  "POST",  "PUT",    "DELETE",
+                                                "OPTIONS", "TRACE", "PATCH", "CONNECT"};
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  if (std::ranges::none_of(method, lower)) return false;
+  return std::ranges::any_of(
+      kKnown, [method](std::string_view known) { return EqualsIgnoreCase(method, known); });
+}
+
 }  // namespace
 
 std::expected<std::string_view, Refusal> NormalizePath(std::string_view path_and_query,
@@ -164,6 +173,17 @@ std::expected<std::string_view, Refusal> NormalizePath(std::string_view path_and
     return std::unexpected(refusal);
   }
   return query;
+}
+
+std::expected<std::string_view, Refusal> LocateTarget(const RequestHead& head, std::string& out) {
+  if (IsDisguised(head.method)) {
+    return std::unexpected(
+        Refusal{.status = 501,
+                .detail = "Methods are written in capitals. Send POST for post, GET for get."});
+  }
+  if (head.form != TargetForm::kAsterisk) return NormalizePath(head.path_and_query, out);
+  out += '*';
+  return std::string_view();
 }
 
 }  // namespace sluicegate::wire

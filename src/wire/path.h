@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "wire/http_head.h"
 #include "wire/refusal.h"
 
 namespace sluicegate::wire {
@@ -24,11 +25,16 @@ namespace sluicegate::wire {
 ///
 /// Refused with 400, because servers disagree about them: malformed escapes, encoded slashes,
 /// backslashes bare or encoded, NUL, control characters and spaces, `#`, dot segments with
-/// parameters (`/..;x/`), and a path that does not begin with a slash. `*` is not a path: the
-/// caller deals with TargetForm::kAsterisk.
+/// parameters (`/..;x/`), and a path that does not begin with a slash.
 ///
 /// Idempotent: a normalised path normalises to itself.
 [[nodiscard]] std::expected<std::string_view, Refusal> NormalizePath(
     std::string_view path_and_query, std::string& out);
+
+/// The path by which rules know a request, appended to `out`, and its query, as NormalizePath; of
+/// TargetForm::kAsterisk that is `*`. Refused with 501 beyond: a method of HTTP in other letters
+/// than capitals, as some servers take `post` for POST, which rules do not.
+[[nodiscard]] std::expected<std::string_view, Refusal> LocateTarget(const RequestHead& head,
+                                                                    std::string& out);
 
 }  // namespace sluicegate::wire

@@ -225,11 +225,12 @@ class Gateway:
         admin="127.0.0.1:0",
         threads=1,
         listen="127.0.0.1:0",
+        command="gateway",
     ):
         self.folder = pathlib.Path(folder)
         self.port_file = self.folder / "ports"
         self.config = self.folder / "sluicegate.yaml"
-        command = [PROGRAM, "gateway", "--admin", admin]
+        command = [PROGRAM, command, "--admin", admin]
         command += [] if listen is None else ["--listen", listen]  # None: as the file says.
         command += ["--port-file", str(self.port_file)]
         command += [] if threads is None else ["--threads", str(threads)]

@@ -120,6 +120,34 @@ class Explain(EndToEnd):
         super().setUp()
         self.config = str(self.file("good.yaml", GOOD))
 
+    def test_it_refuses_what_the_gateway_refuses(self):
+        cases = (
+            ("get", "/search", "answer 501: Methods are written in capitals"),
+            ("CONNECT", "a.test:80", "answer 501: CONNECT is not supported"),
+            ("GET", "*", "answer 400"),
+            ("GET", "/a%2fb", "answer 400"),
+        )
+        for method, target, said in cases:
+            with self.subTest(method=method, target=target):
+                result = run("explain", "--config", self.config, "--client", "203.0.113.7", method, target)
+                self.assertEqual(result.returncode, 1, result)
+                self.assertIn(said, result.stderr)
+
+    def test_forms_of_targets_are_read_as_the_gateway_reads_them(self):
+        hosts = str(self.file("hosts.yaml", "rules: [{name: a, match: {host: a.test}, key: [client], limits: [5/minute]}]"))
+        ask = ("explain", "--config", hosts, "--client", "203.0.113.7")
+        self.assertIn("rule a (enforce) matches", run(*ask, "GET", "http://A.test:8080/x").stdout)
+        self.assertIn("rule a (enforce) matches", run(*ask, "--host", "a.test", "OPTIONS", "*").stdout)
+        self.assertIn("does not match", run(*ask, "GET", "http://b.test/").stdout)
+        self.assertIn("name different hosts", run(*ask, "--host", "a.test", "GET", "http://b.test/").stderr)
+
+    def test_doubts_about_the_question_are_told(self):
+        self.assertIn("clients.identity", run("explain", "--client", "203.0.113.7", "--user", "acme", "GET", "/").stderr)
+        self.assertIn("--tool", run("explain", "--client", "203.0.113.7", "POST", "/mcp").stderr)
+        self.assertEqual(run("explain", "--client", "203.0.113.7", "GET", "/").stderr, "")
+        result = run("explain", "--client", "203.0.113.7", "--tool", "a", "--mcp-method", "tools/list", "POST", "/mcp")
+        self.assertEqual(result.returncode, 2, result)
+
     def explain_mcp(self, *args):
         policy = "rules: [{name: search, match: {mcp_tool: search}, key: [client, mcp_tool], limits: [2/minute]}]"
         return run("explain", "--config", str(self.file("mcp.yaml", policy)), "--client", "203.0.113.7", *args).stdout
@@ -179,8 +207,8 @@ class Explain(EndToEnd):
     def test_arguments_that_make_no_sense(self):
         for args in (
             ["--client", "nobody", "GET", "/"],
-            ["--client", "203.0.113.7", "GET", "no-slash"],
-            ["--client", "203.0.113.7", "GET", "/a%2fb"],
+            ["--client", "203.0.113.7", "GET", "/a\r\nb"],
+            ["--client", "203.0.113.7", "GET", "/ HTTP/1.1\r\nHost: a\r\n\r\n"],
             ["--client", "203.0.113.7", "--header", "nocolon", "GET", "/"],
             ["--client", "203.0.113.7", "GET"],
             [],

@@ -56,6 +56,18 @@ class TwoCommands(EndToEnd):
         self.assertIsNone(gateway.admin_port)
         self.assertEqual(gateway.request().status, 200)
 
+    def test_a_service_manager_is_told_no_lines_to_paste(self):
+        origin = self.origin()
+        gateway = self.gateway(config="rules: []\n", command="run", upstream=origin.url)
+        self.assertEqual(gateway.request().status, 200)
+        self.assertEqual(gateway.banner(), "")
+
+    def test_addresses_are_told_as_they_are_and_lines_to_paste_as_they_work(self):
+        gateway = self.gateway(args=["--listen", "0.0.0.0:0"])
+        self.assertIn(f"gateway=0.0.0.0:{gateway.port}\n", gateway.port_file.read_text())
+        self.assertIn(f"curl -i http://127.0.0.1:{gateway.port}/\n", gateway.banner())
+        gateway.wait_for_log(f"start: gateway on 0.0.0.0:{gateway.port},")
+
     def test_a_listener_beyond_loopback_is_warned_of(self):
         gateway = self.gateway(args=["--admin", "0.0.0.0:0"], admin="127.0.0.1:0")
         gateway.wait_for_log("0.0.0.0")
@@ -139,6 +151,12 @@ class Mistakes(EndToEnd):
         error = self.fails("gateway", "--config", str(self.folder / "none.yaml"), status=1)
         self.assertIn("none.yaml", error)
         self.assertIn("No such file", error)
+
+    def test_a_mistyped_command_is_told_with_the_nearest(self):
+        result = run("chek", "x.yaml")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("'chek' is no command. Write check.", result.stderr)
+        self.assertIn("gateway, run", run("nothing-like-it").stderr)
 
     def test_a_port_file_replaces_nothing_but_a_file(self):
         real = self.file("real", "mine\n")
