@@ -91,6 +91,12 @@ class Reader {
 
   Config Read(const YAML::Node& root) {
     Config config;
+    if (root.IsSequence()) {
+      mistakes_.push_back({.at = PositionOf(root),
+                           .what = "The policy begins with a list.",
+                           .mend = "Write rules: above it, and the list further in."});
+      return config;
+    }
     const MapReader top(root, "The policy", keys::kTop, mistakes_);
     config.enabled = top.Scalar("enabled");
     config.max_body = top.Scalar("max_body");

@@ -319,6 +319,7 @@ class PolicyCompiler {
     std::map<std::string, Position> names;
     for (const RuleConfig& config : rules_) {
       policy_.rules_.push_back(RuleCompiler(config, context).Compile());
+      WarnOfUnmetMcp(config, policy_.rules_.back().match(), settings().mcp, mistakes_);
       if (!config.name) continue;
       const auto [first, fresh] = names.emplace(config.name->value, config.name->at);
       if (fresh) continue;

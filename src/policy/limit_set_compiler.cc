@@ -122,6 +122,29 @@ void LimitSetCompiler::WarnOfBigBurst(const LimitSet& set, const std::vector<Pos
   }
 }
 
+void LimitSetCompiler::WarnOfIdleWindows(const LimitSet& set, const std::vector<Position>& places) {
+  if (set.limits.size() != places.size()) return;
+  // No interval has more than a longer one that it lies in. Of two that are alike one counts.
+  const auto outdone = [](const limit::CompiledLimit& limit, const limit::CompiledLimit& other) {
+    return other.algorithm() == Algorithm::kSlidingWindow &&
+           other.window_ns() >= limit.window_ns() && other.quota() <= limit.quota();
+  };
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const limit::CompiledLimit& limit = set.limits[i].limit;
+    const Algorithm algorithm = limit.algorithm();
+    if (algorithm != Algorithm::kSlidingWindow && algorithm != Algorithm::kFixedWindow) continue;
+    for (std::size_t j = 0; j < places.size(); ++j) {
+      const limit::CompiledLimit& other = set.limits[j].limit;
+      if (i == j || !outdone(limit, other) || (j > i && outdone(other, limit))) continue;
+      mistakes_.Warn(places[i],
+                     "This limit is never reached: " + set.limits[j].name + " has " +
+                         std::to_string(other.quota()) + " in as long a time or a longer one.",
+                     "Leave it out, or write fewer.");
+      break;
+    }
+  }
+}
+
 LimitSet LimitSetCompiler::Compile(const std::vector<LimitConfig>& configs, Position at) {
   LimitSet set;
   if (configs.empty()) mistakes_.Add(at, "There are no limits here.", "Write limits: [60/minute].");
@@ -158,6 +181,7 @@ LimitSet LimitSetCompiler::Compile(const std::vector<LimitConfig>& configs, Posi
     set.limits.push_back({.limit = *compiled, .name = limit.name, .written = limit});
   }
   WarnOfBigBurst(set, places);
+  WarnOfIdleWindows(set, places);
   return set;
 }
 

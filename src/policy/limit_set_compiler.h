@@ -26,6 +26,7 @@ class LimitSetCompiler {
   std::optional<Limit> ReadConcurrency(const LimitConfig& config);
   void CheckQuota(const limit::CompiledLimit& limit, Position at);
   void WarnOfBigBurst(const LimitSet& set, const std::vector<Position>& places);
+  void WarnOfIdleWindows(const LimitSet& set, const std::vector<Position>& places);
 
   Mistakes& mistakes_;
   const Cost& cost_;

@@ -57,6 +57,10 @@ RuleConfig MakeRule(std::string_view name, bool has_users) {
   return rule;
 }
 
+bool AnyMatches(std::span<const Glob> globs, std::string_view text) {
+  return std::ranges::any_of(globs, [text](const Glob& glob) { return glob.Matches(text); });
+}
+
 bool AsksForMcp(const RuleConfig& rule) {
   const auto names_mcp = [](const Text& part) { return part.value.starts_with("mcp_"); };
   return !rule.match.mcp_method.empty() || !rule.match.mcp_tool.empty() || rule.cost.argument ||
@@ -139,6 +143,30 @@ Mcp CompileMcp(const Config& config, Mistakes& mistakes) {
                   "Write mcp: {paths: [/mcp]}, or leave paths out.");
   }
   return mcp;
+}
+
+void WarnOfUnmetMcp(const RuleConfig& config, const Match& match, const Mcp& mcp,
+                    Mistakes& mistakes) {
+  const bool asks_tool = !config.match.mcp_tool.empty();
+  if (!asks_tool && config.match.mcp_method.empty()) return;
+  const Position at = (asks_tool ? config.match.mcp_tool : config.match.mcp_method).front().at;
+  if (asks_tool && !match.mcp_methods.empty() && !AnyMatches(match.mcp_methods, "tools/call")) {
+    mistakes.Warn(at, "Only tools/call has a tool, so this rule matches no message.",
+                  "Leave mcp_method or mcp_tool out.");
+  }
+  if (!match.methods.empty() && std::ranges::find(match.methods, "POST") == match.methods.end()) {
+    mistakes.Warn(at, "Messages of MCP come by POST, so this rule matches none.",
+                  "Leave method out.");
+  }
+  // Patterns of both sides may meet somewhere.
+  const auto unmet = [&match](const Glob& path) {
+    return path.pattern().find('*') == std::string::npos &&
+           !AnyMatches(match.paths, path.pattern());
+  };
+  if (!match.paths.empty() && !mcp.paths.empty() && std::ranges::all_of(mcp.paths, unmet)) {
+    mistakes.Warn(at, "None of this rule's paths is one of MCP, so it matches no message.",
+                  "Leave path out, or name it in mcp: {paths: [...]} as well.");
+  }
 }
 
 std::span<const BuiltInRule> BuiltInRules() noexcept { return kBuiltIn; }

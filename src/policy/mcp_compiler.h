@@ -9,11 +9,16 @@
 #include "policy/config.h"
 #include "policy/mcp.h"
 #include "policy/mistakes.h"
+#include "policy/rule.h"
 
 namespace sluicegate::policy {
 
 /// The settings of `mcp`, its defaults where it says nothing.
 [[nodiscard]] Mcp CompileMcp(const Config& config, Mistakes& mistakes);
+
+/// Warns where no message of MCP can meet the rule that was compiled from `config`.
+void WarnOfUnmetMcp(const RuleConfig& config, const Match& match, const Mcp& mcp,
+                    Mistakes& mistakes);
 
 /// A built-in rule. One that the file has under its name stands in its place.
 struct BuiltInRule {

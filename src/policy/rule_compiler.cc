@@ -196,11 +196,14 @@ std::vector<Glob> RuleCompiler::ReadHosts(std::vector<Text> texts) {
     for (char& c : text.value) {
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     }
-    const std::size_t colon = text.value.find(':');
-    if (colon == std::string::npos || text.value.starts_with('[')) continue;
-    context_.mistakes.Add(text.at, "The host " + Quoted(text.value) + " has a port.",
-                          "Write the host alone, like " +
-                              text.value.substr(0, std::min(colon, std::size_t{60})) + ".");
+    const std::size_t scheme = text.value.find("://");
+    const bool is_url = scheme != std::string::npos;
+    const std::string_view host = std::string_view(text.value).substr(is_url ? scheme + 3 : 0);
+    const std::size_t end = std::min(host.find_first_of(":/"), host.size());
+    if (!is_url && (host[end] != ':' || host.starts_with('['))) continue;
+    context_.mistakes.Add(
+        text.at, "The host " + Quoted(text.value) + (is_url ? " is a URL." : " has a port."),
+        "Write the host alone, like " + std::string(Shortened(host.substr(0, end), 60)) + ".");
   }
   return ReadGlobs(texts, false);
 }
@@ -373,7 +376,14 @@ void RuleCompiler::ReadOverrides(LimitSetCompiler& limits) {
       context_.mistakes.Add(config.at, "This override does not say for whom it is.",
                             "Write when: {user: NAME}, {api_key: ID} or {client: NETWORK}.");
     }
-    rule_.overrides_.push_back(ReadWho(config.when));
+    Who who = ReadWho(config.when);
+    if (!nobody &&
+        std::ranges::find(rule_.overrides_, who.hash, &Who::hash) != rule_.overrides_.end()) {
+      context_.mistakes.Warn(config.at,
+                             "An override above asks for the same, so this one is never used.",
+                             "Leave one of the two out.");
+    }
+    rule_.overrides_.push_back(std::move(who));
     rule_.variants_.push_back(limits.Compile(config.limits, config.at));
   }
 }
