@@ -93,7 +93,7 @@ Answer Routes::Handle(const Call& call) {
   if (route == nullptr) {
     return ProblemAnswer(404, "Not Found",
                          "The admin door has GET /healthz, /readyz, /metrics, /api/v1/status, "
-                         "/api/v1/tools and POST /api/v1/reload.");
+                         "/api/v1/tools, POST /api/v1/reload and DELETE /api/v1/tools.");
   }
   if (!Allows(route->allow, call.method)) {
     const std::string allow(route->allow);

@@ -64,8 +64,10 @@ bool TellState(const PolicySource::PolicyPtr& policy) {
     TellLines("", {live.error()});
     return false;
   }
-  fmt::print("\n{}: {} attached. A start with this policy takes over what they counted{}\n", path,
-             ProcessesText(live->report.owners), live->lines.empty() ? "." : ", but for this:");
+  fmt::print(
+      "\n{}: {} attached. A start with this policy takes over what they counted by the same "
+      "keys{}\n",
+      path, ProcessesText(live->report.owners), live->lines.empty() ? "." : ", but for this:");
   for (const std::string& line : live->lines) fmt::print("  {}\n", line);
   return true;
 }

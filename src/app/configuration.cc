@@ -94,7 +94,8 @@ Lines Configuration::FindMissing(const PolicySource& source, const policy::Setti
   Lines missing;
   if (settings.gateway.empty()) {
     missing.push_back(
-        fmt::format("{}: no door is named, so there is nothing to open. Write listen: {{gateway: "
+        fmt::format("{}: no door is named, so 'sluicegate run' would have nothing to open. Write "
+                    "listen: {{gateway: "
                     "\"127.0.0.1:8080\"}}, or pass --listen HOST:PORT.",
                     source.name()));
   }

@@ -50,7 +50,7 @@ std::string AppliesTo(const policy::Policy& policy, const Rule& rule) {
   AddCondition(text, "MCP method", Patterns(match.mcp_methods));
   AddCondition(text, "MCP tool", Patterns(match.mcp_tools));
   if (match.reserved == McpClass::kStream) AddCondition(text, "streams", "of MCP");
-  if (match.reserved == McpClass::kSetup) {
+  if (match.reserved == McpClass::kSetup && match.mcp_methods.empty()) {
     AddCondition(text, "handshakes, lists and notifications", "of MCP");
   }
   return text.empty() ? "every request" : text;
@@ -140,6 +140,18 @@ constexpr std::string_view kAdvice =
     "any\n"
     "limit. Wait as long, do not retry sooner, and spread requests over time.\n";
 
+// Clients of MCP read no other answers.
+std::string McpAdvice(const policy::Mcp& mcp) {
+  const std::string error =
+      fmt::format("status {} and a JSON-RPC error of code {}", mcp.status, mcp.code);
+  const std::string call = mcp.tool_results ? "a call of a tool with status 200 and a result whose "
+                                              "`isError` is true, any other one with "
+                                            : "with ";
+  return fmt::format(
+      "\nMessages of MCP, at {}, are denied otherwise: {}{}. `retryAfterSeconds` is in it.\n",
+      Patterns(mcp.paths), call, error);
+}
+
 }  // namespace
 
 std::string DescribeMarkdown(const policy::Policy& policy) {
@@ -154,7 +166,10 @@ std::string DescribeMarkdown(const policy::Policy& policy) {
     AppendRule(policy, rule, page);
     any = true;
   }
-  if (any) return page + std::string(kAdvice);
+  if (any) {
+    const policy::Mcp& mcp = policy.settings().mcp;
+    return page + std::string(kAdvice) + (mcp.paths.empty() ? "" : McpAdvice(mcp));
+  }
   return page + (max_body > 0 ? "\nNothing else is limited.\n" : "\nNothing is limited.\n");
 }
 

@@ -116,6 +116,21 @@ TEST(DescribeTest, APenaltySaysWhatABanDoes) {
   EXPECT_THAT(page, HasSubstr("lead to a ban of 5m.\n"));
 }
 
+TEST(DescribeTest, MessagesOfMcpAreAnsweredOtherwise) {
+  const auto policy =
+      Parse("rules: [{name: a, match: {mcp_tool: b}, key: [client], limits: [5/s]}]");
+  ASSERT_NE(policy, nullptr);
+  const std::string page = DescribeMarkdown(*policy);
+  EXPECT_THAT(page,
+              HasSubstr("at `/mcp`, are denied otherwise: a call of a tool with status 200 and "
+                        "a result whose `isError` is true, any other one with status 200 and a "
+                        "JSON-RPC error of code 429."));
+  EXPECT_THAT(page, HasSubstr("Applies to MCP method `initialize`; counted by"));
+  const auto none = Parse("mcp: {paths: []}\nrules: [{name: a, key: [client], limits: [5/s]}]");
+  ASSERT_NE(none, nullptr);
+  EXPECT_THAT(DescribeMarkdown(*none), Not(HasSubstr("isError")));
+}
+
 TEST(DescribeTest, ASwitchedOffPolicyLimitsNothing) {
   const auto policy = Parse("enabled: false\n" + std::string(kYaml));
   ASSERT_NE(policy, nullptr);

@@ -134,12 +134,16 @@ class State(EndToEnd):
         for _ in range(2):
             told = run("explain", "--config", config, "--client", "127.0.0.1", "GET", "/").stdout
             self.assertIn("it would now be allowed; what binds is per-day of rule a: 0 of 3 left.", told)
-        self.assertIn("A start with this policy takes over what they counted.", run("check", config).stdout)
+        self.assertIn("A start with this policy takes over what they counted by the same keys.", run("check", config).stdout)
         asks("3/day, 9/hour")
         told = run("check", config).stdout
         self.assertIn(f"{self.state}: 1 process attached.", told)
         self.assertIn("rule a: limit per-hour counts afresh", told)
         self.assertEqual(self.statuses(door, 2), [200, 429])
+        (self.folder / "asks.yaml").write_text((self.folder / "asks.yaml").read_text().replace("name: a", "name: b"))
+        told = run("check", config).stdout
+        self.assertIn("rule b: begins with nothing, as nobody counted by that name\n", told)
+        self.assertIn("rule a: what it counted is not used, as this policy has no such rule\n", told)
         asks("3/day")
         told = run("explain", "--config", config, "--client", "127.0.0.1", "GET", "/").stdout
         self.assertIn("it would now be limited", told)
