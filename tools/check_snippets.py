@@ -5,8 +5,8 @@
 
 ```cpp blocks with a main() are compiled against the library and run; ```yaml blocks that begin at the file's top
 level and have rules are checked with `sluicegate check`; ```console blocks behind the comment <!-- run --> are run,
-line by line that begins with "$ ", and each line shown below must be among what is printed ("..." stands for
-anything).
+line by line that begins with "$ ", and must print what is shown below, line by line: "..." stands for anything within a
+line, and alone for any lines. Blank lines do not count.
 """
 
 import os
@@ -46,22 +46,34 @@ def check_yaml(build, folder, body):
     return ran.stdout + ran.stderr if ran.returncode != 0 else None
 
 
-def matches(shown, printed):
-    pattern = ".*".join(re.escape(part) for part in shown.split("..."))
-    return any(re.fullmatch(pattern, line.rstrip()) for line in printed)
+def matches(shown, line):
+    return re.fullmatch(".*".join(re.escape(part) for part in shown.split("...")), line)
+
+
+def compare(shown, printed):
+    """Says what is shown otherwise than printed: line by line, where "..." alone stands for any lines."""
+    shown, printed = ([line.rstrip() for line in lines if line.strip()] for lines in (shown, printed))
+    at, any_lines = 0, False
+    for line in shown:
+        if line == "...":
+            any_lines = True
+            continue
+        rest = printed[at:] if any_lines else printed[at : at + 1]
+        found = next((i for i, other in enumerate(rest) if matches(line, other)), None)
+        if found is None:
+            return f"does not print {line!r} there"
+        at, any_lines = at + found + 1, False
+    return None if any_lines or at == len(printed) else f"prints {printed[at]!r} as well"
 
 
 def check_console(build, body):
     environment = dict(os.environ, PATH=f"{build}{os.pathsep}{os.environ['PATH']}")
-    command = None
-    printed = []
-    for line in body.splitlines():
-        if line.startswith("$ "):
-            command = line[2:]
-            ran = run(["bash", "-c", command], cwd=ROOT, env=environment)
-            printed = (ran.stdout + ran.stderr).splitlines()
-        elif line.strip() and line.strip() != "..." and not matches(line.rstrip(), printed):
-            return f"$ {command}\nprints no line like {line!r}; it prints:\n" + "\n".join(printed)
+    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+        command, *shown = part.splitlines()
+        ran = run(["bash", "-c", command], cwd=ROOT, env=environment)
+        printed = (ran.stdout + ran.stderr).splitlines()
+        if fault := compare(shown, printed):
+            return f"$ {command}\n{fault}; it prints:\n" + "\n".join(printed)
     return None
 
 
