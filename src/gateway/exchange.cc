@@ -190,6 +190,13 @@ void Exchange::Release() {
   worker_.Rest(std::move(upstream_));
 }
 
+// Whether the client sends, or may send, what nobody will read: the system would answer that with a
+// reset, which the answer might not survive.
+bool Exchange::MoreMayCome() const noexcept {
+  return !body_done_ || client_keep_alive_ || !session_.buffer().unread().empty() ||
+         session_.socket().readable();
+}
+
 net::Task<bool> Exchange::Conclude(Outcome outcome) {
   session_.WatchFor(nullptr);
   session_.GiveBackLeases();  // Before an answer of the gateway's own, too: nothing is in flight.
@@ -206,10 +213,10 @@ net::Task<bool> Exchange::Conclude(Outcome outcome) {
   // With part of an answer sent, the only honest end is a closed connection.
   if (outcome == Outcome::kDone) {
     session_.ResetUnlessWhole(false);
-    // It answered before it had read the body, of which more may come.
-    if (!body_done_) session_.LingerAfter();
-    session_.NoteWhole(!session_.client_gone());
-    co_return keep_alive_ && !session_.client_gone();
+    const bool gone = session_.client_gone();
+    if (!keep_alive_ && !gone && MoreMayCome()) session_.LingerAfter();
+    session_.NoteWhole(!gone);
+    co_return keep_alive_ && !gone;
   }
   if (outcome == Outcome::kClientGone || session_.client_gone()) {
     counters.Add(Event::kClientsGone);

@@ -72,6 +72,7 @@ class Exchange {
   [[nodiscard]] Outcome LostClient();
   [[nodiscard]] net::Task<Outcome> RelayPiece(std::string_view head, std::string_view bytes);
   [[nodiscard]] net::Task<Outcome> RelayLast(std::string_view head, std::string_view bytes);
+  [[nodiscard]] bool MoreMayCome() const noexcept;
   [[nodiscard]] net::Task<bool> Conclude(Outcome outcome);
   void Release();
   [[nodiscard]] bool CanReplay() const noexcept;

@@ -51,6 +51,20 @@ void PutConnection(bool keep_alive, unsigned client_minor, TextWriter& out) {
   }
 }
 
+// A 426 says what to upgrade to (RFC 9110 section 15.5.22).
+void PutUpgrade(const wire::ResponseHead& head, TextWriter& out) {
+  for (const Field& field : head.fields()) {
+    if (!EqualsIgnoreCase(field.name, "upgrade")) continue;
+    PutField("Upgrade", field.value, out);
+    out.Put("Connection: upgrade\r\n");
+  }
+}
+
+constexpr std::string_view kContentLength = "content-length";
+
+// RFC 9110 section 8.6: some servers send one of 0 all the same.
+bool MayHaveLength(unsigned status) { return status >= 200 && status != 204; }
+
 void PutQuota(const http::QuotaLines& quota, bool draft03, bool x_ratelimit, TextWriter& out) {
   out.Put(quota.lines);
   if (draft03) out.Put(quota.draft03);
@@ -189,7 +203,8 @@ bool IsTighterAtOrigin(const ForwardedResponse& response, std::string_view prefi
   const auto leaves_less = [&](const Field& field) {
     if (field.name.size() != prefix.size() + kRemaining.size() ||
         !EqualsIgnoreCase(field.name.substr(0, prefix.size()), prefix) ||
-        !EqualsIgnoreCase(field.name.substr(prefix.size()), kRemaining)) {
+        !EqualsIgnoreCase(field.name.substr(prefix.size()), kRemaining) ||
+        wire::EndsHere(field.name, response.head.connection())) {
       return false;
     }
     std::uint64_t remaining = 0;
@@ -228,7 +243,8 @@ void AppendUpstreamHead(const ForwardedRequest& request, std::string& to) {
   bool has_proto = false;
   bool has_host = false;
   for (const Field& field : head.fields()) {
-    if (wire::EndsHere(field.name, head.connection())) continue;
+    const bool is_identity = EqualsIgnoreCase(field.name, request.identity_header);
+    if (!is_identity && wire::EndsHere(field.name, head.connection())) continue;
     if (head.max_forwards && EqualsIgnoreCase(field.name, "max-forwards")) {
       out.Put("Max-Forwards: ");
       out.PutNumber(*head.max_forwards - 1);
@@ -262,8 +278,10 @@ void AppendClientHead(const ForwardedResponse& response, std::string& to) {
   const bool draft03 = IsOurs(response, quota.draft03, kDraft03);
   TextWriter out(to, head.size + SizeOf(quota) + kAboutOwn);
   PutStatusLine(head.status, head.reason, out);
+  const bool may_have_length = MayHaveLength(head.status);
   for (const Field& field : head.fields()) {
     if (wire::EndsHere(field.name, head.connection())) continue;
+    if (!may_have_length && EqualsIgnoreCase(field.name, kContentLength)) continue;
     if (x_ratelimit && IsOfTriple(field.name, kXRateLimit)) continue;
     if (draft03 && IsOfTriple(field.name, kDraft03)) continue;
     if (EqualsIgnoreCase(field.name, response.request_id_header)) continue;
@@ -276,6 +294,7 @@ void AppendClientHead(const ForwardedResponse& response, std::string& to) {
   if (response.websocket) {
     out.Put(kWebSocket);
   } else {
+    if (head.status == 426) PutUpgrade(head, out);
     PutConnection(response.keep_alive, response.client_minor, out);
   }
   out.Put("\r\n");
@@ -289,7 +308,8 @@ void AppendInterimHead(const wire::ResponseHead& head, std::string& to) {
   TextWriter out(to, head.size);
   PutStatusLine(head.status, head.reason, out);
   for (const Field& field : head.fields()) {
-    if (!wire::EndsHere(field.name, head.connection())) PutRelayed(field, out);
+    if (wire::EndsHere(field.name, head.connection())) continue;
+    if (!EqualsIgnoreCase(field.name, kContentLength)) PutRelayed(field, out);
   }
   out.Put("\r\n");
 }

@@ -36,8 +36,11 @@ net::Task<bool> Session::ReadProxyHeader() {
       worker_.counters().Add(Event::kRefusedFraming);
       co_return false;
     }
-    const int error = co_await socket_.Readable();
-    if (error == net::kNoError && !socket_.hung_up()) continue;
+    // Once the end came, all that comes is there.
+    if (!socket_.hung_up()) {
+      const int error = co_await socket_.Readable();
+      if (error == net::kNoError) continue;
+    }
     if (expired_) worker_.counters().Add(Event::kHeaderTimeouts);
     co_return false;
   }

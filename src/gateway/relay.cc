@@ -54,6 +54,7 @@ net::Task<int> Exchange::Fill() {
 
 net::Task<Exchange::Outcome> Exchange::ReadUpstream() {
   if (upload_outcome_ != Outcome::kDone) co_return upload_outcome_;  // It failed meanwhile.
+  if (session_.client_gone() && !session_.outlives_client()) co_return Outcome::kClientGone;
   reading_upstream_ = true;
   const int error = co_await Fill();
   reading_upstream_ = false;
@@ -90,9 +91,9 @@ net::Task<Exchange::Outcome> Exchange::ReadResponseHead() {
       const Outcome relayed = co_await RelayInterim();
       if (relayed != Outcome::kDone) co_return relayed;
       parser.Reset();
-      // The upload may have ended meanwhile.
-      if (!uploading_ && !session_.awaits()) session_.Await(Phase::kUpstream, timeouts_.upstream);
     }
+    // The upload may have ended meanwhile.
+    if (!uploading_ && !session_.awaits()) session_.Await(Phase::kUpstream, timeouts_.upstream);
     const Outcome outcome = co_await ReadUpstream();
     if (outcome != Outcome::kDone) co_return outcome;
     if (regroups()) co_await worker_.loop().Regroup();

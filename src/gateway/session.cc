@@ -83,6 +83,7 @@ void Session::OnExpiry() {
 
 void Session::LoseClient() {
   client_gone_ = true;
+  socket_.CancelWriter();
   if (outlives_client() && watched_ != nullptr) {  // But it does not wait for ever.
     return Await(Phase::kUpstream, worker_.settings().timeouts.idle);
   }
@@ -135,17 +136,16 @@ net::Task<bool> Session::WriteSlowly(net::Pieces pieces) {
     Await(Phase::kDrain, drain_.Begin(worker_.now().engine_ns));
     int error = co_await socket_.Writable();
     AwaitNothing();
-    if (error != net::kNoError && (!expired_ || aborted_)) co_return false;
+    if (error != net::kNoError && (!expired_ || client_gone())) co_return false;
     const std::uint64_t taken = std::max(socket_.Acknowledged(), acknowledged) - acknowledged;
     acknowledged += taken;
     NoteProgress(taken);
     const std::uint64_t now_ns = worker_.now().engine_ns;
     const bool keeps =
         error == net::kNoError ? drain_.End(now_ns, taken) : drain_.Expire(now_ns, taken);
-    if (error == net::kNoError) {
-      done = pieces.TryWrite(socket_, error);
-      if (error != net::kNoError) co_return false;
-    }
+    // Also after a look: the room that came in that moment is told once.
+    done = pieces.TryWrite(socket_, error);
+    if (error != net::kNoError) co_return false;
     expired_ = false;
     if (keeps) continue;
     worker_.counters().Add(Event::kSlowReaders);
@@ -159,7 +159,7 @@ net::Task<bool> Session::WriteAside(net::Pieces pieces) {
   int error = net::kNoError;
   if (pieces.TryWrite(socket_, error)) co_return error == net::kNoError;
   after_write_.reset();
-  if (deadline_.set()) after_write_ = Waits{.phase = phase_, .wait = wait_};
+  if (deadline_.set()) after_write_ = Waits{.phase = phase_, .wait = deadline_.left()};
   writes_aside_ = true;
   const bool written = co_await WriteSlowly(pieces);
   writes_aside_ = false;
@@ -235,7 +235,7 @@ void Session::EndRequest() {
   worker_.states().Return(std::move(state_));
   worker_.blocks().Return(buffer_.GiveBack());
   buffer_.Shrink();
-  half_closed_.reset();
+  IgnoreHangup();  // Of the next request: when that is read to its end.
   worker_.NoteProgress(*this);
 }
 
@@ -293,10 +293,12 @@ Session::Next Session::ParseHead(bool begins) {
   const wire::ParseState parsed = parser_.Parse(buffer_.unread(), state_->head);
   if (parsed == wire::ParseState::kDone) {
     AwaitNothing();
+    expired_ = false;  // Of what was waited for before.
     return Next::kForward;
   }
   if (parsed == wire::ParseState::kRefused) {
     worker_.counters().Add(Event::kRequests);
+    state_->head.minor_version = 1;  // Nothing that was read can be relied on.
     Refuse(parser_.refusal());
     return Next::kAnswer;
   }
@@ -319,8 +321,6 @@ Session::Next Session::TakeHead(std::string_view& query) {
 
 void Session::Refuse(const wire::Refusal& refusal) {
   worker_.counters().Add(Event::kRefusedFraming);
-  state_->head.minor_version = 1;  // Nothing that was read can be relied on.
-  to_head_ = false;
   Fill(wire::ProblemOf(refusal), worker_.now(), false);
 }
 

@@ -80,8 +80,12 @@ net::Task<void> Exchange::Upload() {
     upload_ended_.Tell();
     co_return;
   }
-  upload_outcome_ = outcome;
-  if (outcome != Outcome::kDone) {
+  if (outcome == Outcome::kClientSlow && head_sent_) worker_.counters().Add(Event::kSlowBodies);
+  // What stopped is the body; the answer to what came of it flows.
+  const bool given_up =
+      head_sent_ && (outcome == Outcome::kTimeout || outcome == Outcome::kClientSlow);
+  upload_outcome_ = given_up ? Outcome::kDone : outcome;
+  if (upload_outcome_ != Outcome::kDone) {
     upstream_->socket.Cancel();
     co_return;
   }

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "net/socket_options.h"
+
 namespace sluicegate::net {
 namespace {
 
@@ -24,20 +26,9 @@ bool IsShortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-bool SetOption(int descriptor, int level, int name, int value) {
-  return ::setsockopt(descriptor, level, name, &value, sizeof(value)) == 0;
-}
-
-// Connections have these from their listener, which saves five calls each. A peer that vanished
-// without a word (a pulled cable, a lost mapping) is given up after two minutes, where nothing that
-// is written would find out sooner.
+// Connections have these from their listener, which saves six calls each.
 bool SetUpConnections(int descriptor) {
-  return SetOption(descriptor, IPPROTO_TCP, TCP_NODELAY, 1) &&
-         SetOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1) &&
-         SetOption(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, 60) &&
-         SetOption(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, 15) &&
-         SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, 4) &&
-         SetOption(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kMostUnsent);
+  return SetUpTcp(descriptor) && SetOption(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kMostUnsent);
 }
 
 std::uint16_t PortOf(int descriptor) {

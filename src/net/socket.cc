@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "net/socket_options.h"
 #include "net/system_calls.h"
 
 namespace sluicegate::net {
@@ -98,10 +99,7 @@ Task<int> Socket::Connect(const SocketAddress& address) {
       FileDescriptor(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!is_open()) co_return errno;
   readable_ = hung_up_ = lost_ = false;
-  if (!address.is_unix()) {
-    const int on = 1;
-    ::setsockopt(descriptor_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  }
+  if (!address.is_unix()) SetUpTcp(descriptor_.get());
   // What is not connecting yet is told as hung up, so it is registered afterwards.
   int begun = ::connect(descriptor_.get(), address.data(), address.size());
   // The queue of a server's Unix socket is full, and nobody tells when it no longer is.

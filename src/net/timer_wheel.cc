@@ -18,6 +18,11 @@ void Deadline::Clear() noexcept {
   if (previous_ != nullptr) wheel_.Remove(*this);
 }
 
+std::chrono::nanoseconds Deadline::left() const noexcept {
+  if (fresh_) return std::chrono::nanoseconds(tick_);
+  return TimerWheel::kTick * static_cast<std::int64_t>(tick_ - std::min(tick_, wheel_.now_));
+}
+
 // A deadline in a list has a previous_: the one before it, or itself at the head.
 void TimerWheel::Push(Deadline& deadline, Deadline*& head) noexcept {
   deadline.next_ = head;

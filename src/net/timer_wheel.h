@@ -30,6 +30,8 @@ class Deadline {
   void Set(std::chrono::nanoseconds wait);
   void Clear() noexcept;
   [[nodiscard]] bool set() const noexcept { return previous_ != nullptr; }
+  /// Until it fires, to a tick. REQUIRES: it is set.
+  [[nodiscard]] std::chrono::nanoseconds left() const noexcept;
 
  private:
   friend class TimerWheel;

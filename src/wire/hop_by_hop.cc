@@ -15,9 +15,10 @@ bool IsOneOf(std::string_view name, const std::array<std::string_view, N>& names
 }
 
 bool IsKept(std::string_view name) noexcept {
-  constexpr std::array<std::string_view, 11> kKept = {
-      "host", "content-length", "content-type", "authorization", "cookie",     "cache-control",
-      "date", "set-cookie",     "forwarded",    "x-real-ip",     "retry-after"};
+  constexpr std::array<std::string_view, 13> kKept = {
+      "host",          "content-length", "content-type", "authorization", "cookie",
+      "cache-control", "date",           "set-cookie",   "forwarded",     "x-real-ip",
+      "retry-after",   "x-user-id",      "x-api-key"};
   constexpr std::string_view kForwarded = "x-forwarded-";
   return IsOneOf(name, kKept) || EqualsIgnoreCase(name.substr(0, kForwarded.size()), kForwarded);
 }
