@@ -101,6 +101,12 @@ TEST_F(OriginsFields, OfSeveralLinesTheOneThatLeavesLeastCounts) {
   EXPECT_THAT(theirs, Not(HasSubstr("X-RateLimit-Remaining: 8\r\n")));
 }
 
+TEST_F(OriginsFields, ATripleThatEndsHereLeavesRoomForOurs) {
+  const std::string answer = Exchange(
+      "x-ratelimit-epoch", "Connection: x-ratelimit-remaining\r\nX-RateLimit-Remaining: 1\r\n");
+  EXPECT_THAT(answer, HasSubstr("X-RateLimit-Remaining: 8\r\n"));
+}
+
 TEST_F(OriginsFields, OffLeavesTheOriginsAlone) {
   constexpr std::string_view kFields =
       "RateLimit: \"o\";r=1\r\nRateLimit-Remaining: 100\r\nX-RateLimit-Remaining: 100\r\n";

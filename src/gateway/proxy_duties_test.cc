@@ -14,6 +14,7 @@ namespace sluicegate::gateway {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -194,6 +195,44 @@ TEST_F(ProxyDuties, AClientThatClosedItsSendingHalfCountsAsGoneInTheEnd) {
     EXPECT_EQ(upstream.Rest(), "");
     EXPECT_EQ(client.Rest(), "");
   }
+}
+
+TEST_F(ProxyDuties, ARefusedHeadRequestHasNoBody) {
+  Serve();
+  Peer client = Client();
+  client.Send("HEAD /%2f HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_THAT(client.Rest(), AllOf(StartsWith("HTTP/1.1 400 "), EndsWith("\r\n\r\n")));
+}
+
+TEST_F(ProxyDuties, WhatHasNoBodyHasNoLengthEither) {
+  Serve();
+  auto [client, upstream] = Ask();
+  upstream.Send("HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(client.Head(), "HTTP/1.1 103 Early Hints\r\n\r\n");
+  upstream.Send("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_THAT(client.Head(), Not(HasSubstr("Content-Length")));
+  client.Send(kGet);
+  AnswerOk(upstream, client);
+}
+
+TEST_F(ProxyDuties, A426SaysWhatToUpgradeTo) {
+  Serve();
+  auto [client, upstream] = Ask();
+  upstream.Send(
+      "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+      "Content-Length: 0\r\n\r\n");
+  EXPECT_THAT(client.Head(), HasSubstr("\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"));
+}
+
+TEST_F(ProxyDuties, ConnectionCannotNameAwayWhoTheUserIs) {
+  Serve("clients: {trusted_proxies: [127.0.0.1], identity: {header: x-tenant-user}}\nrules: []");
+  const std::string seen = Seen(
+      "GET / HTTP/1.1\r\nHost: t\r\nConnection: x-tenant-user, x-user-id, x-api-key, x-other\r\n"
+      "X-Tenant-User: bob\r\nX-User-ID: bob\r\nX-API-Key: key\r\nX-Other: 1\r\n\r\n");
+  EXPECT_THAT(seen, HasSubstr("X-Tenant-User: bob\r\n"));
+  EXPECT_THAT(seen, HasSubstr("X-User-ID: bob\r\n"));
+  EXPECT_THAT(seen, HasSubstr("X-API-Key: key\r\n"));
+  EXPECT_THAT(seen, Not(HasSubstr("X-Other")));
 }
 
 TEST_F(ProxyDuties, AClientThatResetsTheConnectionIsGoneAtOnce) {

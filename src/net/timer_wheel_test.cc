@@ -105,6 +105,16 @@ TEST(TimerWheel, ADeadlineFiresOnceAndMayBeSetAgain) {
   EXPECT_EQ(fired, 2U);
 }
 
+TEST(TimerWheel, ADeadlineTellsWhatIsLeft) {
+  Loop loop;
+  Deadline deadline(loop.timers(), [] {});
+  deadline.Set(1h);
+  EXPECT_EQ(deadline.left(), 1h) << "its wait has not begun";
+  loop.RunFor(5 * kTick);
+  EXPECT_LE(deadline.left(), 1h - 2 * kTick);
+  EXPECT_GT(deadline.left(), 30min);
+}
+
 TEST(TimerWheel, AClearedDeadlineDoesNotFire) {
   Loop loop;
   unsigned fired = 0;
