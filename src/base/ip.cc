@@ -214,12 +214,14 @@ void PrefixSet::AddRange(const IpAddress& first, const IpAddress& last, std::vec
   static constexpr Bytes kBeforeV4 = {0, 0, 0,    0,    0,    0,    0,    0,
                                       0, 0, 0xFF, 0xFE, 0xFF, 0xFF, 0xFF, 0xFF};
   static constexpr Bytes kBehindV4 = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0};
-  if (first.is_v4() || first > IpAddress::V6(kBeforeV4) || last < IpAddress::V6(kBehindV4)) {
+  const IpAddress before = IpAddress::V6(kBeforeV4);
+  const IpAddress behind = IpAddress::V6(kBehindV4);
+  if (first.is_v4() || first > before || last <= before) {
     all.push_back({.first = first, .last = last});
     return;
   }
-  all.push_back({.first = first, .last = IpAddress::V6(kBeforeV4)});
-  all.push_back({.first = IpAddress::V6(kBehindV4), .last = last});
+  all.push_back({.first = first, .last = before});
+  if (last >= behind) all.push_back({.first = behind, .last = last});
 }
 
 PrefixSet::PrefixSet(std::span<const IpPrefix> prefixes) {

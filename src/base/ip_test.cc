@@ -294,6 +294,11 @@ TEST(PrefixSet, AllOfIpv6IsNoIpv4) {
     EXPECT_TRUE(set.Contains(Ip("10.2.3.4"))) << text;
     EXPECT_TRUE(set.Contains(Ip("::fffe:ffff:ffff"))) << text;
   }
+  for (const char* text : {"::/80", "::8000:0:0/81", "::fffe:0:0/95"}) {
+    const PrefixSet set(std::vector{Prefix(text)});
+    EXPECT_FALSE(set.Contains(Ip("192.0.2.1"))) << text << " ends with the last of IPv4";
+    EXPECT_TRUE(set.Contains(Ip("::fffe:1:2"))) << text;
+  }
   const PrefixSet all(std::vector{Prefix("::/0")});
   EXPECT_TRUE(all.Contains(Ip("::")));
   EXPECT_TRUE(all.Contains(Ip("::1:0:0:0")));

@@ -324,7 +324,21 @@ std::optional<Decision> Engine::FindBan(const Ruleset& rules, const Request& req
     longest->hold_ns = longest->reset_after_ns = longest->retry_after_ns = left_ns;
     longest->key_hash = hashes.limits;
   }
-  if (longest) rules.state(longest->rule).counters->Add(Count::kBanned);
+  if (!longest) return longest;
+  rules.state(longest->rule).counters->Add(Count::kBanned);
+  // A limit may have no room yet when the ban ends.
+  Claims claims(rules, request, secret_, now);
+  for (const std::uint16_t index : rules.lock_order()) {
+    const Rule& rule = rules.policy().rules()[index];
+    if (!rule.Binds(request)) continue;
+    const std::uint8_t variant = rule.VariantOf(request);
+    claims.Append({.rule = index,
+                   .variant = variant,
+                   .cost = rule.CostOf(request),
+                   .hashes = rule.HashKeys(secret_, request, variant)});
+  }
+  const std::uint64_t wait_ns = RetryAfterOf(claims.sorted(), now).value_or(0);
+  longest->retry_after_ns = std::max(longest->retry_after_ns, wait_ns);
   return longest;
 }
 

@@ -103,8 +103,6 @@ class Engine {
   Engine(std::shared_ptr<const Ruleset> first, const HashSecret& secret,
          std::shared_ptr<table::StateFile> file);
   void WaitForNewer(const Ruleset& rules) const noexcept;
-  [[nodiscard]] std::optional<Decision> DenyTooMuch(const Ruleset& rules,
-                                                    std::span<const Request> requests, Now now);
   void GoOn(const Ruleset& before);
 
   const HashSecret secret_;

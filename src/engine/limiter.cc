@@ -232,12 +232,7 @@ class Limiter::Impl {
     if (file_ != nullptr) time_keeper_.Keep(*file_, now);
     if (tables_.bans != nullptr) {
       const shield::Bans::Record ban = tables_.bans->Find(hash, now);
-      if (ban.left_ns > 0) {
-        decision.verdict = Verdict::kBanned;
-        decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = ban.left_ns;
-        decision.key_hash = hash;
-        return;
-      }
+      if (ban.left_ns > 0) return DecideBanned(hash, cost, ban.left_ns, now, decision);
       if (ban.stuck) return DecideWithoutState(decision);
     }
     engine::Claim rates = RatesOf(hash, cost);
@@ -245,6 +240,20 @@ class Limiter::Impl {
         Leases().empty() ? engine::DecideClaims({&rates, 1}, now, decision).hindrance
                          : DecideWithLeases(hash, cost, now, decision);
     if (hindrance != engine::Hindrance::kNone) DecideWithoutState(decision);
+  }
+
+  // A limit may have no room yet when the ban ends.
+  void DecideBanned(std::uint64_t hash, std::uint64_t cost, std::uint64_t left_ns, Now now,
+                    Decision& decision) const noexcept {
+    decision = {};
+    decision.verdict = Verdict::kBanned;
+    decision.hold_ns = decision.reset_after_ns = decision.retry_after_ns = left_ns;
+    decision.key_hash = hash;
+    for (const engine::Claim& claim : {RatesOf(hash, cost), LeaseOf(kOwn, hash, cost)}) {
+      if (claim.table == nullptr) continue;
+      const auto wait_ns = engine::RetryAfterOf({&claim, 1}, now);
+      decision.retry_after_ns = std::max(decision.retry_after_ns, wait_ns.value_or(0));
+    }
   }
 
   void DecideWithoutState(Decision& decision) const noexcept {
@@ -258,6 +267,18 @@ class Limiter::Impl {
             .limits = Rates(),
             .hash = hash,
             .cost = cost};
+  }
+
+  [[nodiscard]] engine::Claim LeaseOf(std::uint8_t place, std::uint64_t hash,
+                                      std::uint64_t cost) const noexcept {
+    const bool own = place == kOwn;
+    return {.table = own ? tables_.leases.get() : tables_.overflow.get(),
+            .layout = &limits_.leases,
+            .limits = Leases(),
+            .hash = own ? hash : 0,
+            .cost = cost,
+            .shared_bits = own ? std::uint8_t{0} : Decision::kSharedByAll,
+            .lease = true};
   }
 
   // Functions of their own, so that each has all registers.
@@ -281,14 +302,7 @@ class Limiter::Impl {
   [[nodiscard]] engine::Hindrance DecideWithLease(std::uint8_t place, std::uint64_t hash,
                                                   std::uint64_t cost, Now now,
                                                   Decision& decision) noexcept {
-    const bool own = place == kOwn;
-    const engine::Claim lease{.table = own ? tables_.leases.get() : tables_.overflow.get(),
-                              .layout = &limits_.leases,
-                              .limits = Leases(),
-                              .hash = own ? hash : 0,
-                              .cost = cost,
-                              .shared_bits = own ? std::uint8_t{0} : Decision::kSharedByAll,
-                              .lease = true};
+    const engine::Claim lease = LeaseOf(place, hash, cost);
     std::array<engine::Claim, 2> claims = {lease};
     std::array<Stamp, 2> stamps;
     std::size_t size = 1;

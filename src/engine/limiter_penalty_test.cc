@@ -91,6 +91,38 @@ TEST_F(LimiterPenalty, ManyAtOnceAreBannedAlike) {
   EXPECT_EQ(decisions[2].remaining, 98U);
 }
 
+TEST_F(LimiterPenalty, ABansWaitIsTheLimitsWhereThatIsLonger) {
+  Limiter limiter = Make({"2/hour", Limit::Concurrency(1)}, Options());
+  EXPECT_TRUE(limiter.Check("ada"));
+  clock_.Advance(seconds(1));
+  for (unsigned i = 0; i < 5; ++i) (void)limiter.RecordViolation("ada");
+  EXPECT_EQ(limiter.Check("ada").retry_after_ns, 300 * kSecondNs);
+  EXPECT_EQ(limiter.Check("ada", 3).retry_after_ns, Decision::kNever);
+  Limiter hours = Make({"1/hour"}, Options());
+  EXPECT_TRUE(hours.Check("ada"));
+  const std::uint64_t alone_ns = hours.Check("ada").retry_after_ns;
+  for (unsigned i = 0; i < 5; ++i) (void)hours.RecordViolation("ada");
+  const Decision banned = hours.Check("ada");
+  EXPECT_EQ(banned.verdict, Verdict::kBanned);
+  EXPECT_EQ(banned.retry_after_ns, alone_ns);
+}
+
+TEST_F(LimiterPenalty, ADecisionThatIsUsedAgainKeepsNothingToGiveBack) {
+  Limiter limiter = Make({"9/minute", Limit::Concurrency(2)}, Options());
+  const std::array<std::string_view, 1> key = {"ada"};
+  std::array<Decision, 1> decisions;
+  limiter.CheckMany(key, decisions);
+  ASSERT_TRUE(decisions[0]);
+  ASSERT_TRUE(limiter.Check("ada"));
+  for (unsigned i = 0; i < 5; ++i) (void)limiter.RecordViolation("ada");
+  limiter.CheckMany(key, decisions);
+  ASSERT_EQ(decisions[0].verdict, Verdict::kBanned);
+  limiter.GiveBack(decisions[0]);
+  limiter.Release(decisions[0]);
+  EXPECT_EQ(limiter.Look("ada").used[0], 2U);
+  EXPECT_EQ(limiter.Look("ada").used[1], 2U);
+}
+
 TEST_F(LimiterPenalty, ABanOutlivesItsProcessInAFile) {
   const TemporaryFolder folder;
   LimiterOptions options = Options();

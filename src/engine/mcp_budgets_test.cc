@@ -98,6 +98,30 @@ TEST_F(McpBudgets, ABatchIsChargedWhollyOrNotAtAll) {
   EXPECT_FALSE(Passes(a));
 }
 
+TEST_F(McpBudgets, ADeniedBatchWaitsUntilAllOfItFits) {
+  Use("rules: [{name: all, key: [client], limits: [{burst: 5, refill: 1/s}]}]");
+  const Request a = Of("tools/call", "a");
+  EXPECT_TRUE(DecideAll(std::vector<Request>(5, a)).allowed());
+  const Decision denied = DecideAll(std::vector<Request>(4, a));
+  EXPECT_FALSE(denied.allowed());
+  EXPECT_EQ(denied.retry_after_ns, 4'000'000'000U);
+  const Now later{.engine_ns = kNow.engine_ns + denied.retry_after_ns, .unix_ns = kNow.unix_ns};
+  EXPECT_TRUE(engine_->DecideAll(rules(), std::vector<Request>(4, a), later, leases_)->allowed());
+}
+
+TEST_F(McpBudgets, ABansWaitIsTheLimitsWhereThatIsLonger) {
+  Use("rules: [{name: all, key: [client], limits: [2/hour], penalty: {violations: 1, within: 1m, "
+      "ban: 1s}}]");
+  const Request a = Of("tools/call", "a");
+  EXPECT_TRUE(Passes(a) && Passes(a));
+  EXPECT_FALSE(Passes(a));
+  const auto ban = engine_->FindBan(rules(), a, kNow);
+  ASSERT_TRUE(ban);
+  EXPECT_EQ(ban->retry_after_ns, engine_->Decide(rules(), a, kNow)->retry_after_ns);
+  EXPECT_GT(ban->retry_after_ns, 3'500'000'000'000U);
+  EXPECT_EQ(DecideAll({a, a, a}).retry_after_ns, Decision::kNever);
+}
+
 TEST_F(McpBudgets, ABatchBeyondAQuotaNeverFits) {
   Use("rules: [{name: all, key: [client], limits: [5/minute, 20/hour]}]");
   const std::vector<Request> six(6, Of("tools/call", "a"));

@@ -370,8 +370,11 @@ class PolicyCompiler {
     std::size_t sharers = 0;
     for (std::size_t i = 0; i < policy_.rules_.size(); ++i) {
       Rule& rule = policy_.rules_[i];
-      if (rule.mode() == Mode::kOff) continue;
       const MaybeText& memory = rules_[i].memory;
+      if (rule.mode() == Mode::kOff) {
+        if (memory) (void)ReadSize(*memory, "The rule's memory", mistakes_);
+        continue;
+      }
       if (!memory) {
         ++sharers;
         continue;

@@ -224,6 +224,17 @@ TEST_F(NetworkKeyTest, WithoutTheClientThereIsOneParentForAll) {
   EXPECT_EQ(Parent({}, From("192.0.2.1")), Parent({}, From("2001:db8::1")));
 }
 
+TEST_F(KeyTest, WhichHeaderItIsMatters) {
+  const auto hash = [](const char* part) {
+    const auto policy = Policy::Compile(WrittenRules({WrittenRule("a", {part})}));
+    const std::array<std::string_view, 1> values = {"x"};
+    Request request = From("192.0.2.1");
+    request.headers = values;
+    return (*policy)->rules()[0].HashKey(HashSecret{}, request, 0);
+  };
+  EXPECT_NE(hash("header:x-a"), hash("header:x-b"));
+}
+
 TEST_F(KeyTest, TheSecretDecides) {
   const auto policy = Policy::Compile(WrittenRules({WrittenRule("a", {"client"})}));
   ASSERT_TRUE(policy);

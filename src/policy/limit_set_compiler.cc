@@ -12,6 +12,8 @@
 namespace sluicegate::policy {
 namespace {
 
+constexpr std::uint64_t kWeekNs = std::uint64_t{7} * 24 * 3600 * 1'000'000'000;
+
 constexpr std::array<std::string_view, 3> kAlgorithms = {"sliding_window", "token_bucket",
                                                          "fixed_window"};
 
@@ -132,7 +134,9 @@ void LimitSetCompiler::WarnOfIdleWindows(const LimitSet& set, const std::vector<
   for (std::size_t i = 0; i < places.size(); ++i) {
     const limit::CompiledLimit& limit = set.limits[i].limit;
     const Algorithm algorithm = limit.algorithm();
-    if (algorithm != Algorithm::kSlidingWindow && algorithm != Algorithm::kFixedWindow) continue;
+    // A month and a year of the calendar may be longer than their window says.
+    const bool fixed = algorithm == Algorithm::kFixedWindow && limit.window_ns() <= kWeekNs;
+    if (algorithm != Algorithm::kSlidingWindow && !fixed) continue;
     for (std::size_t j = 0; j < places.size(); ++j) {
       const limit::CompiledLimit& other = set.limits[j].limit;
       if (i == j || !outdone(limit, other) || (j > i && outdone(other, limit))) continue;

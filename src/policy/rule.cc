@@ -107,6 +107,7 @@ SipHasher Rule::FeedKey(const HashSecret& secret, const Request& request,
       FeedClient(hasher, kind, client);
       continue;
     }
+    if (part.kind == KeyKind::kHeader) FeedText(hasher, kind, part.text);  // Which one.
     const std::string_view text = TextOf(part, request);
     if (text.empty()) {
       FeedClient(hasher, kind | kAbsent, client);

@@ -8,15 +8,21 @@
 namespace sluicegate::table {
 namespace {
 
-// Asks for every page now. MADV_POPULATE_WRITE (Linux 5.14) tells a shortage as an error; writing a
-// byte a page is for kernels before it.
-bool Populate(std::span<std::byte> bytes) noexcept {
+// Asks for every page now. MADV_POPULATE_WRITE (Linux 5.14) tells a shortage as an error. For
+// kernels before it a byte of each page is touched: of memory of our own it is written; what is
+// shared has its room already, and others count in it.
+bool Populate(std::span<std::byte> bytes, bool shared) noexcept {
 #ifdef MADV_POPULATE_WRITE
   if (::madvise(bytes.data(), bytes.size(), MADV_POPULATE_WRITE) == 0) return true;
   if (errno != EINVAL) return false;
 #endif
   for (std::size_t at = 0; at < bytes.size(); at += kPage) {
-    *const_cast<volatile std::byte*>(bytes.data() + at) = std::byte{0};
+    volatile std::byte& first = bytes[at];
+    if (shared) {
+      static_cast<void>(first == std::byte{0});
+    } else {
+      first = std::byte{0};
+    }
   }
   return true;
 }
@@ -29,7 +35,7 @@ std::expected<std::span<std::byte>, int> Map(std::size_t bytes, int flags, int f
   // A hint, so its failure is no error: with huge pages a random access costs one TLB entry in 2
   // MiB, not in 4 KiB.
   (void)::madvise(address, bytes, MADV_HUGEPAGE);
-  if (Populate(span)) return span;
+  if (Populate(span, (flags & MAP_SHARED) != 0)) return span;
   const int error = errno;
   ::munmap(address, bytes);
   return std::unexpected(error);

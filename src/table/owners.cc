@@ -56,6 +56,7 @@ struct ForkHandlers {
   static void InChild() noexcept {
     for (Owners* owners = first; owners != nullptr; owners = owners->next_) {
       new (&owners->threads_) std::mutex;  // Whoever held it is not here.
+      owners->pid_ = 0;  // In a namespace of its own a child may have its parent's number.
       (void)owners->TakeAny();
     }
     all_mutex.unlock();

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/write_order.h"
 #include "table/bucket.h"
 #include "table/open_file.h"
 #include "table/state_clock.h"
@@ -171,9 +172,10 @@ std::string StateFile::Opening::EnterBoot(const Machine& machine) {
   }
   if (of_another_boot) {
     head.offset_ns = head.OffsetOn(machine);
-    head.boot_id = machine.boot_id;
     head.time_namespace = machine.time_namespace;
     Owners::SkipGenerations(contents->owners);
+    KeepWriteOrder();  // Who is killed before it leaves a file that the next one enters anew.
+    head.boot_id = machine.boot_id;
   }
   head.Keep({.engine_ns = machine.boottime_ns + static_cast<std::uint64_t>(head.offset_ns),
              .unix_ns = machine.unix_ns});
