@@ -129,11 +129,11 @@ asio::awaitable<Connection::Got> Connection::SkipBody() {
     const wire::BodyEnd::Step step = end.Advance(held());
     Drop(step.body);
     total += step.body;
-    if (step.state == wire::ParseState::kDone) co_return Got::kRequest;
     if (step.state == wire::ParseState::kRefused) refusal_ = end.refusal();
     if (step.state == wire::ParseState::kRefused || total > bounds_.body_bytes) {
       co_return Got::kRefused;
     }
+    if (step.state == wire::ParseState::kDone) co_return Got::kRequest;
     if (co_await ReadMore() == 0) co_return Got::kClosed;
   }
 }

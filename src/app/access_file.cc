@@ -77,12 +77,16 @@ int AccessFile::descriptor() const noexcept {
 }
 
 // Standard output is shared with other processes, so it must stay as it is, which may be blocking:
-// a pipe that is ready takes this much at once.
+// a pipe that is ready takes this much at once, and nothing of others' comes between. So lines are
+// written whole, but for those that are longer.
 std::expected<std::size_t, int> AccessFile::Write(std::string_view bytes) noexcept {
   constexpr std::size_t kPipeTakes = 4096;
   if (!regular_) {
     if (!AwaitRoom(0)) return std::unexpected(EAGAIN);
-    bytes = bytes.substr(0, kPipeTakes);
+    if (bytes.size() > kPipeTakes) {
+      const std::size_t end = bytes.rfind('\n', kPipeTakes - 1);
+      bytes = bytes.substr(0, end == std::string_view::npos ? kPipeTakes : end + 1);
+    }
   }
   const ssize_t written = ::write(descriptor(), bytes.data(), bytes.size());
   if (written >= 0) return static_cast<std::size_t>(written);

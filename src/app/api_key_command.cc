@@ -4,13 +4,14 @@
 
 #include "app/api_key.h"
 #include "app/commands.h"
+#include "app/complain.h"
 
 namespace sluicegate::app {
 
 int MakeApiKey(const std::string& id) {
   const auto made = ApiKey::Make(id);
   if (!made) {
-    fmt::print(stderr, "sluicegate: api-key: {}\n", made.error());
+    Complain("sluicegate: api-key: {}\n", made.error());
     return kUsage;
   }
   fmt::print(

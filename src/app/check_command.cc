@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "app/commands.h"
+#include "app/complain.h"
 #include "app/configuration.h"
 #include "app/live_state.h"
 #include "app/policy_source.h"
@@ -74,8 +75,8 @@ bool TellState(const PolicySource::PolicyPtr& policy) {
 
 int TellMistakes(const PolicySource& source, const Lines& mistakes) {
   TellLines("", mistakes);
-  fmt::print(stderr, "{}: {} to mend.\n", source.name(),
-             mistakes.size() == 1 ? "1 mistake" : fmt::format("{} mistakes", mistakes.size()));
+  Complain("{}: {} to mend.\n", source.name(),
+           mistakes.size() == 1 ? "1 mistake" : fmt::format("{} mistakes", mistakes.size()));
   return 1;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/complain.h"
 #include "app/live_state.h"
 #include "app/policy_source.h"
 #include "app/words.h"
@@ -135,17 +136,17 @@ void TellDoubts(const policy::Policy& policy, const Request& request) {
   const policy::Settings& settings = policy.settings();
   const bool posts = request.method == "POST" && settings.mcp.IsAt(request.path);
   if (posts && request.mcp_method.empty()) {
-    fmt::print(stderr,
-               "note: what a POST there asks for stands in its body: name it with --tool or "
-               "--mcp-method.\n");
+    Complain(
+        "note: what a POST there asks for stands in its body: name it with --tool or "
+        "--mcp-method.\n");
   }
   const policy::Identity& identity = settings.clients.identity;
   const bool nobody = (!request.user.empty() && !identity.names_users()) ||
                       (!request.api_key_id.empty() && identity.api_keys_file.empty());
   if (nobody) {
-    fmt::print(stderr,
-               "note: by this policy the gateway verifies no such user or API key: see "
-               "clients.identity.\n");
+    Complain(
+        "note: by this policy the gateway verifies no such user or API key: see "
+        "clients.identity.\n");
   }
 }
 
@@ -352,12 +353,12 @@ int Explain(const ExplainOptions& options) {
   }
   Asked asked;
   if (const auto taken = TakeRequest(options, **policy, asked); !taken) {
-    fmt::print(stderr, "sluicegate: explain: {}\n", taken.error().why);
+    Complain("sluicegate: explain: {}\n", taken.error().why);
     return taken.error().status;
   }
   const auto asked_state = AskState(*policy);
   if (!asked_state) {
-    fmt::print(stderr, "sluicegate: explain: {}\n", asked_state.error());
+    Complain("sluicegate: explain: {}\n", asked_state.error());
     return 1;
   }
   engine::Engine& engine = *asked_state->engine;

@@ -1,6 +1,8 @@
 // The program: reads the command line and hands over to the command.
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/complain.h"
 #include "app/options.h"
 #include "app/version.h"
 #include "policy/words.h"
@@ -33,12 +36,22 @@ const CLI::Validator kSomething(
     },
     "", "something");
 
+/// No file of the program's gets the number of a standard stream that whoever started it left
+/// closed: what is printed there would go into it.
+void OpenStandardStreams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    // The lowest number that is free: those before it are open.
+    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
+  }
+}
+
 /// The command's status, or 1 if what it printed could not be written: an API key that is shown
 /// once must not vanish with status 0.
 int Flushed(int status) {
+  errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
-  fmt::print(stderr, "sluicegate: standard output cannot be written: {}. Check the disk.\n",
-             std::strerror(errno));
+  Complain("sluicegate: standard output cannot be written: {}. Check the disk.\n",
+           errno == 0 ? "it failed before" : std::strerror(errno));
   return status == 0 ? 1 : status;
 }
 
@@ -281,14 +294,14 @@ int Run(int argc, char** argv) {
   AddApiKey(app, argument, chosen);
   AddMcpStdio(app, mcp_stdio, chosen);
   if (argc < 2) {
-    fmt::print(stderr, "{}", app.help());
+    Complain("{}", app.help());
     return kUsage;
   }
   try {
     app.parse(CutCommand(argc, argv, mcp_stdio.command), argv);
   } catch (const CLI::ParseError& error) {
     if (const auto said = UnknownCommand(app, argv[1])) {
-      fmt::print(stderr, "sluicegate: {}\nRun with --help for more information.\n", *said);
+      Complain("sluicegate: {}\nRun with --help for more information.\n", *said);
       return kUsage;
     }
     return app.exit(error) == 0 ? 0 : kUsage;
@@ -300,10 +313,11 @@ int Run(int argc, char** argv) {
 }  // namespace sluicegate::app
 
 int main(int argc, char** argv) {
+  sluicegate::app::OpenStandardStreams();
   try {
     return sluicegate::app::Run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "sluicegate: {}\n", error.what());
+    sluicegate::app::Complain("sluicegate: {}\n", error.what());
     return 1;
   }
 }

@@ -14,6 +14,7 @@
 
 #include "app/alarm_log.h"
 #include "app/commands.h"
+#include "app/complain.h"
 #include "app/denial_log.h"
 #include "app/log.h"
 #include "app/open_state.h"
@@ -39,14 +40,6 @@ using Ended = std::expected<pipe::ChildProcess::End, int>;  // Or the status of 
 int Refuse(const Lines& lines, int status) {
   TellLines("sluicegate: mcp-stdio: ", lines);
   return status;
-}
-
-/// A pipe must not get the number of a standard stream that whoever started this left closed.
-void OpenStandardStreams() {
-  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
-    // The lowest number that is free: those before it are open.
-    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
-  }
 }
 
 /// What counts, and what is to be done about it each second.
@@ -124,16 +117,15 @@ class Counting {
 };
 
 void TellStatistics(const engine::ToolStatistics& tools) {
-  fmt::print(stderr, "{:>9} {:>9}  tool\n", "calls", "limited");
+  Complain("{:>9} {:>9}  tool\n", "calls", "limited");
   for (const ToolReport& report : tools.Read()) {
     std::string name;  // Quoted: a client chose it, and this may be a terminal.
     AppendJsonString(report.tool, name);
-    fmt::print(stderr, "{:>9} {:>9}  {}\n", report.total_calls, report.limited_calls, name);
+    Complain("{:>9} {:>9}  {}\n", report.total_calls, report.limited_calls, name);
   }
 }
 
 Ended Wrap(const McpStdioOptions& options) {
-  OpenStandardStreams();
   pipe::SignalFeed signals;  // Before there are threads.
   const Log log(options.log_level);
   const auto counting = Counting::Start(options.config);

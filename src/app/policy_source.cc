@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "app/complain.h"
 #include "config/load.h"
 
 namespace sluicegate::app {
@@ -55,7 +56,7 @@ Lines PolicySource::Told(std::span<const policy::Mistake> mistakes) const {
 }
 
 void TellLines(std::string_view prefix, const Lines& lines) {
-  for (const std::string& line : lines) fmt::print(stderr, "{}{}\n", prefix, line);
+  for (const std::string& line : lines) Complain("{}{}\n", prefix, line);
 }
 
 }  // namespace sluicegate::app

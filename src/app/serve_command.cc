@@ -102,9 +102,32 @@ void ShowBanner(const Service& service, const Configuration& first, const Policy
                                      .requests_to_limit = RequestsToLimit(*first.policy)});
   // Standard output may be the access log's, whose lines somebody's program reads.
   std::FILE* const out = first.policy->settings().access_log == "-" ? stderr : stdout;
-  fmt::print(out, "{}", banner);
+  // Whether anybody reads it is nobody's failure.
+  std::fputs(banner.c_str(), out);
   std::fflush(out);
+  std::clearerr(out);
 }
+
+/// SIGHUP and SIGUSR2 wait until the service hears them, where they would end a program that
+/// starts. SIGTERM and SIGINT end it.
+class HeldSignals {
+ public:
+  HeldSignals() {
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGUSR2);
+    ::pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  ~HeldSignals() { LetCome(); }
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+
+  void LetCome() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
 
 std::expected<void, Refusal> Serve(const ServeOptions& options,
                                    handover::Predecessor& predecessor) {
@@ -114,6 +137,7 @@ std::expected<void, Refusal> Serve(const ServeOptions& options,
     return Refuse({"--config: standard input cannot be read again at a reload. Name a file."},
                   kUsage);
   }
+  HeldSignals held;
   // A reader of ours that goes away is no reason to die.
   std::signal(SIGPIPE, SIG_IGN);
   const Log log(options.log_level);
@@ -152,6 +176,7 @@ std::expected<void, Refusal> Serve(const ServeOptions& options,
   }
   // A service manager has no shell to paste anything into.
   if (options.defaults) ShowBanner(**service, *first, source, *demo != nullptr);
+  held.LetCome();
   (*service)->Run();
   return {};
 }
@@ -162,8 +187,8 @@ int Serve(const ServeOptions& options) {
   handover::Predecessor predecessor = handover::Predecessor::FromEnvironment();
   const std::expected<void, Refusal> served = Serve(options, predecessor);
   if (served) return 0;
-  TellLines("sluicegate: ", served.error().lines);
   predecessor.TellFailure(served.error().lines);
+  TellLines("sluicegate: ", served.error().lines);
   return served.error().status;
 }
 

@@ -216,9 +216,14 @@ void Service::OnSignal(int number) {
 }
 
 void Service::OnStop(int number) {
-  if (draining_) {
+  if (std::exchange(stopping_, true)) {
     spdlog::warn("stop: a second signal: what is in flight is cut");
     gateway_->HurryUp();
+    return;
+  }
+  if (draining_) {
+    spdlog::info(
+        "stop: handed over already: what is in flight has its time; a second signal cuts it");
     return;
   }
   handover_.Abandon();
@@ -249,6 +254,7 @@ void Service::OnHandover() {
     spdlog::warn("handover: SIGUSR2: this process is stopping");
     return;
   }
+  if (!handover_.is_under_way()) missed_reload_ = false;
   handover::HandedDoors handed;
   const auto hand = [&handed](const char* name, const policy::Endpoint& asked,
                               std::vector<int> sockets) {
@@ -268,6 +274,7 @@ void Service::OnHandover() {
 void Service::OnServes(int pid) {
   spdlog::info("handover: process {} serves", pid);
   TellServiceManager(fmt::format("MAINPID={}", pid));
+  if (missed_reload_) ::kill(pid, SIGHUP);
   if (admin_ != nullptr) admin_->StopAccepting();
   spdlog::info("stop: handed over: requests in flight have {} to finish", PatienceText());
   Drain(kFarewell);
@@ -328,6 +335,7 @@ std::expected<Lines, Lines> Service::Reload() {
   gateway_->TakeReload(next->with);
   accesses_.Use(next->access_log);
   now_ = *std::move(next);
+  missed_reload_ |= handover_.is_under_way();
   ++reloads_.successes;
   reloads_.last_good = true;
   reloads_.last_good_unix_ns = clock_.Read().unix_ns;

@@ -98,6 +98,8 @@ class Service final : private admin::Host {
   Configuration now_;  // What holds now.
   admin::ReloadInfo reloads_;
   bool draining_ = false;
+  bool stopping_ = false;       // By a signal.
+  bool missed_reload_ = false;  // By the successor, which had read the policy before.
 
   // In the order in which each needs the one before.
   const Pseudonyms names_;

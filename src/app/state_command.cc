@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "app/commands.h"
+#include "app/complain.h"
 #include "app/state_text.h"
 #include "engine/contents.h"
 #include "table/state_file.h"
@@ -31,12 +32,12 @@ std::expected<RegionContents, std::string> LookInto(const std::string& file) {
 int State(const std::string& file) {
   const auto report = table::StateFile::Read(file);
   if (!report) {
-    fmt::print(stderr, "sluicegate: {}\n", report.error());
+    Complain("sluicegate: {}\n", report.error());
     return 1;
   }
   const auto contents = LookInto(file);
   fmt::print("{}", StateText(file, *report, contents.value_or(RegionContents{})));
-  if (!contents) fmt::print(stderr, "sluicegate: {}\n", contents.error());
+  if (!contents) Complain("sluicegate: {}\n", contents.error());
   return 0;
 }
 

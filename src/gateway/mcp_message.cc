@@ -66,7 +66,7 @@ net::Task<Session::Next> Session::ReadMessage(std::string_view& query) {
   if (const auto ban = worker_.FindBan(rules, sender, now)) {
     buffer_.Consume(state_->head.size);
     if (notes_access_) NoteDecision(rules, *ban);
-    worker_.fields().Append(rules, sender, *ban, now, state_->quota);
+    worker_.fields().Append(rules, {&sender, 1}, *ban, now, state_->quota);
     co_return Deny(rules, *ban, now);
   }
   if (!IsPlain(state_->head)) {
@@ -182,13 +182,13 @@ Session::Next Session::JudgeMessage() {
       return Next::kAnswer;
     }
     decision = worker_.DecideMessages(*rules, sender, now, state_->leases);
-    const bool alone = mcp.messages().size() == 1;
-    if (decision)
-      worker_.fields().Append(*rules, mcp.request(), *decision, now, state_->quota, alone);
+    if (decision) {
+      worker_.fields().Append(*rules, mcp.requests(), *decision, now, state_->quota);
+    }
   }
   if (notes_access_) {
     NoteDecision(*rules, *decision);
-    NoteMessage(mcp.request(), text.size());
+    NoteMessage(mcp.requests().front(), text.size());
   }
   outlives_client_ = !mcp.is_modern();
   if (decision->allowed()) return Next::kForward;

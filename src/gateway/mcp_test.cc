@@ -284,6 +284,23 @@ TEST_F(Mcp, RulesSeeThePathAsItIsMeant) {
   }
 }
 
+TEST_F(Mcp, ABatchIsToldThePoliciesOfAllItsMessages) {
+  Serve(
+      "rules:\n  - {name: s, match: {mcp_tool: search}, key: [client], limits: [{limit: 3/minute, "
+      "name: searches}]}\n");
+  for (const auto& batch : {"[" + Asked("ping", "1") + "," + Call("search") + "]",
+                            "[" + Call("search") + "," + Asked("ping", "1") + "]"}) {
+    Peer client = Client();
+    client.Send(Post(batch));
+    Peer upstream = Upstream();
+    upstream.Message();
+    upstream.Send(kOk);
+    const std::string answer = client.Message();
+    EXPECT_THAT(answer, HasSubstr("\"searches\";q=3;w=60")) << batch;
+    EXPECT_THAT(answer, HasSubstr("\"setup\";q=600;w=60")) << batch;
+  }
+}
+
 TEST_F(Mcp, MethodsInSmallLettersAreRefused) {
   Serve("rules: []");
   for (const char* method : {"post", "Post", "pOST"}) {

@@ -197,6 +197,20 @@ TEST_F(ProxyDuties, AClientThatClosedItsSendingHalfCountsAsGoneInTheEnd) {
   }
 }
 
+TEST_F(ProxyDuties, ADenialThatSaysCloseIsTheLastAnswer) {
+  Serve("rules: [{name: r, key: [client], limits: [1/minute]}]");
+  auto [first, upstream] = Ask();
+  upstream.Send(kOk);
+  first.Message();
+  for (const char* request :
+       {"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab"}) {
+    Peer client = Client();
+    client.Send(request);
+    EXPECT_THAT(client.Rest(), StartsWith("HTTP/1.1 429 ")) << request;
+  }
+}
+
 TEST_F(ProxyDuties, ARefusedHeadRequestHasNoBody) {
   Serve();
   Peer client = Client();

@@ -217,7 +217,7 @@ net::Task<void> Session::Run() {
       bool written = answer.TryWrite(socket_, error) && error == net::kNoError;
       // The client reads slowly.
       if (!written && error == net::kNoError) written = co_await WriteSlowly(answer);
-      more = written && !linger_;
+      more = written && !closes_;
       NoteWhole(written);
     } else {
       more = false;
@@ -246,7 +246,7 @@ bool Session::HasBegun() {
 }
 
 Session::Next Session::BeginHead() {
-  linger_ = false;
+  closes_ = linger_ = false;
   to_head_ = false;
   parser_.Reset();
   if (HasBegun()) return ParseHead(true);
@@ -329,7 +329,7 @@ net::Task<bool> Session::Answer(AnswerOptions options) {
        options.keep_alive && !worker_.draining());
   const bool written = co_await Write(net::Pieces(state_->out));
   NoteWhole(written);
-  co_return written && !linger_;
+  co_return written && !closes_;
 }
 
 void Session::Fill(const wire::Problem& problem, Now now, bool keep_alive) {
@@ -342,7 +342,7 @@ void Session::Fill(const wire::Problem& problem, Now now, bool keep_alive) {
 
 void Session::FillWith(std::uint16_t status, std::string_view content_type, std::string_view body,
                        Now now, bool keep_alive) {
-  linger_ = !keep_alive;
+  closes_ = linger_ = !keep_alive;
   state_->out.clear();
   AppendOwnAnswer({.status = status,
                    .content_type = content_type,
@@ -391,7 +391,7 @@ std::optional<Decision> Session::Decide(const engine::Ruleset& rules, Now now) {
   }
   max_body_ = rules.policy().MaxBody(request);
   const std::optional<Decision> decision = worker_.Decide(rules, request, now, state_->leases);
-  if (decision) worker_.fields().Append(rules, request, *decision, now, state_->quota);
+  if (decision) worker_.fields().Append(rules, {&request, 1}, *decision, now, state_->quota);
   return decision;
 }
 

@@ -245,7 +245,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::chrono::nanoseconds wait_{};
   bool expired_ = false;  // The deadline ended what was waited for.
   bool client_gone_ = false;
-  bool linger_ = false;   // What was answered last must not be lost to a reset.
+  bool closes_ = false;   // The connection ends with what was answered last.
+  bool linger_ = false;   // And that must not be lost to a reset: the client may still send.
   bool reset_ = false;    // What was answered last must not pass for whole.
   bool to_head_ = false;  // The request is HEAD. The head's own views die with the next read.
   bool aborted_ = false;

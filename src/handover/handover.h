@@ -29,6 +29,8 @@ class Handover {
   /// Starts the new process, with `doors`; `on_serves` is called when it serves. One at a time:
   /// what is asked meanwhile is logged, and nothing else.
   void Begin(HandedDoors doors, OnServes on_serves);
+  /// A new process was begun, and does not serve yet.
+  [[nodiscard]] bool is_under_way() const noexcept { return successor_ != nullptr; }
   /// Ends a new process that does not serve yet.
   void Abandon();
 

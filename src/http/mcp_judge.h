@@ -47,8 +47,8 @@ class McpJudge {
   void Count(engine::ToolStatistics& tools, bool denied, Now now) const;
 
   [[nodiscard]] std::span<const wire::McpMessage> messages() const noexcept { return messages_; }
-  /// The first message as the rules saw it. REQUIRES: Decide's.
-  [[nodiscard]] const Request& request() const noexcept { return requests_.front(); }
+  /// The messages as the rules saw them, when Decide was called.
+  [[nodiscard]] std::span<const Request> requests() const noexcept { return requests_; }
   /// Of the revision 2026-07-28 or later, by its header or its body: without sessions, so that a
   /// closed connection means cancel.
   [[nodiscard]] bool is_modern() const noexcept { return modern_; }

@@ -93,7 +93,7 @@ LocalAnswer PolicyDoor::Ask(const LocalRequest& request) {
     LocalAnswer answer = DecideUnder(*rules, read, now, decided);
     if (!decided) continue;
     QuotaLines lines;
-    fields_.Append(*rules, read, answer.decision, now, lines);
+    fields_.Append(*rules, {&read, 1}, answer.decision, now, lines);
     answer.fields = lines.lines + lines.draft03 + lines.x_ratelimit;
     if (!answer.decision.allowed()) {
       Deny(ProblemOf(*rules, answer.decision, fields_), now, answer);

@@ -243,15 +243,17 @@ std::string_view QuotaFields::BodyOf(const engine::Ruleset& rules, const Decisio
   return body.text;
 }
 
-void QuotaFields::Gather(const engine::Ruleset& rules, const Request& request,
+void QuotaFields::Gather(const engine::Ruleset& rules, std::span<const Request> requests,
                          const Decision& decision) {
   applied_.clear();
   const auto all = rules.policy().rules();
   for (std::size_t i = 0; i < all.size(); ++i) {
     const policy::Rule& rule = all[i];
-    if (!rule.Binds(request)) continue;
-    const Set& set = rules_[i][i == decision.rule ? decision.variant : rule.VariantOf(request)];
-    applied_.push_back(request.client.is_v4() ? &set.v4 : &set.v6);
+    const auto bound = std::ranges::find_if(
+        requests, [&rule](const Request& request) { return rule.Binds(request); });
+    if (bound == requests.end()) continue;
+    const Set& set = rules_[i][i == decision.rule ? decision.variant : rule.VariantOf(*bound)];
+    applied_.push_back(bound->client.is_v4() ? &set.v4 : &set.v6);
   }
 }
 
@@ -267,11 +269,11 @@ void QuotaFields::PutApplied(std::string QuotaMembers::* members, Ends ends,
   if (any) out.Put(ends.after);
 }
 
-void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
-                         const Decision& decision, Now now, QuotaLines& out, bool alone) {
+void QuotaFields::Append(const engine::Ruleset& rules, std::span<const Request> requests,
+                         const Decision& decision, Now now, QuotaLines& out) {
   if (decision.rule == Decision::kNone) return;
   Prepare(rules);
-  if (forms_.lists() || forms_.draft03) Gather(rules, request, decision);
+  if (forms_.lists() || forms_.draft03) Gather(rules, requests, decision);
   TextWriter lines(out.lines, kAboutLines);
   if (forms_.lists()) {
     PutApplied(&QuotaMembers::policy, {.before = "RateLimit-Policy: ", .after = "\r\n"}, lines);
@@ -290,8 +292,9 @@ void QuotaFields::Append(const engine::Ruleset& rules, const Request& request,
                          .quota = decision.quota,
                          .in_flight = CountsInFlight(rules, decision),
                          .cost = {}};
-    if (forms_.left.draft_next && alone) {
-      binding.cost = CostUnder(rules.policy().rules()[decision.rule], request, binding.in_flight);
+    if (forms_.left.draft_next && requests.size() == 1) {
+      binding.cost =
+          CostUnder(rules.policy().rules()[decision.rule], requests.front(), binding.in_flight);
     }
     PutBinding(binding, decision, now, forms_, draft03_, lines, out);
   }

@@ -96,10 +96,10 @@ void PutBinding(const BindingLimit& limit, const Decision& decision, Now now,
 /// name; under a ceiling NAME/56.
 class QuotaFields {
  public:
-  /// Fills `out`, which is clear, for the request that was decided. Not `alone`: together with
-  /// others, so that nobody knows the cost of them all under the rule that binds.
-  void Append(const engine::Ruleset& rules, const Request& request, const Decision& decision,
-              Now now, QuotaLines& out, bool alone = true);
+  /// Fills `out`, which is clear, for the requests that were decided together: of one client, and
+  /// of several nobody knows the cost of all under the rule that binds. REQUIRES: there is one.
+  void Append(const engine::Ruleset& rules, std::span<const Request> requests,
+              const Decision& decision, Now now, QuotaLines& out);
 
   /// The limits that deny: of the client's own, or of those under the ceiling that binds. Valid
   /// until the next call.
@@ -139,7 +139,8 @@ class QuotaFields {
   /// Those that the limit that binds is one of. REQUIRES: the decision names a rule.
   [[nodiscard]] Names& NamesOf(const engine::Ruleset& rules, const Decision& decision);
   /// Fills `applied_` with what the enforced rules say that hold for the request.
-  void Gather(const engine::Ruleset& rules, const Request& request, const Decision& decision);
+  void Gather(const engine::Ruleset& rules, std::span<const Request> requests,
+              const Decision& decision);
   /// One list of all that applies: `before`, the members, `after`. Nothing where there are none.
   struct Ends {
     std::string_view before;

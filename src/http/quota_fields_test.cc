@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <set>
 #include <string>
@@ -43,7 +44,7 @@ class QuotaFieldsTest : public testing::Test {
     engine::Receipt receipt;
     decision_ = *engine_->Decide(*rules, request, kNow, &receipt);
     QuotaLines lines;
-    fields_.Append(*rules, request, decision_, kNow, lines);
+    fields_.Append(*rules, {&request, 1}, decision_, kNow, lines);
     const auto violated = decision_.verdict == Verdict::kLimited
                               ? fields_.Violated(*rules, decision_)
                               : std::span<const std::string_view>();
@@ -185,7 +186,7 @@ TEST_F(QuotaFieldsTest, TheCostOfSeveralRequestsIsNotTold) {
   Ask("192.0.2.1");
   QuotaLines lines;
   const Request request{.client = *IpAddress::Parse("192.0.2.1"), .method = "GET", .path = "/"};
-  fields_.Append(*engine_->rulesets().Get(), request, decision_, kNow, lines, false);
+  fields_.Append(*engine_->rulesets().Get(), std::array{request, request}, decision_, kNow, lines);
   EXPECT_THAT(lines.lines, HasSubstr("\"per-minute\";a=8;w=64\r\n"));
 }
 

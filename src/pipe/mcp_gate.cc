@@ -109,6 +109,7 @@ void McpGate::ReadAnswer(std::string_view line, Now now) {
   if (places_.empty() || IsBlank(text)) return;
   const auto messages = answers_.Read(text, {});
   // What is refused here may be fine to the client, and tells its id.
+  if (!messages && messages.error().has_method) return;  // The server's own request.
   if (!messages) return GiveBack(places_.Take(messages.error().id), now);
   for (const McpMessage& message : *messages) {
     if (message.kind == McpMessage::Kind::kResponse) GiveBack(places_.Take(message.id), now);

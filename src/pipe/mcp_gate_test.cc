@@ -189,6 +189,15 @@ TEST_F(McpGateTest, AnAnswerWithinALineThatBeganBeforeIsNotTorn) {
   EXPECT_TRUE(Admits(Call("3")));
 }
 
+TEST_F(McpGateTest, ARequestOfTheServersEndsNoneOfTheClients) {
+  Start(kOneAtOnce);
+  EXPECT_TRUE(Admits(Call("1")));
+  Observe("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
+  Observe("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":null}\n");
+  Observe("{\"jsonrpc\":\"2.0\",\"Id\":1,\"id\":1,\"method\":\"ping\"}\n");
+  EXPECT_FALSE(Admits(Call("2")));
+}
+
 TEST_F(McpGateTest, AnErrorAndAnAnswerThatIsRefusedHereEndARequestAsWell) {
   Start(kOneAtOnce);
   EXPECT_TRUE(Admits(Call("1")));

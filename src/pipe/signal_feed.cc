@@ -30,8 +30,10 @@ SignalFeed::~SignalFeed() {
 std::optional<SignalFeed::Signal> SignalFeed::Next() noexcept {
   signalfd_siginfo info{};
   if (::read(descriptor_, &info, sizeof(info)) != sizeof(info)) return std::nullopt;
-  return Signal{.number = static_cast<int>(info.ssi_signo),
-                .from_terminal = info.ssi_code == SI_KERNEL};
+  const auto number = static_cast<int>(info.ssi_signo);
+  // That the terminal hung up only the leader of its session is told.
+  const bool by_key = number == SIGINT || number == SIGQUIT;
+  return Signal{.number = number, .reached_server = by_key && info.ssi_code == SI_KERNEL};
 }
 
 void SignalFeed::Restore() const noexcept {

@@ -12,8 +12,8 @@ class SignalFeed {
  public:
   struct Signal {
     int number = 0;
-    /// A key of the terminal made it, which sends it to the whole process group.
-    bool from_terminal = false;
+    /// The terminal sent it to the whole process group, as it does when a key is pressed.
+    bool reached_server = false;
   };
 
   /// Takes SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGCHLD. What was ignored before

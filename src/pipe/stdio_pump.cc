@@ -105,8 +105,8 @@ void StdioPump::TakeSignals() {
     if (signal->number == SIGCHLD) {
       if (server_.Look()) LoseServer();
     } else if (server_.end()) {
-      hurried_ = true;                    // Only the client's reading is waited for.
-    } else if (!signal->from_terminal) {  // Else the server has it as well.
+      hurried_ = true;  // Only the client's reading is waited for.
+    } else if (!signal->reached_server) {
       server_.Signal(signal->number);
     }
   }

@@ -39,6 +39,8 @@ constexpr McpFault kBadVersion{-32600,
                                "jsonrpc is missing or not \"2.0\"; send \"jsonrpc\":\"2.0\"."};
 constexpr McpFault kBadMethod{
     -32600, "method is missing, empty, or not a string; send the method's name as a string."};
+constexpr McpFault kNulInMethod{
+    -32600, "method holds a NUL, and some servers read no further; send it without."};
 constexpr McpFault kBadId{-32600,
                           "id is missing in a response, or neither a string nor a number; send one "
                           "of these, and none in a notification."};
@@ -183,7 +185,7 @@ class McpReader::Pass {
 
   std::string_view Key(std::string_view raw);
   std::string_view StringOf(std::string_view json);
-  void Refuse(const McpFault& fault, std::string_view id);
+  void Refuse(const McpFault& fault, std::string_view id = "null", bool has_method = false);
 
   // What was asked for of the message read last.
   std::span<std::string_view> Asked() { return std::span(reader_.arguments_).last(asked_.size()); }
@@ -213,16 +215,16 @@ bool McpReader::Pass::Batch() {
   std::size_t count = 0;
   const bool is_json = walk_.Array([this, &count] {
     if (++count <= kMaxMcpBatch) return Message();
-    Refuse(kLongBatch, "null");
+    Refuse(kLongBatch);
     return walk_.Value();
   });
-  if (count == 0) Refuse(kEmptyBatch, "null");
+  if (count == 0) Refuse(kEmptyBatch);
   return is_json;
 }
 
 bool McpReader::Pass::Message() {
   if (walk_.Peek() != '{') {
-    Refuse(kNoObject, "null");
+    Refuse(kNoObject);
     return walk_.Value();
   }
   McpMessage& message = reader_.messages_.emplace_back();
@@ -234,7 +236,9 @@ bool McpReader::Pass::Message() {
   });
   if (!is_json) return false;
   if (walk_.too_deep()) Note(kTooDeep, found.fault);
-  if (const McpFault* fault = Judge(found, message)) Refuse(*fault, KnownId(found));
+  if (const McpFault* fault = Judge(found, message)) {
+    Refuse(*fault, KnownId(found), !found.top[kMethod].empty());
+  }
   if (message.method != "tools/call") std::ranges::fill(Asked(), std::string_view());
   return true;
 }
@@ -311,6 +315,7 @@ const McpFault* McpReader::Pass::Judge(const Found& found, McpMessage& message) 
   }
   message.method = StringOf(top[kMethod]);
   if (message.method.empty()) return &kBadMethod;
+  if (message.method.contains('\0')) return &kNulInMethod;
   if (message.id.empty()) message.kind = McpMessage::Kind::kNotification;
   if (const McpFault* fault = JudgeId(message, false)) return fault;
   return JudgeCall(found, message);
@@ -360,10 +365,12 @@ std::string_view McpReader::Pass::StringOf(std::string_view json) {
 
 // Of a text the first fault counts. Of a batch no id is told, as none of its messages is carried
 // out.
-void McpReader::Pass::Refuse(const McpFault& fault, std::string_view id) {
+void McpReader::Pass::Refuse(const McpFault& fault, std::string_view id, bool has_method) {
   if (fault_) return;
   fault_ = fault;
-  if (!reader_.is_batch_) fault_->id = id;
+  if (reader_.is_batch_) return;
+  fault_->id = id;
+  fault_->has_method = has_method;
 }
 
 std::expected<std::span<const McpMessage>, McpFault> McpReader::Read(

@@ -65,6 +65,7 @@ struct McpFault {
   /// JSON text: the message's own id where it has one that is valid, else `null`; of a batch
   /// `null`. A view into the text, or a literal.
   std::string_view id = "null";
+  bool has_method = false;  ///< It is no answer: the id is one of the sender's own.
 };
 
 /// Reads messages, one text after the other. Bound to one thread. Once its buffers have grown it

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 import unittest
 import unittest.mock
 
@@ -238,6 +239,20 @@ class Handover(EndToEnd):
                 self.assert_goes_on(door, clients, reason)
                 door.stop()
                 program.rmdir() if script is None else program.unlink()
+
+    def test_a_reload_while_the_new_process_starts_reaches_it(self):
+        memory = "state: {memory: 512MiB}\n"  # It takes a while to start.
+        door = self.gateway(memory + policy("3/minute"), upstream=self.upstream.url)
+        door.signal(signal.SIGUSR2)
+        door.wait_for_log("the program starts anew")
+        time.sleep(0.05)  # It has read the policy.
+        door.write_config(memory + policy("5/minute"))
+        door.signal(signal.SIGHUP)
+        door.wait_for_log(" serves")
+        self.pids.append(int(re.search(r"process (\d+) serves", door.log()).group(1)))
+        wait_until(lambda: ";q=5;" in str(door.request()["RateLimit-Policy"]), "the new policy")
+        self.assert_old_one_ends(door)
+        self.assertIn(";q=5;", str(door.request()["RateLimit-Policy"]))
 
     def test_a_program_that_was_replaced_is_taken(self):
         program = self.folder / "sluicegate"

@@ -1,11 +1,12 @@
 """SIGHUP, SIGTERM and SIGINT, as an operator and a service manager use them."""
 
 import signal
+import subprocess
 import threading
 import time
 import unittest
 
-from harness import WAIT_SECONDS, EndToEnd, read_to_end, read_until, wait_until
+from harness import PROGRAM, WAIT_SECONDS, EndToEnd, read_to_end, read_until, wait_until
 from load_clients import Clients
 
 
@@ -207,6 +208,29 @@ class Stop(EndToEnd):
         begin = time.monotonic()
         door.process.wait(WAIT_SECONDS)
         self.assertLess(time.monotonic() - begin, 10)
+
+    def test_a_hangup_while_it_starts_is_heard_when_it_serves(self):
+        config = self.folder / "policy.yaml"
+        config.write_text("state: {memory: 1GiB}\n" + rules(("a", "9/minute")))  # It takes a while.
+        ports = self.folder / "ports"
+        with open(self.folder / "log", "w+", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                [PROGRAM, "gateway", "--config", str(config), "--listen", "127.0.0.1:0", "--admin", "off",
+                 "--port-file", str(ports)],
+                stdout=subprocess.DEVNULL, stderr=log,
+            )
+        self.addCleanup(process.kill)
+        wait_until(lambda: self.holds_hangups(process.pid) or ports.exists(), "a process that starts")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reload: done" in (self.folder / "log").read_text(), "the reload")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(WAIT_SECONDS), 0)
+
+    @staticmethod
+    def holds_hangups(pid):
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            blocked = next(line for line in status if line.startswith("SigBlk:"))
+        return int(blocked.split()[1], 16) & 1 << (signal.SIGHUP - 1)
 
     def test_idle_connections_do_not_hold_it_up(self):
         door = self.gateway(rules(("a", "9/minute")), upstream=self.upstream.url)

@@ -152,6 +152,42 @@ class Mistakes(EndToEnd):
         self.assertIn("none.yaml", error)
         self.assertIn("No such file", error)
 
+    def test_what_cannot_be_said_changes_no_exit_status(self):
+        bad = str(self.file("bad.yaml", "rulez: []\n"))
+        good = str(self.file("good.yaml", "rules: []\n"))
+        for words, status in (
+            (f"check {bad}", 1),
+            (f"check {good}", 0),
+            (f"gateway --config {bad}", 1),
+            ("state nowhere", 1),
+            ("mcp-stdio", 2),
+            ("mcp-stdio -- /nonexistent", 127),
+            ("mcp-stdio --stats -- sh -c 'exit 7'", 7),
+        ):
+            for stream in ("2>/dev/full", "2>&-"):
+                with self.subTest(words=words, stream=stream):
+                    ran = subprocess.run(
+                        ["bash", "-c", f"{PROGRAM} {words} {stream} >/dev/null </dev/null"], timeout=60, check=False
+                    )
+                    self.assertEqual(ran.returncode, status)
+
+    def test_standard_streams_that_are_closed_get_no_file_of_ours(self):
+        state = self.folder / "state"
+        config = self.file("q.yaml", f"state: {{memory: 1MiB, file: {state}}}\nrules: []\n")
+        ports = self.folder / "ports"
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {PROGRAM} gateway --config {config} --listen 127.0.0.1:0 --admin off "
+                           f"--port-file {ports} <&- >&- 2>&-"])
+        try:
+            harness.wait_until(ports.exists, "the program's ports")
+            for number in range(3):
+                self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{number}"), "/dev/null")
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(harness.WAIT_SECONDS), 0)
+        finally:
+            process.kill()
+        self.assertEqual(run("state", str(state)).returncode, 0)
+
     def test_a_mistyped_command_is_told_with_the_nearest(self):
         result = run("chek", "x.yaml")
         self.assertEqual(result.returncode, 2)
