@@ -149,7 +149,7 @@ class Keys(EndToEnd):
 
     def test_a_bad_id_is_refused_with_the_mend(self):
         result = run("api-key", "two words")
-        self.assertEqual(result.returncode, 1, result)
+        self.assertEqual(result.returncode, 2, result)
         self.assertIn("letters", result.stderr)
 
 
