@@ -87,7 +87,8 @@ void MergesWholeLines(std::string_view text, Plan plan) {
       continue;
     }
     Require(at == 0 || merged[at - 1] == '\n');
-    Require(++at < merged.size() && merged[at] == '\n');
+    ++at;
+    Require(at < merged.size() && merged[at] == '\n');
     --inserted;
   }
   Require(inserted == 0);
