@@ -200,7 +200,7 @@ std::vector<Glob> RuleCompiler::ReadHosts(std::vector<Text> texts) {
     const bool is_url = scheme != std::string::npos;
     const std::string_view host = std::string_view(text.value).substr(is_url ? scheme + 3 : 0);
     const std::size_t end = std::min(host.find_first_of(":/"), host.size());
-    if (!is_url && (host[end] != ':' || host.starts_with('['))) continue;
+    if (!is_url && (!host.substr(end).starts_with(':') || host.starts_with('['))) continue;
     context_.mistakes.Add(
         text.at, "The host " + Quoted(text.value) + (is_url ? " is a URL." : " has a port."),
         "Write the host alone, like " + std::string(Shortened(host.substr(0, end), 60)) + ".");
