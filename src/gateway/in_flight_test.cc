@@ -43,18 +43,6 @@ class InFlight : public Proxy {
                        .cost = 0};
     return engine_->Decide(*engine_->rulesets().Get(), peek, clock_.Read())->remaining;
   }
-  /// A request that has reached the upstream and waits for its answer there.
-  struct Exchanged {
-    Peer client;
-    Peer upstream;
-  };
-  Exchanged Begin(std::string_view request = kGet) {
-    Peer client = Client();
-    client.Send(request);
-    Peer upstream = Upstream();
-    upstream.Head();
-    return {.client = std::move(client), .upstream = std::move(upstream)};
-  }
   static std::uint64_t Number(const std::string& answer, const std::string& field) {
     const std::size_t at = answer.find(field + ": ");
     if (at == std::string::npos) {
@@ -67,9 +55,9 @@ class InFlight : public Proxy {
 
 TEST_F(InFlight, OneTooManyIsToldWhenTheFirstLeaseEnds) {
   Serve(kTwo);
-  Exchanged first = Begin();
+  Ends first = Ask();
   clock_.Advance(std::chrono::seconds(10));
-  Exchanged second = Begin();
+  Ends second = Ask();
   clock_.Advance(std::chrono::seconds(2));
   EXPECT_EQ(Left(), 0U);
   Peer third = Client();
@@ -103,7 +91,7 @@ TEST_F(InFlight, WhoHasTheWholeAnswerHasItsPlaceBack) {
         std::string_view("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         std::string_view(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")}) {
-    Exchanged one = Begin();
+    Ends one = Ask();
     EXPECT_EQ(Left(), 1U);
     one.upstream.Send(answer);
     const bool chunked = answer.find("chunked") != std::string_view::npos;
@@ -112,7 +100,7 @@ TEST_F(InFlight, WhoHasTheWholeAnswerHasItsPlaceBack) {
     EXPECT_THAT(seen, StartsWith(std::string(answer.substr(0, 12)))) << "and it is whole";
     one.upstream.Close();
   }
-  Exchanged head = Begin("HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n");
+  Ends head = Ask("HEAD /a HTTP/1.1\r\nHost: t\r\n\r\n");
   head.upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
   EXPECT_THAT(head.client.Head(), EndsWith("\r\n\r\n"));
   EXPECT_EQ(Left(), 2U);
@@ -120,7 +108,7 @@ TEST_F(InFlight, WhoHasTheWholeAnswerHasItsPlaceBack) {
 
 TEST_F(InFlight, AnAnswerThatTheConnectionEndsIsOverThen) {
   Serve(kTwo);
-  Exchanged until_close = Begin();
+  Ends until_close = Ask();
   until_close.upstream.Send("HTTP/1.1 200 OK\r\n\r\nsome");
   until_close.client.Until("some");
   EXPECT_EQ(Left(), 1U);
@@ -128,7 +116,7 @@ TEST_F(InFlight, AnAnswerThatTheConnectionEndsIsOverThen) {
   EXPECT_EQ(until_close.client.Rest(), "");
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged old = Begin("GET /a HTTP/1.0\r\nHost: t\r\n\r\n");
+  Ends old = Ask("GET /a HTTP/1.0\r\nHost: t\r\n\r\n");
   old.upstream.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
   EXPECT_THAT(old.client.Rest(), EndsWith("\r\n\r\nok"));
   EXPECT_EQ(Left(), 2U);
@@ -137,7 +125,7 @@ TEST_F(InFlight, AnAnswerThatTheConnectionEndsIsOverThen) {
 TEST_F(InFlight, AClientThatDoesNotReadHoldsItsPlace) {
   Serve(kTwo);
   constexpr std::size_t kLarge = std::size_t{64} << 20U;
-  Exchanged one = Begin();
+  Ends one = Ask();
   one.upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(kLarge) + "\r\n\r\n");
   const std::size_t sent = one.upstream.SendUntilFull(kLarge);
   ASSERT_LT(sent, kLarge);
@@ -149,12 +137,12 @@ TEST_F(InFlight, AClientThatDoesNotReadHoldsItsPlace) {
 
 TEST_F(InFlight, AClientThatLeavesGivesItsPlaceBack) {
   Serve(kTwo);
-  Exchanged silent = Begin();  // Before a byte of the answer.
+  Ends silent = Ask();  // Before a byte of the answer.
   silent.client.Close();
   EXPECT_EQ(silent.upstream.Rest(), "");
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged within = Begin();
+  Ends within = Ask();
   within.upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
   within.client.Until("part");
   EXPECT_EQ(Left(), 1U);
@@ -162,7 +150,7 @@ TEST_F(InFlight, AClientThatLeavesGivesItsPlaceBack) {
   EXPECT_EQ(within.upstream.Rest(), "");
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged stream = Begin();
+  Ends stream = Ask();
   stream.upstream.Send(kEvents);
   stream.upstream.Send("9\r\ndata: 1\n\n\r\n");
   stream.client.Until("\n\n\r\n");
@@ -171,7 +159,7 @@ TEST_F(InFlight, AClientThatLeavesGivesItsPlaceBack) {
   EXPECT_EQ(stream.upstream.Rest(), "");
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged upload = Begin("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\na");
+  Ends upload = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\na");
   EXPECT_EQ(Left(), 1U);
   upload.client.Close();
   EXPECT_EQ(upload.upstream.Rest(), "a");
@@ -180,27 +168,27 @@ TEST_F(InFlight, AClientThatLeavesGivesItsPlaceBack) {
 
 TEST_F(InFlight, AnUpstreamThatFailsEndsTheRequest) {
   Serve(kTwoAndShort);
-  Exchanged closed = Begin();
+  Ends closed = Ask();
   closed.upstream.Close();
   EXPECT_THAT(closed.client.Message(), StartsWith("HTTP/1.1 502 "));
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged nonsense = Begin();
+  Ends nonsense = Ask();
   nonsense.upstream.Send("SSH-2.0-x\r\n\r\n");
   EXPECT_THAT(nonsense.client.Message(), StartsWith("HTTP/1.1 502 "));
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged silent = Begin();
+  Ends silent = Ask();
   EXPECT_THAT(silent.client.Message(), StartsWith("HTTP/1.1 504 "));
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged broken = Begin();
+  Ends broken = Ask();
   broken.upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
   broken.upstream.Close();
   EXPECT_THAT(broken.client.Rest(), EndsWith("part"));
   EXPECT_EQ(Left(), 2U);
 
-  Exchanged stalled = Begin();
+  Ends stalled = Ask();
   stalled.upstream.Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
   EXPECT_THAT(stalled.client.Rest(), EndsWith("part"));
   EXPECT_EQ(Left(), 2U);
@@ -227,7 +215,7 @@ TEST_F(InFlight, ABodyThatIsRefusedHoldsNothing) {
   for (const auto& [chunks, status] :
        {std::pair("5\r\nabcde\r\n", "413"), std::pair("no number\r\n", "400"),
         std::pair("2\r\nab\r\n", "408")}) {
-    Exchanged one = Begin(kChunkedPost);
+    Ends one = Ask(kChunkedPost);
     EXPECT_EQ(Left(), 1U);
     one.client.Send(chunks);
     EXPECT_THAT(one.client.Message(), StartsWith("HTTP/1.1 " + std::string(status)));
@@ -237,7 +225,7 @@ TEST_F(InFlight, ABodyThatIsRefusedHoldsNothing) {
 
 TEST_F(InFlight, AnEarlyAnswerEndsTheRequestAndItsUpload) {
   Serve(kTwo);
-  Exchanged one = Begin("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nstart");
+  Ends one = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nstart");
   one.upstream.Send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
   EXPECT_THAT(one.client.Message(), StartsWith("HTTP/1.1 403 "));
   EXPECT_EQ(Left(), 2U);
@@ -275,7 +263,7 @@ TEST_F(InFlight, PipelinedRequestsHoldOnePlace) {
 
 TEST_F(InFlight, ARequestThatIsSentOnceMoreHoldsOnePlace) {
   Serve(kTwo);
-  Exchanged one = Begin();
+  Ends one = Ask();
   one.upstream.Send(kOk);
   one.client.Message();
   one.client.Send(kGet);
@@ -294,7 +282,7 @@ TEST_F(InFlight, WhatIsDeniedElsewhereHoldsNothing) {
       "rules:\n"
       "  - {name: r, key: [client], limits: [{concurrency: 2}]}\n"
       "  - {name: b, match: {path: /b}, key: [client], limits: [1/hour]}");
-  Exchanged one = Begin("GET /b HTTP/1.1\r\nHost: t\r\n\r\n");
+  Ends one = Ask("GET /b HTTP/1.1\r\nHost: t\r\n\r\n");
   Peer other = Client();
   for (int i = 0; i < 5; ++i) {
     other.Send("GET /b HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -305,11 +293,11 @@ TEST_F(InFlight, WhatIsDeniedElsewhereHoldsNothing) {
 
 TEST_F(InFlight, APlaceComesBackWhenItsLeaseEndsAndThenOnlyOnce) {
   Serve("rules: [{name: r, key: [client], limits: [{concurrency: 1, lease: 30s}]}]");
-  Exchanged slow = Begin();
+  Ends slow = Ask();
   EXPECT_EQ(Left(), 0U);
   clock_.Advance(std::chrono::seconds(40));
   EXPECT_EQ(Left(), 1U);
-  Exchanged next = Begin();
+  Ends next = Ask();
   EXPECT_EQ(Left(), 0U);
   slow.upstream.Send(kOk);
   EXPECT_THAT(slow.client.Message(), EndsWith("ok"));
@@ -322,7 +310,7 @@ TEST_F(InFlight, AReloadKeepsWhatIsInFlight) {
                    "]}]");
   };
   Serve("rules: [{name: r, key: [client], memory: 1MiB, limits: [{concurrency: 2}]}]");
-  Exchanged one = Begin();
+  Ends one = Ask();
   // Another quota; and another table, to which it moves.
   ASSERT_TRUE(engine_->Publish(with("1MiB", "{concurrency: 5}"), clock_.Read()));
   EXPECT_EQ(Left(), 4U);
@@ -342,21 +330,21 @@ TEST_F(InFlight, AReloadKeepsWhatIsInFlight) {
 
 TEST_F(InFlight, AnObservedRuleCountsTheirEndsAsWell) {
   Serve("rules: [{name: r, mode: observe, key: [client], limits: [{concurrency: 1}]}]");
-  Exchanged one = Begin();
+  Ends one = Ask();
   for (int i = 0; i < 3; ++i) {
     one.upstream.Send(kOk);
     one.client.Message();
     one.client.Send(kGet);
     one.upstream.Head();
   }
-  Exchanged two = Begin();
+  Ends two = Ask();
   EXPECT_EQ(engine_->Statistics(clock_.Read()).rules.at(0).observed_denials, 1U);
 }
 
 TEST_F(InFlight, AGatewayThatStopsLeavesNothingBehind) {
   Serve(kTwo);
-  Exchanged one = Begin();
-  Exchanged upload = Begin("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\na");
+  Ends one = Ask();
+  Ends upload = Ask("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\na");
   EXPECT_EQ(Left(), 0U);
   EXPECT_FALSE(gateway_->Drain(std::chrono::milliseconds(50)));
   gateway_.reset();
@@ -365,8 +353,8 @@ TEST_F(InFlight, AGatewayThatStopsLeavesNothingBehind) {
 
 TEST_F(InFlight, DrainingEndsWithTheLastOfThem) {
   Serve(kTwo);
-  Exchanged one = Begin();
-  Exchanged two = Begin();
+  Ends one = Ask();
+  Ends two = Ask();
   one.client.Close();
   two.upstream.Send(kOk);
   two.client.Message();
@@ -376,7 +364,7 @@ TEST_F(InFlight, DrainingEndsWithTheLastOfThem) {
 
 TEST_F(InFlight, TheFieldsSayWhatIsCounted) {
   Serve("headers: [draft11, x-ratelimit-epoch]\n" + std::string(kTwo));
-  Exchanged one = Begin();
+  Ends one = Ask();
   one.upstream.Send(kOk);
   const std::string answer = one.client.Message();
   EXPECT_THAT(answer,
@@ -387,7 +375,7 @@ TEST_F(InFlight, TheFieldsSayWhatIsCounted) {
   Peer two = Client();
   two.Send(kGet);
   one.upstream.Head();
-  Exchanged three = Begin();
+  Ends three = Ask();
   one.client.Send(kGet);
   const std::string denial = one.client.Message();
   EXPECT_THAT(denial, HasSubstr("RateLimit: \"concurrency\";r=0\r\n"));
