@@ -1,7 +1,5 @@
 #include <fmt/core.h>
 
-#include <cstdio>
-
 #include "app/api_key.h"
 #include "app/commands.h"
 #include "app/complain.h"

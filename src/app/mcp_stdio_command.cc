@@ -1,11 +1,9 @@
 // `mcp-stdio`: the program in front of a server of MCP that speaks over standard input and output.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <expected>
 #include <memory>
 #include <optional>

@@ -1,7 +1,5 @@
 #include "app/policy_source.h"
 
-#include <fmt/core.h>
-
 #include <cstdio>
 #include <utility>
 

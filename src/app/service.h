@@ -54,8 +54,8 @@ class Service final : private admin::Host {
   /// process serves, this one ends as by SIGTERM.
   void Run();
 
-  /// Where a client reaches the doors: ADDRESS:PORT, the gateway's listeners in their order, and
-  /// the first of them as a URL. Constant while the service lives.
+  /// Where the doors listen: ADDRESS:PORT, the gateway's listeners in their order. This and what
+  /// follows is constant while the service lives.
   [[nodiscard]] Lines gateway_addresses() const;
   [[nodiscard]] std::optional<std::string> admin_address() const;  ///< Absent: not open.
   /// Of the first gateway, as a client on this machine can reach it.

@@ -1,7 +1,5 @@
 #include <fmt/core.h>
 
-#include <cstdio>
-
 #include "app/commands.h"
 #include "app/complain.h"
 #include "app/state_text.h"

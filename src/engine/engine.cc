@@ -29,6 +29,15 @@ struct Matches {
   Matches() noexcept {}  // NOLINT(modernize-use-equals-default): a union member has no default.
 };
 
+Hit HitOf(const Rule& rule, std::uint16_t index, const Request& request,
+          const HashSecret& secret) noexcept {
+  const std::uint8_t variant = rule.VariantOf(request);
+  return {.rule = index,
+          .variant = variant,
+          .cost = rule.CostOf(request),
+          .hashes = rule.HashKeys(secret, request, variant)};
+}
+
 void Match(Matches& matches, const Ruleset& rules, const Request& request,
            const HashSecret& secret) noexcept {
   for (const std::uint16_t index : rules.lock_order()) {
@@ -41,11 +50,7 @@ void Match(Matches& matches, const Ruleset& rules, const Request& request,
     }
     const bool enforced = rule.mode() == Mode::kEnforce;
     Hit& hit = enforced ? matches.enforce[matches.enforced++] : matches.observe[matches.observed++];
-    const std::uint8_t variant = rule.VariantOf(request);
-    hit = {.rule = index,
-           .variant = variant,
-           .cost = rule.CostOf(request),
-           .hashes = rule.HashKeys(secret, request, variant)};
+    hit = HitOf(rule, index, request, secret);
   }
 }
 
@@ -330,12 +335,7 @@ std::optional<Decision> Engine::FindBan(const Ruleset& rules, const Request& req
   Claims claims(rules, request, secret_, now);
   for (const std::uint16_t index : rules.lock_order()) {
     const Rule& rule = rules.policy().rules()[index];
-    if (!rule.Binds(request)) continue;
-    const std::uint8_t variant = rule.VariantOf(request);
-    claims.Append({.rule = index,
-                   .variant = variant,
-                   .cost = rule.CostOf(request),
-                   .hashes = rule.HashKeys(secret_, request, variant)});
+    if (rule.Binds(request)) claims.Append(HitOf(rule, index, request, secret_));
   }
   const std::uint64_t wait_ns = RetryAfterOf(claims.sorted(), now).value_or(0);
   longest->retry_after_ns = std::max(longest->retry_after_ns, wait_ns);

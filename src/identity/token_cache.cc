@@ -42,7 +42,7 @@ struct TokenCache::Memory {
   // Looked up once: OpenSSL's one-shot functions look the algorithm up each time.
   const HashPtr sha256{::EVP_MD_fetch(nullptr, "SHA256", nullptr)};
   const HashContextPtr context{::EVP_MD_CTX_new()};
-  const HashSecret secret;
+  const HashSecret& secret;  // The cache's.
   std::vector<Entry> entries{kSets * kWays};
   std::uint64_t uses = 0;
   ForgeryGuard guard;
